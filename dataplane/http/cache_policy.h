@@ -1,0 +1,24 @@
+// CachePolicy: where RFC 9111 leaves a choice to the operator of a shared cache. Defaults are the
+// cautious, RFC-conforming ones; the configuration fills it in once and hands it to the pure
+// functions of this folder.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+
+namespace nearfield::http {
+
+struct CachePolicy {
+  // Heuristic freshness: this share of the time since Last-Modified (RFC 9111 4.2.2 suggests 10 %),
+  // at most the bound. 0 percent switches heuristics off.
+  std::uint32_t heuristic_percent = 10;
+  std::chrono::seconds heuristic_max{24 * 3600};
+  // How long past its freshness a response may stand in for an origin that fails, where the
+  // response itself does not say and nothing forbids it (RFC 9111 4.2.4, "disconnected").
+  std::chrono::seconds default_stale_if_error{24 * 3600};
+  // Whether Cache-Control and Pragma of requests count. An operator whose clients abuse no-cache
+  // can switch it off.
+  bool honour_request_directives = true;
+};
+
+}  // namespace nearfield::http

@@ -1,0 +1,21 @@
+// Invalidation (RFC 9111 4.4): which keys a successful unsafe request makes stale: its own target,
+// and what Location and Content-Location point at when that is of the same origin.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "dataplane/http/cache_key.h"
+#include "dataplane/http/fields.h"
+#include "dataplane/http/request_head.h"
+
+namespace nearfield::http {
+
+// Cache keys without repeats, at most three, normalised as append_cache_key does; empty for a safe
+// method and for a response that is an error (4xx, 5xx) or interim.
+std::vector<std::string> invalidated_keys(const RequestHead& request, std::uint16_t status,
+                                          const Fields& response, const QueryRules& rules);
+
+}  // namespace nearfield::http

@@ -1,0 +1,33 @@
+// Freshening a stored response: which of its fields a 304 or a HEAD response replaces (RFC
+// 9111 3.2), which stored response a 304 is about (4.3.4), and when a HEAD response shows that the
+// stored one is out of date (4.3.5).
+#pragma once
+
+#include <cstdint>
+#include <string_view>
+
+#include "dataplane/http/fields.h"
+
+namespace nearfield::http {
+
+// Every field of `fresh` replaces the stored fields of its name, except what belongs to the
+// connection, to the stored bytes (Content-Length, Content-Encoding, Content-Type, Content-Range)
+// or was computed at reception. Fields that `fresh` lacks stay. `fresh` must already be stripped
+// for storage (forward.h).
+void update_stored_fields(Fields& stored, const Fields& fresh);
+// Whether a field of a 304 or HEAD response may replace a stored one.
+bool is_updatable(std::string_view name);
+
+// Whether a 304 with these fields confirms this stored response. `was_asked_with` says that the
+// stored response's own validators were in the request: then a 304 without any validator confirms
+// it as well.
+bool confirms(const Fields& not_modified, const Fields& stored, bool was_asked_with);
+
+enum class HeadEffect : std::uint8_t {
+  kNone,        // nothing learnt (not 200)
+  kUpdate,      // same representation: update_stored_fields
+  kInvalidate,  // another representation or length: the stored one is stale from now on
+};
+HeadEffect head_effect(std::uint16_t status, const Fields& head_response, const Fields& stored);
+
+}  // namespace nearfield::http
