@@ -1,5 +1,5 @@
 # The few CMake words this project uses. Each folder of the architecture is one library target; what it links is what it
-# may know (the include check in image/sdk/lint enforces the same arrows on the text). Tests and fuzz targets name the
+# may know (image/sdk/check_includes.py enforces the same arrows on the text). Tests and fuzz targets name the
 # library they look at, so that building one test never builds the world.
 
 set(NEARFIELD_SANITIZE "" CACHE STRING "Sanitizer of this build: empty, address (with undefined) or thread")
@@ -11,6 +11,10 @@ target_compile_features(nearfield_options INTERFACE cxx_std_23)
 target_compile_options(nearfield_options INTERFACE
     -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wno-sign-conversion -Wimplicit-fallthrough
     -Wnon-virtual-dtor -Woverloaded-virtual -Werror -fno-omit-frame-pointer)
+# Every server sold since 2009 has SSE4.2 and POPCNT; what needs more (SHA-NI, AVX) is chosen when the program starts.
+if(CMAKE_SYSTEM_PROCESSOR MATCHES "^(x86_64|AMD64)$")
+  target_compile_options(nearfield_options INTERFACE -march=x86-64-v2)
+endif()
 if(NEARFIELD_SANITIZE STREQUAL "address")
   target_compile_options(nearfield_options INTERFACE -fsanitize=address,undefined -fno-sanitize-recover=all)
   target_link_options(nearfield_options INTERFACE -fsanitize=address,undefined)
@@ -41,6 +45,7 @@ endfunction()
 # nearfield_fuzz_target(NAME SOURCES a_fuzz.cc LINKS library... CORPUS folder)
 # Built only with the address sanitizer. The test is a short run over the kept corpus; longer runs are `./dev fuzz`.
 # (The fuzzing engine adds its coverage instrumentation to the whole address build through NEARFIELD_SANITIZE.)
+set_property(GLOBAL PROPERTY nearfield_fuzz_list "")
 function(nearfield_fuzz_target name)
   cmake_parse_arguments(arg "" "CORPUS" "SOURCES;LINKS" ${ARGN})
   if(NOT NEARFIELD_SANITIZE STREQUAL "address")
@@ -55,4 +60,12 @@ function(nearfield_fuzz_target name)
            COMMAND ${name} -max_total_time=10 -timeout=5 -rss_limit_mb=2048 -print_final_stats=0 -verbosity=0
                    -artifact_prefix=${work}/ ${work} ${arg_CORPUS})
   set_tests_properties(fuzz/${name} PROPERTIES LABELS fuzz TIMEOUT 120)
+  set_property(GLOBAL APPEND_STRING PROPERTY nearfield_fuzz_list
+               "${name}\t${CMAKE_CURRENT_BINARY_DIR}/${name}\t${arg_CORPUS}\n")
+endfunction()
+
+# Writes fuzz/targets.tsv (name, program, kept corpus) for `./dev fuzz`; called once, after every fuzz target is known.
+function(nearfield_write_fuzz_list)
+  get_property(list GLOBAL PROPERTY nearfield_fuzz_list)
+  file(WRITE ${CMAKE_BINARY_DIR}/fuzz/targets.tsv "${list}")
 endfunction()
