@@ -17,7 +17,6 @@ readonly kGraceSeconds=20
 # A Ctrl-C at the terminal reaches the command by itself; USR1 is an interrupt that was sent to `dev` alone. An interrupted
 # command may take its time (it may be a shell), one that is told to end has a limited time.
 child=
-# shellcheck disable=SC2317
 pass_on() {
   [[ -n $child ]] || exit 143
   kill -s "$1" "$child" 2>/dev/null || true
@@ -108,11 +107,13 @@ case $mode in
   *) die "enter.sh: unknown mode $mode" ;;
 esac
 
-env --default-signal=INT,QUIT "${command[@]}" <&0 &
-child=$!
-status=0
-while :; do
-  wait "$child" && status=0 || status=$?
-  kill -0 "$child" 2>/dev/null || break
-done
-exit "$status"
+{
+  env --default-signal=INT,QUIT "${command[@]}" <&0 &
+  child=$!
+  status=0
+  while :; do
+    wait "$child" && status=0 || status=$?
+    kill -0 "$child" 2>/dev/null || break
+  done
+  exit "$status"
+}

@@ -126,7 +126,7 @@ sources() {
 
 check_format() { sources | (cd "$repo" && xargs -r clang-format-19 --dry-run -Werror); }
 
-check_shell() { (cd "$repo" && shellcheck -x dev .ci/run image/sdk/*.sh); }
+check_shell() { (cd "$repo" && shellcheck -x -e SC2317,SC2329 dev .ci/run image/sdk/*.sh); }
 
 passed=0
 failed=0
@@ -235,47 +235,51 @@ execute() {
 
 # --- the verb ----------------------------------------------------------------------------------------------------------------
 
-if [[ $1 == --check-arguments ]]; then
-  shift
-  parse "$@"
-  exit 0
-fi
-verb=$1
-shift
-parse "$verb" "$@"
-
-export CCACHE_DIR=$NEARFIELD_CACHE/ccache CCACHE_BASEDIR=$repo CCACHE_NOHASHDIR=1 CCACHE_MAXSIZE=5G
-export NEARFIELD_BUILD_DIR=$repo/build/release PYTHONDONTWRITEBYTECODE=1
-
-case $verb in
-  run)
-    [[ -e $repo/image/demo/run.py ]] || die "image/demo/run.py is missing from this checkout"
-    npm_packages
-    build release
-    cd "$NEARFIELD_STARTED_IN"
-    exec python3 "$repo/image/demo/run.py" "$@"
-    ;;
-  bench)
-    npm_packages
-    build release
-    name=$1
+main() {
+  if [[ $1 == --check-arguments ]]; then
     shift
-    cd "$NEARFIELD_STARTED_IN"
-    exec python3 "$repo/tests/bench/$name.py" "$@"
-    ;;
-  build) build "${presets[0]}" "${targets[@]}" ;;
-  test) test_everything ;;
-  fuzz) fuzz ;;
-  lint)
-    build release
-    lint
-    [[ $failed -eq 0 ]] || die "$failed checks failed"
-    ;;
-  fmt) sources | (cd "$repo" && xargs -r clang-format-19 -i) ;;
-  exec) execute "$@" ;;
-  shell)
-    say "a shell in the SDK root; the checkout is at $repo, what you change in the system is forgotten"
-    cd "$NEARFIELD_STARTED_IN"
-    if [[ $# -gt 0 ]]; then exec bash "$@"; else exec bash -i; fi
-    ;;
-esac
+    parse "$@"
+    exit 0
+  fi
+  local verb=$1 name
+  shift
+  parse "$verb" "$@"
+
+  export CCACHE_DIR=$NEARFIELD_CACHE/ccache CCACHE_BASEDIR=$repo CCACHE_NOHASHDIR=1 CCACHE_MAXSIZE=5G
+  export NEARFIELD_BUILD_DIR=$repo/build/release PYTHONDONTWRITEBYTECODE=1
+
+  case $verb in
+    run)
+      [[ -e $repo/image/demo/run.py ]] || die "image/demo/run.py is missing from this checkout"
+      npm_packages
+      build release
+      cd "$NEARFIELD_STARTED_IN"
+      exec python3 "$repo/image/demo/run.py" "$@"
+      ;;
+    bench)
+      npm_packages
+      build release
+      name=$1
+      shift
+      cd "$NEARFIELD_STARTED_IN"
+      exec python3 "$repo/tests/bench/$name.py" "$@"
+      ;;
+    build) build "${presets[0]}" "${targets[@]}" ;;
+    test) test_everything ;;
+    fuzz) fuzz ;;
+    lint)
+      build release
+      lint
+      [[ $failed -eq 0 ]] || die "$failed checks failed"
+      ;;
+    fmt) sources | (cd "$repo" && xargs -r clang-format-19 -i) ;;
+    exec) execute "$@" ;;
+    shell)
+      say "a shell in the SDK root; the checkout is at $repo, what you change in the system is forgotten"
+      cd "$NEARFIELD_STARTED_IN"
+      if [[ $# -gt 0 ]]; then exec bash "$@"; else exec bash -i; fi
+      ;;
+  esac
+}
+main "$@"
+exit
