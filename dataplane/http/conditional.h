@@ -15,6 +15,9 @@ namespace nearfield::http {
 // The validators of a stored response; views into its fields.
 struct Validators {
   std::optional<EntityTag> tag;
+  // The field as received, well-formed or not; "" without one. An If-None-Match that is no list of
+  // tags matches only this, byte for byte.
+  std::string_view tag_text;
   std::optional<WallTime> last_modified;
   // Date of the response, or when it was received: how strong last_modified is, and what stands in
   // for it when absent.

@@ -1,7 +1,7 @@
 // HTTP dates (RFC 9110 5.6.7): three forms are read, one is written.
-// Reading is strict: exact widths, case, single spaces, "GMT" and a date that exists, because a
-// lenient reader gives a broken Expires a future it was never meant to have. The weekday must be a
-// weekday's name but need not fit the date.
+// Reading is strict about shape (exact widths, single spaces, commas, "GMT", a date that exists),
+// because a lenient reader gives a broken Expires a future it was never meant to have; it is lax
+// only about letter case. The weekday must be a weekday's name but need not fit the date.
 #pragma once
 
 #include <array>
@@ -14,7 +14,7 @@ namespace nearfield::http {
 
 // `now` decides the century of the obsolete RFC 850 form: a two-digit year that would lie more than
 // 50 years ahead is the most recent past year with these digits. A leap second (:60) reads as the
-// second before the next minute's first.
+// first second of the next minute.
 std::optional<WallTime> parse_http_date(std::string_view text, WallTime now);
 
 // IMF-fixdate, always 29 characters: "Sun, 06 Nov 1994 08:49:37 GMT". Years outside 0..9999 are

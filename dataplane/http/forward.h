@@ -7,6 +7,7 @@
 #include <string_view>
 
 #include "dataplane/http/cache_control.h"
+#include "dataplane/http/cache_policy.h"
 #include "dataplane/http/fields.h"
 #include "dataplane/http/request_head.h"
 
@@ -22,7 +23,8 @@ void remove_hop_by_hop(Fields& fields, bool keep_trailer = false);
 // Removes what must not be in a stored response: the hop-by-hop fields and those that private="..."
 // and no-cache="..." name. Trailers are not merged into fields (RFC 9110 6.5.1). Set-Cookie stays,
 // as RFC 9111 7.3 asks.
-void prepare_for_storage(Fields& response, const CacheDirectives& directives);
+void prepare_for_storage(Fields& response, const CacheDirectives& directives,
+                         const CachePolicy& policy = {});
 
 // Adds "1.1 nearfield" as a new Via member (RFC 9110 7.6.3). `received_minor` is the version the
 // message came in with.

@@ -1,6 +1,7 @@
 // Freshness: the age arithmetic of RFC 9111 4.2, done once when a response is stored or freshened,
-// so that a hit compares two numbers. Pure functions of the response, the times of its exchange and
-// the policy.
+// so that a hit compares two numbers. Times are milliseconds, so that a lifetime of one second is
+// one second and not "until the next tick"; an age is rounded down once, when it is written. Pure
+// functions of the response, the times of its exchange and the policy.
 #pragma once
 
 #include <chrono>
@@ -14,11 +15,14 @@
 
 namespace nearfield::http {
 
+// A WallTime converts to it by itself.
+using PreciseTime = std::chrono::sys_time<std::chrono::milliseconds>;
+
 // When the request that brought this response (or freshened it) left, and when the response's head
 // arrived.
 struct ExchangeTimes {
-  WallTime request_time;
-  WallTime response_time;
+  PreciseTime request_time;
+  PreciseTime response_time;
 };
 
 enum class LifetimeSource : std::uint8_t { kNone, kSharedMaxAge, kMaxAge, kExpires, kHeuristic };
@@ -30,8 +34,8 @@ struct Lifetime {
 
 // All a hit needs to know, precomputed; trivially copyable.
 struct Freshness {
-  WallTime response_time{};
-  std::chrono::seconds initial_age{0};  // corrected_initial_age
+  PreciseTime response_time{};
+  std::chrono::milliseconds initial_age{0};  // corrected_initial_age
   std::chrono::seconds lifetime{0};
   LifetimeSource source = LifetimeSource::kNone;
   bool no_cache = false;         // never without validation
@@ -40,11 +44,15 @@ struct Freshness {
   std::chrono::seconds stale_while_revalidate{0};
   std::optional<std::chrono::seconds> stale_if_error;
 
-  // Never negative, also when the clock stepped back.
-  std::chrono::seconds age(WallTime now) const;
-  bool is_fresh(WallTime now) const { return lifetime > age(now); }
-  // lifetime - age: negative once stale. What Cache-Status calls ttl.
-  std::chrono::seconds remaining(WallTime now) const { return lifetime - age(now); }
+  // current_age; never below initial_age, also when the clock stepped back.
+  std::chrono::milliseconds precise_age(PreciseTime now) const;
+  // The same for an Age field: whole seconds, rounded down, at most kMaxSeconds.
+  std::chrono::seconds age(PreciseTime now) const;
+  bool is_fresh(PreciseTime now) const { return lifetime > precise_age(now); }
+  // lifetime - age, rounded down: negative once stale. What Cache-Status calls ttl.
+  std::chrono::seconds remaining(PreciseTime now) const {
+    return std::chrono::floor<std::chrono::seconds>(lifetime - precise_age(now));
+  }
 };
 
 // The Age field (RFC 9111 5.1): the first value of the first field; negative, not a number or
@@ -53,8 +61,10 @@ std::chrono::seconds age_value(const Fields& response);
 // The Date field; response_time where it is missing or unreadable (RFC 9110 6.6.1).
 WallTime date_value(const Fields& response, WallTime response_time);
 // max(apparent age, corrected age value) (RFC 9111 4.2.3).
-std::chrono::seconds corrected_initial_age(const Fields& response, const ExchangeTimes& times);
-// RFC 9111 4.2.1-2. An Expires that is repeated, unreadable or "0" is in the past.
+std::chrono::milliseconds corrected_initial_age(const Fields& response, const ExchangeTimes& times);
+// RFC 9111 4.2.1-2: s-maxage, max-age, Expires less Date, a share of the time since Last-Modified.
+// An Expires that is repeated, unreadable or "0" is in the past. No heuristic beside Set-Cookie:
+// what is meant for one must say so to be shared.
 Lifetime freshness_lifetime(std::uint16_t status, const Fields& response,
                             const CacheDirectives& directives, WallTime response_time,
                             const CachePolicy& policy);

@@ -33,14 +33,14 @@ struct ReuseDecision {
   bool only_if_cached = false;
 };
 
-ReuseDecision decide_reuse(const Freshness& stored, const CacheDirectives& request, WallTime now,
+ReuseDecision decide_reuse(const Freshness& stored, const CacheDirectives& request, PreciseTime now,
                            const CachePolicy& policy);
 
 // The origin could not be reached, timed out, or answered 500, 502, 503 or 504 while this response
 // was to be validated: may it be served nevertheless? stale-if-error of the response, then of the
 // request, else the policy's default; never against no-cache, must-revalidate, proxy-revalidate or
 // s-maxage (RFC 9111 4.2.4), nor beyond what the request accepts.
-bool may_serve_on_error(const Freshness& stored, const CacheDirectives& request, WallTime now,
+bool may_serve_on_error(const Freshness& stored, const CacheDirectives& request, PreciseTime now,
                         const CachePolicy& policy);
 
 // The statuses meant above (RFC 5861 4).

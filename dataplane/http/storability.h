@@ -23,6 +23,7 @@ enum class Storability : std::uint8_t {
   kAuthorization,   // request with Authorization and nothing in the response that allows it (RFC
                     // 9111 3.5)
   kStatus,          // not final, not understood, or not cacheable without explicit freshness
+  kSetCookie,       // and the policy does not store such
   kVaryAny,         // Vary: *
   kPartial,         // 206 whose Content-Range is absent, odd or multipart
   kUseless,  // never fresh, nothing to validate with and nothing to serve stale: it would only take
@@ -37,7 +38,8 @@ std::string_view storability_token(Storability verdict);
 // part, never as the whole.
 Storability may_store(const RequestHead& request, const CacheDirectives& request_directives,
                       std::uint16_t status, const Fields& response,
-                      const CacheDirectives& response_directives, const Freshness& freshness);
+                      const CacheDirectives& response_directives, const Freshness& freshness,
+                      const CachePolicy& policy = {});
 
 // Status codes whose caching requirements this cache implements (must-understand, RFC
 // 9111 5.2.2.3).

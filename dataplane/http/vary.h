@@ -22,7 +22,11 @@ std::optional<std::string> vary_names(const Fields& response);
 // absent field differs from an empty one. Linear in the request's size.
 void append_vary_key(std::string& out, std::string_view names, const Fields& request);
 
-// The same as comparing two keys.
-bool vary_matches(std::string_view names, std::string_view stored_key, const Fields& request);
+// Whether a stored variant answers this request: the same as comparing two keys, and besides, when
+// nothing but Accept-Language differs, whether the stored response's one Content-Language is the
+// language the request likes best (RFC 9111 4.1 allows this knowledge of negotiation).
+// `content_language` is the stored response's field, "" without one.
+bool vary_matches(std::string_view names, std::string_view stored_key, const Fields& request,
+                  std::string_view content_language = {});
 
 }  // namespace nearfield::http
