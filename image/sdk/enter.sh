@@ -115,5 +115,8 @@ esac
     wait "$child" && status=0 || status=$?
     kill -0 "$child" 2>/dev/null || break
   done
+  # When a signal ended the wait, that was its number; the child's own status can still be asked for.
+  wait "$child" && again=0 || again=$?
+  [[ $again -eq 127 ]] || status=$again
   exit "$status"
 }

@@ -214,19 +214,17 @@ fuzz() {
   [[ -n $found ]] || die "no such fuzz target: there are $(cut -f 1 "$list" | paste -sd ' ')"
 }
 
-# The program called NAME: one of ours (built first when ninja knows it), a path, or one of the SDK's.
+# The program called NAME: a path, one of the SDK's, or one of ours (which is brought up to date first).
 execute() {
-  local name=$1 path=''
+  local name=$1 path=$1
   shift
-  if [[ $name == */* ]]; then
-    path=$name
-  else
+  if [[ $name != */* ]]; then path=$(command -v "$name" || true); fi
+  if [[ -z $path ]]; then
     lock_build
-    configure release >&2
+    configure release
     exec 7>&-
     if ninja -C "$repo/build/release" -t targets all 2>/dev/null | grep -q "^$name: phony"; then build release "$name"; fi
     path=$(find "$repo/build/release" -type f -perm -u+x -name "$name" -not -path '*/CMakeFiles/*' -print -quit)
-    path=${path:-$(command -v "$name" || true)}
     [[ -n $path ]] || die "there is no program '$name' in build/release nor in the SDK"
   fi
   cd "$NEARFIELD_STARTED_IN"
@@ -277,7 +275,7 @@ main() {
     shell)
       say "a shell in the SDK root; the checkout is at $repo, what you change in the system is forgotten"
       cd "$NEARFIELD_STARTED_IN"
-      if [[ $# -gt 0 ]]; then exec bash "$@"; else exec bash -i; fi
+      exec bash "$@"
       ;;
   esac
 }
