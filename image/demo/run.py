@@ -1,0 +1,178 @@
+#!/usr/bin/env python3
+"""The main job: makes an album, starts an origin and a node in front of it, and says where to listen.
+
+`./dev run` builds the node and starts this inside the SDK root. A browser then plays the album through the node once, unseen
+(unless --no-player-check), and a line tells what the node does until Ctrl-C. Whatever way this ends, it leaves no process
+and no temporary file behind; the album stays in the cache for the next time.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import shutil
+import signal
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+from children import Children, Stopped, ToolError  # noqa: E402
+from cmaf import album as albums  # noqa: E402
+from cmaf import source  # noqa: E402
+from progress import Progress  # noqa: E402
+from serve import counters, docroot, node, origin, player_check, ports  # noqa: E402
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+DEFAULT_PORT = 8080
+
+
+class Failed(Exception):
+    """Ends the program with its message and status 1."""
+
+
+def parse(arguments: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="./dev run", description="A node serves an album to a listening page.")
+    parser.add_argument("--album", metavar="DIR", help="play your own .flac and .wav files of this folder instead")
+    parser.add_argument("--port", type=_port, help=f"where the node listens on 127.0.0.1 (default {DEFAULT_PORT}, or another that is free)")
+    parser.add_argument("--ram", default="512M", help="the node's cache in RAM (default 512M)")
+    parser.add_argument("--workers", type=_positive, help="the node's threads (default: its own choice)")
+    parser.add_argument("--cache", metavar="DIR", help="where made albums are kept (default: the user's cache folder)")
+    parser.add_argument("--node", metavar="FILE", help="the nearfield-dataplane to run (default: build/release's)")
+    parser.add_argument("--no-player-check", action="store_true", help="do not let a browser play the album first")
+    parser.add_argument("--once", action="store_true", help="end after the player check, with its result as status")
+    options = parser.parse_args(arguments)
+    if options.once and options.no_player_check:
+        parser.error("--once ends after the player check, which --no-player-check leaves out")
+    if not re.fullmatch(r"[1-9][0-9]{0,8}[KMGT]?(i?B)?", options.ram):
+        parser.error(f"--ram {options.ram}: want a size such as 512M or 2G")
+    return options
+
+
+def _port(text: str) -> int:
+    if not text.isdigit() or not 1 <= int(text) <= 65535:
+        raise argparse.ArgumentTypeError(f"{text}: a port is a number from 1 to 65535")
+    return int(text)
+
+
+def _positive(text: str) -> int:
+    if not text.isdigit() or not 1 <= int(text) <= 1024:
+        raise argparse.ArgumentTypeError(f"{text}: want a number from 1 to 1024")
+    return int(text)
+
+
+def main(arguments: list[str]) -> int:
+    options = parse(arguments)
+    progress = Progress()
+    children = Children()
+    received: list[int] = []
+
+    def stop(number: int, _frame) -> None:
+        for one in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(one, signal.SIG_IGN)  # from here on we are on the way out
+        received.append(number)
+        raise Stopped()
+
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, stop)
+
+    work = Path(tempfile.mkdtemp(prefix="nearfield-run-"))
+    served = False
+    try:
+        url, started, root = start(options, work, children, progress)
+        served = True
+        checked = check_players(options, url, root, children, progress)
+        if options.once:
+            return 0 if checked else 1
+        watch(url, started, children, progress)
+        return 1
+    except Stopped:
+        progress.note("stopping")
+        return 0 if served else 128 + (received[0] if received else signal.SIGINT)
+    except (Failed, source.SourceError, ToolError, node.NodeError, origin.OriginError, docroot.PlayersMissing, ports.PortTaken) as error:
+        progress.note(f"run: {error}")
+        return 1
+    except OSError as error:
+        progress.note(f"run: {error.filename or 'the system'}: {error.strerror}")
+        return 1
+    finally:
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, signal.SIG_IGN)
+        progress.end_live()
+        children.stop_all()
+        shutil.rmtree(work, ignore_errors=True)
+
+
+def start(options: argparse.Namespace, work: Path, children: Children, progress: Progress) -> tuple[str, node.Node, Path]:
+    program = node.find_program(REPOSITORY, options.node)
+    if options.port:
+        ports.choose("127.0.0.1", options.port, may_move=False)  # say so now, not after the album is made
+    modules = docroot.ensure_node_modules(REPOSITORY, children, progress.note)
+    wanted = source.own_album()
+    if options.album:
+        folder = Path(os.environ.get("NEARFIELD_STARTED_IN", os.getcwd()), options.album)
+        wanted = source.album_of(folder, children)
+    made = albums.make(wanted, _cache(options), children, progress)
+    for reason in made.description["skipped"]:
+        progress.note(f"album: left out: {reason}")
+
+    root = docroot.lay_out(work, made.folder, made.key, modules)
+    _, origin_port = origin.start(work / "origin", root, children)
+    port = ports.choose("127.0.0.1", options.port or DEFAULT_PORT, may_move=options.port is None)
+    started = node.start(program, work / "node", children, port=port, origin_port=origin_port, ram=options.ram, workers=options.workers)
+    if port != (options.port or DEFAULT_PORT):
+        progress.note(f"port {DEFAULT_PORT} is in use, the node listens on {port}")
+    for line in started.child.last_lines(40):
+        if re.search(r"hugepage|huge page", line, re.IGNORECASE):
+            progress.note(f"node: {line}")
+    url = f"http://127.0.0.1:{port}/"
+    progress.note(f"origin: nginx on 127.0.0.1:{origin_port} · node: 127.0.0.1:{port} · control socket: {started.control}")
+    progress.note(f"\n    Listen: {url}\n")
+    return url, started, root
+
+
+def check_players(options: argparse.Namespace, url: str, root: Path, children: Children, progress: Progress) -> bool:
+    """One lossless and one spatial rendition, one with each player."""
+    if options.no_player_check:
+        return True
+    tracks = albums.description_of(root)["tracks"]
+    cases = [player_check.Case("hls", 0, tracks[0]["renditions"][0]["name"])]
+    spatial = next((one["name"] for one in tracks[-1]["renditions"] if one["codecs"].startswith("iamf")), None)
+    if spatial:
+        cases.append(player_check.Case("shaka", len(tracks) - 1, spatial))
+    progress.live("a browser plays the album through the node, unseen ...")
+    try:
+        outcomes = player_check.run(url, root, cases, REPOSITORY, children, timeout_s=120)
+    except ToolError as error:
+        progress.note(f"player check: not done: {error}")
+        return False
+    for outcome in outcomes:
+        progress.note(f"player check: {'FAILED: ' if outcome.faults else ''}{outcome.line()}")
+    return not any(outcome.faults for outcome in outcomes)
+
+
+def watch(url: str, started: node.Node, children: Children, progress: Progress) -> None:
+    """Tells what the node does until one of the servers ends, which is an error."""
+    line = counters.LiveLine()
+    progress.note("Ctrl-C stops everything.")
+    while True:
+        dead = children.first_dead()
+        if dead:
+            tail = "\n    ".join(dead.last_lines()) or "(it wrote nothing)"
+            raise Failed(f"{dead.describe_exit()}; its last words:\n    {tail}")
+        progress.live(line.text(counters.read(started.control)))
+        time.sleep(1.0)
+
+
+def _cache(options: argparse.Namespace) -> Path:
+    if options.cache:
+        return Path(os.environ.get("NEARFIELD_STARTED_IN", os.getcwd()), options.cache)
+    base = os.environ.get("NEARFIELD_CACHE") or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "nearfield")
+    return Path(base, "albums")
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
