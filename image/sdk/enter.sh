@@ -103,6 +103,7 @@ case $mode in
   --host)
     mount -t proc -o nosuid,nodev,noexec proc /proc
     command=("$@")
+    trap 'exit 143' INT TERM HUP USR1  # whatever it made is thrown away: nothing to wait for
     ;;
   *) die "enter.sh: unknown mode $mode" ;;
 esac

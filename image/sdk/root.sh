@@ -164,10 +164,11 @@ keyring() {
 
 # Every 15 s a line, for logs that show no progress bar. Ends with the process that started it.
 heartbeat() {
-  local folder=$1 started=$SECONDS never
+  local folder=$1 started=$SECONDS never parent
   exec {never}<> <(:)  # nothing ever comes out of it: a pause without a `sleep` that would outlive us
   until read -r -t 15 -u "$never"; do
-    kill -0 "$$" 2>/dev/null || return 0
+    read -r _ _ _ parent _ <"/proc/$BASHPID/stat"
+    [[ $parent == "$$" ]] || return 0
     say "still making the SDK root: $((SECONDS - started)) s, $(du -sm "$folder" 2>/dev/null | cut -f 1) MB"
   done
 }
@@ -217,11 +218,11 @@ make_root_locked() {
     --include="$(packages | paste -sd ,)" "$kSuite" "$unfinished" \
     "deb $mirror $kSuite main" "deb $mirror $kSuite-updates main" \
     "deb $security_mirror $kSuite-security main" </dev/null || status=$?
-  case $status in
-    0) ;;
-    130 | 143) say "stopped; nothing of the unfinished root stays"; exit "$status" ;;
-    *) die "the SDK root could not be made: see the lines above; './dev' tries again from the start" ;;
-  esac
+  if [[ $stopped_by -ne 0 ]]; then
+    say "stopped: nothing of the unfinished root stays"
+    exit "$stopped_by"
+  fi
+  [[ $status -eq 0 ]] || die "the SDK root could not be made: see the lines above; the next ./dev starts afresh"
   mv -T "$unfinished" "$root"
   unfinished=
   [[ -z $heart ]] || kill "$heart" 2>/dev/null || true

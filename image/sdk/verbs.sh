@@ -279,5 +279,4 @@ main() {
       ;;
   esac
 }
-main "$@"
-exit
+main "$@"; exit
