@@ -1,6 +1,7 @@
-// NEARFIELD_ASSERT: what we got wrong, as opposed to what the world does (that is cache/base/error.h).
-// A failed assertion prints where and what and aborts, in release builds too: a node that restarts is better than one that
-// serves from a structure it no longer understands. On paths run per byte use plain assert() from <cassert> instead.
+// NEARFIELD_ASSERT: what we got wrong, as opposed to what the world does (that is
+// cache/base/error.h). A failed assertion prints where and what and aborts, in release builds too:
+// a node that restarts is better than one that serves from a structure it no longer understands. On
+// paths run per byte use plain assert() from <cassert> instead.
 #pragma once
 
 #include <cstdio>

@@ -1,6 +1,7 @@
 // Ref<T>: an intrusive, thread-safe reference count; the object lives until its last Ref goes.
-// T derives from RefCounted<T>. One word a pointer (shared_ptr has two and a control block), which matters in send plans of
-// thousands of connections. The count starts at zero: make_ref gives the first reference.
+// T derives from RefCounted<T>. One word a pointer (shared_ptr has two and a control block), which
+// matters in send plans of thousands of connections. The count starts at zero: make_ref gives the
+// first reference.
 #pragma once
 
 #include <atomic>
@@ -20,7 +21,8 @@ class RefCounted {
 
   void add_reference() const { references_.fetch_add(1, std::memory_order_relaxed); }
   void drop_reference() const {
-    if (references_.fetch_sub(1, std::memory_order_acq_rel) == 1) delete static_cast<const T*>(this);
+    if (references_.fetch_sub(1, std::memory_order_acq_rel) == 1)
+      delete static_cast<const T*>(this);
   }
   // A snapshot, for statistics and assertions only.
   std::uint32_t reference_count() const { return references_.load(std::memory_order_relaxed); }

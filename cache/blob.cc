@@ -1,0 +1,260 @@
+// The readers' side of a blob: what is readable, where it lies, waiting for more, and holding a
+// streaming blob's window.
+#include "cache/blob.h"
+
+#include <limits>
+
+#include "cache/blob_hasher.h"
+#include "cache/blob_state.h"
+
+namespace nearfield::cache {
+namespace {
+
+constexpr std::size_t kExtentsGivenAtOnce = 64;
+constexpr std::uint64_t kLastReaderOffset = UINT64_MAX - 1;
+
+bool continues(const iovec& vector, const std::byte* data) {
+  return static_cast<const std::byte*>(vector.iov_base) + vector.iov_len == data;
+}
+
+}  // namespace
+
+Ref<Blob> Blob::create(ExtentSource& source, Kind kind, std::optional<std::uint64_t> total_bytes,
+                       std::uint64_t window_bytes) {
+  return Ref<Blob>(new Blob(std::make_unique<Impl>(source, kind, total_bytes, window_bytes)));
+}
+
+Blob::Blob(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+
+Blob::~Blob() {
+  for (std::size_t i = 0; i < impl_->extents.size(); ++i) {
+    impl_->source.give_extent(impl_->extents.piece(i).extent);
+  }
+}
+
+Blob::State Blob::state() const { return impl_->state.load(std::memory_order_acquire); }
+Blob::Kind Blob::kind() const { return impl_->kind.load(std::memory_order_acquire); }
+std::optional<std::uint64_t> Blob::total_bytes() const { return impl_->length(); }
+std::uint64_t Blob::charged_bytes() const { return impl_->charged.load(std::memory_order_relaxed); }
+
+std::uint64_t Blob::memory_bytes() const {
+  constexpr std::uint64_t kAllocatorBytes = 16;  // what malloc keeps beside a piece
+  std::uint64_t bytes = sizeof(Blob) + sizeof(Impl) + 3 * kAllocatorBytes;
+  if (impl_->frozen()) return bytes + impl_->extents.memory_bytes();
+  const std::lock_guard lock(impl_->mutex);
+  return bytes + impl_->extents.memory_bytes() +
+         impl_->published.size() * sizeof(IntervalSet::Interval) + impl_->readers.memory_bytes() +
+         impl_->waiters.memory_bytes();
+}
+
+std::uint64_t Blob::Impl::readable(std::uint64_t offset) const {
+  if (frozen()) {
+    const std::uint64_t end = total.load(std::memory_order_acquire);
+    return offset < end ? end - offset : 0;
+  }
+  if (streams() && offset < floor) return 0;
+  const auto run = published.containing(offset);
+  return run ? run->end - offset : 0;
+}
+
+std::uint64_t Blob::readable_from(std::uint64_t offset) const {
+  if (impl_->frozen()) return impl_->readable(offset);
+  const std::lock_guard lock(impl_->mutex);
+  return impl_->readable(offset);
+}
+
+std::size_t Blob::Impl::addresses(std::uint64_t offset, std::uint64_t bytes,
+                                  std::span<iovec> vectors, std::uint64_t* covered_bytes) const {
+  std::size_t used = 0;
+  std::uint64_t covered = 0;
+  auto index = bytes > 0 ? extents.find(offset) : std::nullopt;
+  NEARFIELD_ASSERT(bytes == 0 || index);  // else given back already, or never written
+  while (covered < bytes) {
+    NEARFIELD_ASSERT(*index < extents.size());
+    const ExtentList::Piece piece = extents.piece(*index);
+    const std::uint64_t at = offset + covered;
+    NEARFIELD_ASSERT(piece.begin <= at && at < piece.end());
+    std::byte* const data = piece.extent.data + (at - piece.begin);
+    const std::uint64_t length = std::min(bytes - covered, piece.end() - at);
+    if (used > 0 && continues(vectors[used - 1], data)) {
+      vectors[used - 1].iov_len += length;
+    } else {
+      if (used == vectors.size()) break;
+      vectors[used++] = {data, length};
+    }
+    covered += length;
+    ++*index;
+  }
+  *covered_bytes = covered;
+  return used;
+}
+
+std::size_t Blob::addresses(std::uint64_t offset, std::uint64_t length, std::span<iovec> vectors,
+                            std::uint64_t* covered_bytes) const {
+  if (impl_->frozen()) {
+    NEARFIELD_ASSERT(length <= impl_->readable(offset));
+    return impl_->addresses(offset, length, vectors, covered_bytes);
+  }
+  const std::lock_guard lock(impl_->mutex);
+  NEARFIELD_ASSERT(length <= impl_->readable(offset));
+  return impl_->addresses(offset, length, vectors, covered_bytes);
+}
+
+bool Blob::subscribe(std::uint64_t offset, Ref<Signal> signal) {
+  if (!impl_->growing()) return false;
+  const std::lock_guard lock(impl_->mutex);
+  if (!impl_->growing() || impl_->readable(offset) > 0) return false;
+  impl_->waiters.add(std::min(offset, kLastReaderOffset), std::move(signal));
+  return true;
+}
+
+void Blob::unsubscribe(const Signal& signal) {
+  if (!impl_->growing()) return;  // the list is empty by now, or is being emptied
+  const std::lock_guard lock(impl_->mutex);
+  impl_->waiters.remove(signal);
+}
+
+bool Blob::has_readers() const {
+  if (impl_->frozen()) return false;
+  const std::lock_guard lock(impl_->mutex);
+  return !impl_->readers.empty();
+}
+
+// --- streaming ---
+
+bool Blob::Impl::window_open(std::uint64_t offset) const {
+  if (const auto slowest = readers.slowest()) {
+    return offset < *slowest || offset - *slowest < window_bytes;
+  }
+  return charged.load(std::memory_order_relaxed) < window_bytes;
+}
+
+Ref<Signal> Blob::Impl::signal_if_window_opened() {
+  // Waking the writer for every few bytes a reader moved would cost more than it brings: wait for a
+  // block's worth, which comes for certain, as the window holds two.
+  if (!blocked_at || !window_open(*blocked_at + kBlockBytes - 1)) return nullptr;
+  blocked_at.reset();
+  return space_signal;
+}
+
+bool Blob::Impl::wholly_published(const ExtentList::Piece& piece) const {
+  const auto run = published.containing(piece.begin);
+  return run && run->end >= std::min(piece.end(), total.load(std::memory_order_relaxed));
+}
+
+std::vector<Extent> Blob::Impl::take_passed(std::uint64_t limit) {
+  std::vector<Extent> passed;
+  std::size_t first = 0;  // extents before it have holes and stay
+  while (first < extents.size() && passed.size() < kExtentsGivenAtOnce) {
+    std::size_t count = 0;
+    while (first + count < extents.size() && passed.size() < kExtentsGivenAtOnce) {
+      const ExtentList::Piece piece = extents.piece(first + count);
+      if (std::min(piece.end(), total.load(std::memory_order_relaxed)) > limit ||
+          !wholly_published(piece))
+        break;
+      passed.push_back(piece.extent);
+      floor = std::max(floor, piece.end());
+      charged.fetch_sub(piece.extent.bytes, std::memory_order_relaxed);
+      ++count;
+    }
+    if (count > 0) extents.erase(first, count);
+    if (first < extents.size() && extents.piece(first).begin >= limit) break;
+    ++first;
+  }
+  return passed;
+}
+
+void Blob::Impl::give_back_passed(bool all) {
+  for (std::vector<Extent> passed;;) {
+    Ref<Signal> opened;
+    {
+      const std::lock_guard lock(mutex);
+      const auto slowest = readers.slowest();
+      if (!slowest && !all) return;
+      passed = take_passed(slowest.value_or(std::numeric_limits<std::uint64_t>::max()));
+      if (!passed.empty()) opened = signal_if_window_opened();
+    }
+    for (const Extent& extent : passed) source.give_extent(extent);
+    if (opened) opened->raise();
+    if (passed.size() < kExtentsGivenAtOnce) return;
+  }
+}
+
+// --- readers of a growing blob ---
+
+BlobReader::BlobReader(Ref<Blob> blob, std::uint64_t offset)
+    : blob_(std::move(blob)), offset_(std::min(offset, kLastReaderOffset)) {
+  Blob::Impl& state = *blob_->impl_;
+  if (state.frozen()) return;
+  Ref<Signal> opened;
+  {
+    const std::lock_guard lock(state.mutex);
+    if (state.frozen()) return;
+    too_late_ = state.streams() && offset_ < state.floor;
+    if (too_late_) return;
+    slot_ = state.readers.attach(offset_);
+    if (state.streams()) opened = state.signal_if_window_opened();
+  }
+  if (opened) opened->raise();
+}
+
+BlobReader::BlobReader(BlobReader&& other) noexcept
+    : blob_(std::move(other.blob_)),
+      offset_(other.offset_),
+      slot_(std::exchange(other.slot_, kNoSlot)),
+      too_late_(std::exchange(other.too_late_, false)) {}
+
+BlobReader& BlobReader::operator=(BlobReader&& other) noexcept {
+  if (this == &other) return *this;
+  detach();
+  blob_ = std::move(other.blob_);
+  offset_ = other.offset_;
+  slot_ = std::exchange(other.slot_, kNoSlot);
+  too_late_ = std::exchange(other.too_late_, false);
+  return *this;
+}
+
+BlobReader::~BlobReader() { detach(); }
+
+void BlobReader::release_before(std::uint64_t offset) {
+  offset = std::min(offset, kLastReaderOffset);
+  if (offset <= offset_) return;
+  offset_ = offset;
+  if (slot_ == kNoSlot) return;
+  Blob::Impl& state = *blob_->impl_;
+  if (state.frozen()) return;
+  Ref<Signal> opened;
+  {
+    const std::lock_guard lock(state.mutex);
+    if (state.frozen()) return;
+    if (!state.readers.move(slot_, offset) || !state.streams()) return;
+    opened = state.signal_if_window_opened();
+  }
+  if (opened) opened->raise();
+  state.give_back_passed();
+}
+
+void BlobReader::detach() {
+  const Ref<Blob> blob = std::exchange(blob_, nullptr);
+  const std::uint32_t slot = std::exchange(slot_, kNoSlot);
+  too_late_ = false;
+  if (slot == kNoSlot || blob->impl_->frozen()) return;
+  Blob::Impl& state = *blob->impl_;
+  Ref<Signal> woken;
+  {
+    const std::lock_guard lock(state.mutex);
+    if (state.frozen()) return;
+    const bool changed = state.readers.detach(slot);
+    if (!changed) return;
+    if (state.readers.empty()) {
+      state.blocked_at.reset();
+      woken = state.space_signal;  // the fill asks itself whether to go on
+    } else if (state.streams()) {
+      woken = state.signal_if_window_opened();
+    }
+  }
+  if (woken) woken->raise();
+  if (state.streams()) state.give_back_passed();
+}
+
+}  // namespace nearfield::cache
