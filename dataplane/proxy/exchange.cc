@@ -1,0 +1,416 @@
+// See exchange.h. This file: decisions. What a response looks like is in exchange_response.cc.
+#include "dataplane/proxy/exchange.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "cache/base/assert.h"
+#include "dataplane/http/cache_key.h"
+#include "dataplane/http/conditional.h"
+#include "dataplane/http/cors.h"
+#include "dataplane/http/forward.h"
+#include "dataplane/http/reuse.h"
+#include "dataplane/http/vary.h"
+#include "dataplane/proxy/fetch.h"
+#include "dataplane/proxy/wanted_ranges.h"
+#include "dataplane/proxy/worker.h"
+
+namespace nearfield::proxy {
+
+namespace {
+
+// A follower whose answer turned out not to be for it looks again once; then it goes alone, so that nobody circles.
+constexpr unsigned kMaximumRounds = 2;
+
+}  // namespace
+
+Exchange::Exchange(WorkerContext& context) : context_(context) {
+  signal_ = context_.reactor.make_signal([this] { on_signal(); });
+}
+
+Exchange::~Exchange() {
+  if (running()) end(true);
+  context_.reactor.cancel_signal(signal_);
+}
+
+void Exchange::start(const http::RequestHead& head, std::string body, bool close_after) {
+  NEARFIELD_ASSERT(step_ == Step::idle);
+  request_ = &head;
+  settings_ = context_.settings;
+  body_ = std::move(body);
+  close_ = close_after || !head.keep_alive;
+  status_ = 0;
+  cache_status_ = {};
+  cache_status_line_.clear();
+  from_cache_ = false;
+  rounds_ = 0;
+  started_ = context_.reactor.now();
+  started_wall_ = context_.reactor.wall_now_ms();
+  first_byte_ = {};
+  count(context_.counters.requests);
+  decide();
+}
+
+void Exchange::decide() {
+  candidate_.reset();
+  if (answer_here()) return;
+  const http::RequestHead& request = *request_;
+  key_.clear();
+  http::append_cache_key(key_, request, settings_->query_rules);
+  if (request.method != http::Method::kGet && request.method != http::Method::kHead) {
+    forward_alone(http::Forwarded::kMethod);
+    return;
+  }
+  directives_ = http::parse_request_directives(request.fields);
+  auto found = context_.store.find(
+      key_,
+      [&](const cache::Metadata& stored) { return stored_response(stored).matches(request.fields); },
+      true);
+  if (found && found->blob->state() == cache::Blob::State::broken) {
+    context_.store.remove(found->object);
+    found.reset();
+  }
+  if (found) {
+    use_or_validate(std::move(*found));
+    return;
+  }
+  if (directives_.only_if_cached) {
+    answer_error(504, "not in this cache, and the request asks for nothing else (only-if-cached)");
+    return;
+  }
+  fetch_for(nullptr, nullptr, http::Forwarded::kUriMiss);
+}
+
+// What needs no origin and no cache: preflights, OPTIONS *, and methods that stop at a cache.
+bool Exchange::answer_here() {
+  const http::RequestHead& request = *request_;
+  if (request.method == http::Method::kOptions) {
+    const bool preflight = settings_->cors.enabled && http::is_preflight(request);
+    http::RequestHead copy;
+    bool last_hop = request.is_asterisk();
+    if (!preflight && !last_hop && request.fields.contains("Max-Forwards")) {
+      copy = request;
+      last_hop = http::update_max_forwards(copy) == http::MaxForwards::kAnswerHere;
+    }
+    if (!preflight && !last_hop) return false;
+    begin_head(204);
+    http::Fields fields;
+    if (preflight) http::append_preflight_fields(fields, request, settings_->cors);
+    fields.append_to(head_text_);
+    append_field("Allow", "GET, HEAD, OPTIONS");
+    finish_head(&fields);
+    feeder_.start_empty();
+    step_ = Step::head;
+    host_->exchange_has_more();
+    return true;
+  }
+  if (request.method == http::Method::kTrace || request.method == http::Method::kConnect) {
+    answer_error(405, "this method ends here");
+    return true;
+  }
+  return false;
+}
+
+void Exchange::use_or_validate(cache::Found found) {
+  const StoredResponse& stored = stored_response(found);
+  const auto decision = http::decide_reuse(stored.freshness(), directives_,
+                                           context_.precise_now(), settings_->cache);
+  const bool usable = decision.reuse != http::Reuse::kValidate;
+  if (usable && covers(found)) {
+    if (decision.reuse == http::Reuse::kStaleRevalidate) revalidate_behind(found);
+    if (decision.reuse != http::Reuse::kFresh) count(context_.counters.cache_hits_stale);
+    count(context_.counters.cache_hits);
+    from_cache_ = true;
+    answer_from(found, false);
+    return;
+  }
+  if (decision.only_if_cached) {
+    answer_error(504, "what this cache has is not usable, and the request asks for nothing else (only-if-cached)");
+    return;
+  }
+  if (usable) {
+    fetch_for(nullptr, &found, http::Forwarded::kPartial);
+    return;
+  }
+  const auto why = decision.cause == http::ValidateCause::kRequest ? http::Forwarded::kRequest
+                                                                   : http::Forwarded::kStale;
+  fetch_for(&found, nullptr, why);
+}
+
+// Whether the bytes this request needs of a stored response are there, or on their way for certain.
+bool Exchange::covers(const cache::Found& found) {
+  if (found.blob->state() == cache::Blob::State::complete) return true;
+  if (request_->method == http::Method::kHead) return true;
+  const StoredResponse& stored = stored_response(found);
+  const WantedRanges wanted(*request_, stored, *found.blob, context_.reactor.wall_now(), settings_->limits);
+  if (wanted.kind() == WantedRanges::Kind::nothing) return true;
+  const auto missing = [&]() -> std::optional<std::uint64_t> {
+    if (wanted.kind() == WantedRanges::Kind::whole) {
+      const auto gap = found.blob->first_gap(0);
+      return gap ? std::optional(gap->begin) : std::nullopt;
+    }
+    for (const http::ByteRange& range : wanted.ranges().view()) {
+      const auto gap = found.blob->first_gap(range.first);
+      if (gap && gap->begin <= range.last) return gap->begin;
+    }
+    return std::nullopt;
+  };
+  auto offset = missing();
+  if (!offset) return true;
+  const Ref<FetchTicket> filling = context_.table.ticket_of(*found.blob);
+  if (filling) {
+    if (filling->phase() == FetchPhase::pending || filling->answer().fills_all) {
+      filling->want(*offset);
+      return true;
+    }
+    return false;
+  }
+  // It may have been completed between the two looks.
+  return !missing() || found.blob->state() == cache::Blob::State::complete;
+}
+
+void Exchange::fetch_for(const cache::Found* validate, const cache::Found* extend,
+                         http::Forwarded why) {
+  const http::RequestHead& request = *request_;
+  FetchRequest fetch;
+  fetch.name = key_;
+  fetch.settings = settings_;
+  fetch.request = request;
+  cache_status_.forwarded = why;
+
+  const bool is_get = request.method == http::Method::kGet;
+  if (is_get && validate != nullptr) {
+    candidate_ = *validate;
+    if (stored_response(*validate).validators().tag || stored_response(*validate).validators().last_modified ||
+        stored_response(*validate).fields().contains("ETag")) {
+      fetch.validate = *validate;
+    }
+  }
+  if (is_get && extend != nullptr && !context_.table.ticket_of(*extend->blob)) {
+    const WantedRanges wanted(request, stored_response(*extend), *extend->blob,
+                              context_.reactor.wall_now(), settings_->limits);
+    fetch.extend = *extend;
+    fetch.extend_from = wanted.first_byte();
+  }
+  fetch.forward_range = is_get && !fetch.validate && !fetch.extend &&
+                        request.fields.contains("Range") && !request.fields.contains("If-Range") &&
+                        !http::has_preconditions(request.fields) && WantedRanges::is_single(request);
+
+  bool shared = is_get && why != http::Forwarded::kRequest && !directives_.no_store &&
+                !request.fields.contains("Authorization") && rounds_ < kMaximumRounds;
+  fetch.collapse_key = key_;
+  const auto variants = validate == nullptr && extend == nullptr && is_get
+                            ? context_.store.find_all(key_)
+                            : std::vector<cache::Found>{};
+  if (!variants.empty()) {
+    cache_status_.forwarded = http::Forwarded::kVaryMiss;
+    fetch.collapse_key += '\n';
+    http::append_vary_key(fetch.collapse_key, stored_response(variants.front()).vary_names(), request.fields);
+  }
+  if (context_.table.is_unshareable(fetch.collapse_key, context_.reactor.now())) shared = false;
+  begin_fetch(std::move(fetch), shared);
+}
+
+void Exchange::forward_alone(http::Forwarded why) {
+  FetchRequest fetch;
+  fetch.name = key_;
+  fetch.settings = settings_;
+  fetch.request = *request_;
+  fetch.body = std::move(body_);
+  http::update_max_forwards(fetch.request);
+  cache_status_.forwarded = why;
+  begin_fetch(std::move(fetch), false);
+}
+
+void Exchange::begin_fetch(FetchRequest fetch, bool shared) {
+  http::append_forward_target(fetch.forward_target, *request_, settings_->query_rules);
+  step_ = Step::waiting;
+  interim_seen_ = 0;
+  began_ticket_ = true;
+  ticket_ = make_ref<FetchTicket>();
+  if (shared) {
+    ticket_ = context_.table.join_or_begin(fetch.collapse_key, ticket_, &began_ticket_);
+  } else {
+    fetch.collapse_key.clear();
+  }
+  const Limits& limits = settings_->limits;
+  if (!began_ticket_) {
+    cache_status_.collapsed = true;
+    if (ticket_->join(signal_, limits.waiting_per_fetch)) return;
+    count(context_.counters.limit_waiting);
+    ticket_.reset();
+    answer_error(503, "too many listeners wait for this object");
+    return;
+  }
+  if (context_.shared.fetches.load(std::memory_order_relaxed) >= limits.fetches) {
+    count(context_.counters.limit_fetches);
+    FetchAnswer none;
+    none.failure = origin::OriginFailureKind::overloaded;
+    if (shared) context_.table.end(fetch.collapse_key, *ticket_);
+    ticket_->settle(FetchPhase::failed, std::move(none));
+    on_ticket();
+    return;
+  }
+  ticket_->join(signal_, limits.waiting_per_fetch);
+  auto owned = std::make_unique<Fetch>(context_, std::move(fetch), ticket_);
+  Fetch& begun = *owned;
+  context_.adopt(std::move(owned));
+  begun.start();
+}
+
+// Stale-while-revalidate: the listener has its answer; one validation goes on behind it, whoever else asks meanwhile.
+void Exchange::revalidate_behind(const cache::Found& found) {
+  if (context_.shared.fetches.load(std::memory_order_relaxed) >= settings_->limits.fetches) return;
+  FetchRequest fetch;
+  fetch.name = key_;
+  fetch.collapse_key = key_;
+  fetch.settings = settings_;
+  fetch.request = *request_;
+  fetch.request.method = http::Method::kGet;
+  fetch.request.method_text = "GET";
+  fetch.validate = found;
+  http::append_forward_target(fetch.forward_target, *request_, settings_->query_rules);
+  if (!stored_response(found).vary_names().empty()) {
+    fetch.collapse_key += '\n';
+    http::append_vary_key(fetch.collapse_key, stored_response(found).vary_names(), request_->fields);
+  }
+  bool began = false;
+  auto ticket = make_ref<FetchTicket>();
+  context_.table.join_or_begin(fetch.collapse_key, ticket, &began);
+  if (!began) return;
+  count(context_.counters.fetches_background);
+  auto owned = std::make_unique<Fetch>(context_, std::move(fetch), ticket);
+  Fetch& begun = *owned;
+  context_.adopt(std::move(owned));
+  ticket->abandon();
+  begun.start();
+}
+
+void Exchange::on_signal() {
+  if (step_ == Step::waiting) {
+    on_ticket();
+  } else if (step_ == Step::body) {
+    host_->exchange_has_more();
+  }
+}
+
+void Exchange::on_ticket() {
+  if (!ticket_) return;
+  // The phase first: interim responses that were there when it settled are then not missed.
+  const FetchPhase phase = ticket_->phase();
+  for (const auto& interim : ticket_->interim_after(interim_seen_)) {
+    ++interim_seen_;
+    if (request_->version_minor == 0) continue;  // RFC 9110 15.2
+    http::append_status_line(interim_text_, interim->status);
+    interim->fields.append_to(interim_text_);
+    interim_text_ += "\r\n";
+  }
+  switch (phase) {
+    case FetchPhase::pending:
+      if (!interim_text_.empty()) host_->exchange_has_more();
+      return;
+    case FetchPhase::answered:
+      on_answer();
+      return;
+    case FetchPhase::failed:
+      on_failure();
+      return;
+  }
+}
+
+void Exchange::on_answer() {
+  const Ref<FetchTicket> ticket = ticket_;  // outlives the rounds below
+  const FetchAnswer& answer = ticket->answer();
+  cache::Found found = answer.found;
+  cache_status_.forward_status = answer.origin_status;
+
+  if (answer.origin_error) {
+    candidate_ = found;
+    if (stale_on_error()) return;
+    answer_error(answer.origin_status, "the origin has an error and what this cache has may not be used");
+    return;
+  }
+  if (!began_ticket_) {
+    // Somebody else's fetch: is its answer for us as well?
+    const bool for_us = answer.shareable && stored_response(found).matches(request_->fields);
+    if (!for_us) {
+      ++rounds_;
+      cache_status_ = {};
+      ticket_.reset();
+      decide();
+      return;
+    }
+    count(context_.counters.cache_collapsed);
+  } else {
+    cache_status_.stored = found.object.get() != nullptr && !answer.validated;
+    cache_status_.detail = answer.not_stored_because;
+    if (answer.as_received) found.metadata = answer.as_received;
+  }
+  if (answer.shareable && !covers(found)) {
+    ticket_.reset();
+    if (++rounds_ > kMaximumRounds) {
+      answer_error(502, "the origin sends parts that do not make a whole");
+      return;
+    }
+    fetch_for(nullptr, &found, http::Forwarded::kPartial);
+    return;
+  }
+  if (answer.validated) {
+    count(context_.counters.cache_hits_validated);
+    from_cache_ = true;
+  } else if (began_ticket_) {
+    count(found.object ? context_.counters.cache_misses : context_.counters.cache_passes);
+  }
+  answer_from(found, began_ticket_ && !answer.validated);
+}
+
+void Exchange::on_failure() {
+  const origin::OriginFailureKind failure = ticket_->answer().failure;
+  if (stale_on_error()) return;
+  switch (failure) {
+    case origin::OriginFailureKind::timed_out:
+      answer_error(504, "the origin did not answer in time");
+      return;
+    case origin::OriginFailureKind::overloaded:
+      answer_error(503, "this node has as many fetches under way as it may");
+      return;
+    case origin::OriginFailureKind::no_origin:
+      answer_error(502, "this node has no origin for this host");
+      return;
+    case origin::OriginFailureKind::malformed:
+      answer_error(502, "the origin's answer cannot be understood");
+      return;
+    case origin::OriginFailureKind::unreachable:
+    case origin::OriginFailureKind::broken:
+      answer_error(502, "the origin cannot be reached");
+      return;
+  }
+}
+
+// RFC 5861 4, RFC 9111 4.2.4: a stored response stands in for an origin that fails, where nothing forbids it.
+bool Exchange::stale_on_error() {
+  if (!candidate_) return false;
+  const StoredResponse& stored = stored_response(*candidate_);
+  if (!http::may_serve_on_error(stored.freshness(), directives_, context_.precise_now(),
+                                settings_->cache)) {
+    return false;
+  }
+  const cache::Found found = *candidate_;
+  if (!covers(found)) return false;
+  count(context_.counters.cache_hits);
+  count(context_.counters.cache_hits_stale);
+  from_cache_ = true;
+  cache_status_.detail = "stale-if-error";
+  answer_from(found, false);
+  return true;
+}
+
+void Exchange::give_up_waiting() {
+  NEARFIELD_ASSERT(step_ == Step::waiting);
+  count(context_.counters.timeout_response);
+  if (ticket_) ticket_->leave(*signal_);
+  if (stale_on_error()) return;
+  answer_error(504, "no answer came in time");
+}
+
+}  // namespace nearfield::proxy

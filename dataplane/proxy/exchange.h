@@ -1,0 +1,132 @@
+// Exchange: one request and its response: looks into the cache, fetches where it must, and feeds the answer to the connection.
+//
+// The steps are visible: decide() chooses, answer_from() builds, produce() sends; between them an exchange waits for a ticket. Invariants: exactly one final
+// head is sent; a body is either whole or visibly cut; a stored response is only used when RFC 9111 4 lets it. Pooled and reused; one thread.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "cache/store.h"
+#include "dataplane/http/cache_control.h"
+#include "dataplane/http/cache_status.h"
+#include "dataplane/http/request_head.h"
+#include "dataplane/net/send_plan.h"
+#include "dataplane/proxy/body_feeder.h"
+#include "dataplane/proxy/context.h"
+#include "dataplane/proxy/fetch_table.h"
+#include "dataplane/proxy/stored_response.h"
+
+namespace nearfield::proxy {
+
+class Exchange {
+ public:
+  // Who sends what this makes: told (on this thread) that produce() has something new; must not call back at once.
+  class Host {
+   public:
+    virtual void exchange_has_more() = 0;
+    virtual const net::Endpoint& exchange_peer() const = 0;
+
+   protected:
+    ~Host() = default;
+  };
+
+  enum class Progress : std::uint8_t {
+    plan_full,  // call again when the plan has room
+    waiting,    // call again after exchange_has_more()
+    finished,   // the response is in the plan
+    broken      // it cannot be completed: reset the connection
+  };
+
+  explicit Exchange(WorkerContext& context);
+  ~Exchange();
+  Exchange(const Exchange&) = delete;
+  Exchange& operator=(const Exchange&) = delete;
+
+  // Who it works for from now on; only between end() and start().
+  void bind(Host* host) { host_ = host; }
+  // `head` stays the caller's until the exchange ended; `close_after`: the connection ends with this response in any case.
+  void start(const http::RequestHead& head, std::string body, bool close_after);
+  // A response made here (an error, a refusal) in place of start(); `head` may be null when there is none to speak of.
+  void start_error(const http::RequestHead* head, std::uint16_t status, std::string_view reason);
+
+  Progress produce(net::SendPlan& plan);
+  void released(std::uint64_t outstanding_bytes) { feeder_.released(outstanding_bytes); }
+  // Waits for a head: how long, for the response time-out. The exchange answers 504 on give_up_waiting().
+  bool waiting_for_head() const { return step_ == Step::waiting; }
+  void give_up_waiting();
+  bool closes() const { return close_; }
+
+  // The end, finished or not: writes the access record, lets go of everything, ready for the next start().
+  void end(bool cut_short);
+  bool running() const { return step_ != Step::idle; }
+
+ private:
+  enum class Step : std::uint8_t { idle, waiting, head, body };
+
+  // Decisions.
+  void decide();
+  bool answer_here();
+  void use_or_validate(cache::Found found);
+  bool covers(const cache::Found& found);
+  void fetch_for(const cache::Found* validate, const cache::Found* extend, http::Forwarded why);
+  void forward_alone(http::Forwarded why);
+  void begin_fetch(struct FetchRequest request, bool shared);
+  void revalidate_behind(const cache::Found& found);
+  void on_ticket();
+  void on_answer();
+  void on_failure();
+  bool stale_on_error();
+  void on_signal();
+
+  // Responses.
+  void answer_from(const cache::Found& found, bool from_origin);
+  void answer_not_modified(const StoredResponse& stored, bool from_origin);
+  void answer_unsatisfiable(const StoredResponse& stored, std::uint64_t total, bool from_origin);
+  void answer_error(std::uint16_t status, std::string_view reason);
+  void begin_head(std::uint16_t status);
+  void append_stored_fields(const StoredResponse& stored, std::uint16_t status, bool multipart, bool from_origin);
+  void finish_head(const http::Fields* stored);
+  void append_field(std::string_view name, std::string_view value);
+  void append_length(std::uint64_t bytes);
+  std::string& cache_status_text(const StoredResponse* stored, bool from_origin);
+  void count_status();
+
+  WorkerContext& context_;
+  Host* host_ = nullptr;
+  Ref<Signal> signal_;
+
+  Step step_ = Step::idle;
+  const http::RequestHead* request_ = nullptr;
+  std::shared_ptr<const Settings> settings_;
+  std::string body_;
+  std::string key_;
+  http::CacheDirectives directives_;
+  bool close_ = false;
+
+  // While a ticket is pending.
+  Ref<FetchTicket> ticket_;
+  bool began_ticket_ = false;
+  std::size_t interim_seen_ = 0;
+  std::string interim_text_;
+  std::optional<cache::Found> candidate_;  // stored, to be validated or to stand in on error
+  unsigned rounds_ = 0;
+
+  // The response.
+  std::string head_text_;
+  BodyFeeder feeder_;
+  std::uint16_t status_ = 0;
+  http::CacheStatus cache_status_;
+  std::string cache_status_line_;
+  bool from_cache_ = false;
+
+  // For the access record.
+  MonotonicTime started_{};
+  std::chrono::milliseconds started_wall_{};
+  MonotonicTime first_byte_{};
+};
+
+}  // namespace nearfield::proxy

@@ -1,0 +1,428 @@
+// See fetch.h. This file: from the request to the settled ticket. What happens to the body is in fetch_body.cc.
+#include "dataplane/proxy/fetch.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "cache/base/assert.h"
+#include "dataplane/http/conditional.h"
+#include "dataplane/http/date.h"
+#include "dataplane/http/forward.h"
+#include "dataplane/http/invalidate.h"
+#include "dataplane/http/range.h"
+#include "dataplane/http/reuse.h"
+#include "dataplane/http/storability.h"
+#include "dataplane/http/update.h"
+#include "dataplane/http/vary.h"
+#include "dataplane/proxy/fetch_part.h"
+#include "dataplane/proxy/worker.h"
+
+namespace nearfield::proxy {
+
+Fetch::Fetch(WorkerContext& context, FetchRequest request, Ref<FetchTicket> ticket)
+    : context_(context),
+      request_(std::move(request)),
+      ticket_(std::move(ticket)),
+      timer_([](void* self) { static_cast<Fetch*>(self)->on_signal(); }, this) {
+  signal_ = context_.reactor.make_signal([this] { on_signal(); });
+  ticket_->set_owner_signal(signal_);
+  context_.shared.fetches.fetch_add(1, std::memory_order_relaxed);
+  adjust(context_.counters.fetches_open, 1);
+}
+
+Fetch::~Fetch() {
+  NEARFIELD_ASSERT(finished_);
+  context_.reactor.cancel_signal(signal_);
+  context_.shared.fetches.fetch_sub(1, std::memory_order_relaxed);
+  adjust(context_.counters.fetches_open, -1);
+}
+
+void Fetch::start() {
+  count(context_.counters.fetches_started);
+  request_time_ = context_.precise_now();
+  auto part = std::make_unique<Part>(*this, true);
+  Part& lead = *part;
+  parts_.push_back(std::move(part));
+  lead.begin(context_.origin, lead_request());
+}
+
+void Fetch::abort() {
+  if (finished_) return;
+  for (const auto& part : parts_) part->over = true;
+  if (ticket_->phase() == FetchPhase::pending) {
+    FetchAnswer none;
+    none.failure = origin::OriginFailureKind::overloaded;
+    answer(FetchPhase::failed, std::move(none));
+  }
+  body_broken();
+}
+
+// What a request for this object is, whoever's fetch it is: the listener's end-to-end fields without its conditions, which are answered here from what the
+// fetch brings. Requests that are not for the cache keep theirs.
+origin::OriginRequest Fetch::lead_request() {
+  const http::RequestHead& asked = request_.request;
+  origin::OriginRequest out;
+  out.method = asked.method_text;
+  out.authority = asked.authority;
+  out.path_and_query = request_.forward_target;
+  out.fields = asked.fields;
+  out.body = request_.body;
+  out.idempotent = http::is_idempotent(asked.method);
+  http::remove_hop_by_hop(out.fields);
+  if (asked.expect_continue) out.fields.remove("Expect");  // answered here
+  http::append_via(out.fields, asked.version_minor, request_.settings->node_name);
+
+  if (asked.method == http::Method::kGet || asked.method == http::Method::kHead) {
+    const std::optional<std::string> range = out.fields.combined("Range");
+    http::remove_conditions(out.fields);
+    if (request_.forward_range && range) out.fields.set("Range", *range);
+    if (request_.extend) {
+      const StoredResponse& stored = stored_response(*request_.extend);
+      // The gap may have closed since it was seen (another worker's fetch): then the whole is asked for, which is rare and right.
+      if (const auto gap = request_.extend->blob->first_gap(request_.extend_from)) {
+        const std::optional<std::uint64_t> total = request_.extend->blob->total_bytes();
+        std::optional<std::uint64_t> last;
+        if (gap->end && gap->end != total) last = *gap->end - 1;
+        http::add_range(out.fields, gap->begin, last, stored.fields());
+      }
+    } else if (request_.validate) {
+      http::add_validators(out.fields, stored_response(*request_.validate).fields());
+    }
+  }
+  return out;
+}
+
+void Fetch::Part::on_interim(const http::ResponseHead& head) {
+  if (over || !lead || fetch_.ticket_->phase() != FetchPhase::pending) return;
+  auto copy = std::make_shared<http::ResponseHead>(head);
+  http::remove_hop_by_hop(copy->fields);
+  fetch_.ticket_->add_interim(std::move(copy));
+}
+
+void Fetch::Part::on_head(http::ResponseHead&& head) {
+  if (over) return;
+  head_seen = true;
+  if (fetch_.ticket_->phase() == FetchPhase::pending) {
+    fetch_.lead_head(*this, std::move(head));
+    return;
+  }
+  // A further part: only the same representation, from the place that was asked for, may join what is there.
+  if (!fetch_.extends_with(*this, head)) {
+    fetch_.part_failed(*this, {origin::OriginFailureKind::malformed,
+                               "the object changed at the origin while it was fetched in parts"});
+  }
+}
+
+void Fetch::lead_head(Part& part, http::ResponseHead&& head) {
+  http::remove_hop_by_hop(head.fields);
+  if (confirmed_by(head)) {
+    part.over = true;
+    finish();
+    return;
+  }
+  if (head.status == 304 && request_.validate) {
+    // Confirms something else than what we asked about: of no use to us, and asking without a condition cannot be misunderstood.
+    restart_unconditionally();
+    return;
+  }
+  if (stale_stands_in_for(head)) {
+    part.over = true;
+    finish();
+    return;
+  }
+  if (request_.extend) {
+    // Another fetch may have taken up this blob since; it has one writer.
+    if (extends_with(part, head) && context_.table.attach_blob(*blob_, ticket_)) {
+      FetchAnswer extended;
+      extended.found = *request_.extend;
+      extended.shareable = true;
+      extended.origin_status = head.status;
+      extended.fills_all = may_fill();
+      blob_->set_space_signal(signal_);
+      answer(FetchPhase::answered, std::move(extended));
+      return;
+    }
+    if (head.status == 206 || head.status == 416) {
+      // The origin has another representation by now, or one that cannot be told apart: the part is worth nothing.
+      if (!blob_) context_.store.remove(request_.extend->object);
+      restart_unconditionally();
+      return;
+    }
+  }
+  apply_side_effects(head);
+  take_response(part, std::move(head));
+}
+
+void Fetch::restart_unconditionally() {
+  for (const auto& part : parts_) part->over = true;
+  request_.validate.reset();
+  request_.extend.reset();
+  blob_.reset();
+  object_.reset();
+  head_.reset();
+  sparse_ = false;
+  if (std::exchange(restarted_, true)) {
+    FetchAnswer none;
+    none.failure = origin::OriginFailureKind::malformed;
+    answer(FetchPhase::failed, std::move(none));
+    finish();
+    return;
+  }
+  request_.forward_range = false;
+  start();
+}
+
+// A 304 to our own validators: the stored response gets the new fields and a new life (RFC 9111 4.3.4).
+bool Fetch::confirmed_by(const http::ResponseHead& head) {
+  if (head.status != 304 || !request_.validate) return false;
+  const cache::Found& found = *request_.validate;
+  const StoredResponse& stored = stored_response(found);
+  if (!http::confirms(head.fields, stored.fields(), true)) return false;
+
+  http::Fields fields = stored.fields();
+  http::Fields fresh = head.fields;
+  const http::CacheDirectives directives = http::parse_response_directives(fresh);
+  http::prepare_for_storage(fresh, directives, request_.settings->cache);
+  http::update_stored_fields(fields, fresh);
+  fields.remove("Age");
+  if (const auto age = fresh.find("Age")) fields.add("Age", *age);
+  auto metadata = make_ref<StoredResponse>(
+      stored.status(), std::move(fields),
+      http::ExchangeTimes{request_time_, context_.precise_now()}, stored.vary_names(),
+      stored.vary_key(), request_.settings->cache);
+
+  FetchAnswer confirmed;
+  confirmed.found = {found.object, metadata, found.blob};
+  confirmed.shareable = true;
+  confirmed.validated = true;
+  confirmed.origin_status = 304;
+  if (!context_.store.replace_metadata(found.object, metadata)) {
+    // Evicted meanwhile; the body is still in our hands.
+    if (auto again = context_.store.insert(request_.name, metadata, found.blob,
+                                           [](const cache::Metadata&) { return false; })) {
+      confirmed.found = *again;
+      if (found.blob->state() == cache::Blob::State::complete) context_.store.settle(again->object);
+    }
+  }
+  answer(FetchPhase::answered, std::move(confirmed));
+  return true;
+}
+
+bool Fetch::stale_stands_in_for(const http::ResponseHead& head) {
+  if (!request_.validate || !http::is_origin_error(head.status)) return false;
+  const auto directives = http::parse_request_directives(request_.request.fields);
+  if (!http::may_serve_on_error(stored_response(*request_.validate).freshness(), directives,
+                                context_.precise_now(), request_.settings->cache)) {
+    return false;
+  }
+  FetchAnswer stale;
+  stale.found = *request_.validate;
+  stale.origin_error = true;
+  stale.origin_status = head.status;
+  stale.shareable = true;
+  answer(FetchPhase::answered, std::move(stale));
+  return true;
+}
+
+// Whether this head continues the body we have: the range asked for, of the same length, under the same strong validator.
+bool Fetch::extends_with(Part& part, const http::ResponseHead& head) {
+  const cache::Found* base = request_.extend ? &*request_.extend : nullptr;
+  const Ref<cache::Blob>& blob = blob_ ? blob_ : base->blob;
+  const StoredResponse& stored = head_ ? *head_ : stored_response(*base);
+  if (head.status != 206 || !stored.has_strong_validator()) return false;
+  const auto text = head.fields.find("Content-Range");
+  const auto range = text ? http::parse_content_range(*text) : std::nullopt;
+  if (!range || !range->range) return false;
+  std::uint64_t begin = part.position;
+  if (part.lead) {
+    const auto gap = blob->first_gap(request_.extend_from);
+    if (!gap) return false;
+    begin = gap->begin;
+  }
+  if (range->range->first != begin) return false;
+  if (range->complete_size && blob->total_bytes() && *range->complete_size != *blob->total_bytes()) {
+    return false;
+  }
+  const auto validators = http::Validators::of(head.fields, context_.reactor.wall_now());
+  if (stored.validators().tag) {
+    if (!validators.tag || !http::strong_equal(*validators.tag, *stored.validators().tag)) return false;
+  } else if (validators.last_modified != stored.validators().last_modified) {
+    return false;
+  }
+  part.position = begin;
+  part.end = range->range->last + 1;
+  if (base != nullptr && !blob_) {
+    blob_ = base->blob;
+    object_ = base->object;
+    head_ = Ref<const StoredResponse>(&stored);
+    sparse_ = true;
+  }
+  return true;
+}
+
+// What a response does to what is stored, beside being stored itself: an unsafe method that succeeded invalidates (RFC 9111 4.4), a HEAD
+// freshens or spoils (4.3.5). In force before the listener hears of it.
+void Fetch::apply_side_effects(const http::ResponseHead& head) {
+  const http::RequestHead& asked = request_.request;
+  if (!http::is_safe(asked.method)) {
+    for (const std::string& key :
+         http::invalidated_keys(asked, head.status, head.fields, request_.settings->query_rules)) {
+      count(context_.counters.invalidations, context_.store.purge(key));
+    }
+    return;
+  }
+  if (asked.method != http::Method::kHead) return;
+  for (const cache::Found& found : context_.store.find_all(request_.name)) {
+    const StoredResponse& stored = stored_response(found);
+    if (!stored.matches(asked.fields)) continue;
+    switch (http::head_effect(head.status, head.fields, stored.fields())) {
+      case http::HeadEffect::kNone:
+        break;
+      case http::HeadEffect::kInvalidate:
+        context_.store.remove(found.object);
+        break;
+      case http::HeadEffect::kUpdate: {
+        http::Fields fields = stored.fields();
+        http::Fields fresh = head.fields;
+        http::prepare_for_storage(fresh, http::parse_response_directives(fresh),
+                                  request_.settings->cache);
+        http::update_stored_fields(fields, fresh);
+        context_.store.replace_metadata(
+            found.object,
+            make_ref<StoredResponse>(stored.status(), std::move(fields),
+                                     http::ExchangeTimes{request_time_, context_.precise_now()},
+                                     stored.vary_names(), stored.vary_key(),
+                                     request_.settings->cache));
+        break;
+      }
+    }
+  }
+}
+
+namespace {
+
+// The one range a 206 brings, if it is what was asked for and its length is what it says.
+std::optional<http::ContentRange> usable_part(const http::RequestHead& asked,
+                                              const http::ResponseHead& head) {
+  const auto text = head.fields.find("Content-Range");
+  const auto range = text ? http::parse_content_range(*text) : std::nullopt;
+  if (!range || !range->range || !range->complete_size) return std::nullopt;
+  if (head.has_content_length && head.content_length != range->range->size()) return std::nullopt;
+  const auto wanted_text = asked.fields.combined("Range");
+  const auto wanted = wanted_text ? http::parse_range(*wanted_text) : std::nullopt;
+  if (!wanted) return std::nullopt;
+  const http::RangeSet set = http::resolve_ranges(*wanted, *range->complete_size);
+  if (set.count != 1 || !(set.ranges[0] == *range->range)) return std::nullopt;
+  return range;
+}
+
+}  // namespace
+
+void Fetch::take_response(Part& part, http::ResponseHead&& head) {
+  const http::RequestHead& asked = request_.request;
+  const Settings& settings = *request_.settings;
+  http::append_via(head.fields, head.version_minor, settings.node_name);
+  const http::ExchangeTimes times{request_time_, context_.precise_now()};
+  // RFC 9110 6.6.1: who keeps or forwards a response without Date adds the time it was received.
+  if (!head.fields.contains("Date")) head.fields.add("Date", http::format_http_date(context_.reactor.wall_now()));
+  const auto directives = http::parse_response_directives(head.fields);
+  const auto freshness =
+      http::compute_freshness(head.status, head.fields, directives, times, settings.cache);
+  auto verdict = http::may_store(asked, http::parse_request_directives(asked.fields), head.status,
+                                 head.fields, directives, freshness, settings.cache);
+  std::optional<http::ContentRange> range;
+  if (head.status == 206) {
+    range = usable_part(asked, head);
+    if (!range) verdict = http::Storability::kPartial;
+  }
+  bool storable = verdict == http::Storability::kStorable && !request_.name.empty();
+
+  const bool has_body = head.framing != http::BodyFraming::kNone;
+  std::optional<std::uint64_t> total;
+  if (range) {
+    total = range->complete_size;
+  } else if (!has_body) {
+    total = 0;
+  } else if (head.framing == http::BodyFraming::kLength) {
+    total = head.content_length;
+  }
+  const auto own_length = head.has_content_length
+                              ? std::optional<std::uint64_t>(head.content_length)
+                              : (has_body ? std::nullopt : std::optional<std::uint64_t>(0));
+
+  FetchAnswer response;
+  response.origin_status = head.status;
+  if (storable && total && !context_.store.keeps(*total)) {
+    storable = false;
+    response.not_stored_because = "too-large";
+  }
+  if (storable) {
+    http::Fields kept = head.fields;
+    http::prepare_for_storage(kept, directives, settings.cache);
+    const std::string names = http::vary_names(kept).value_or("");
+    std::string key;
+    http::append_vary_key(key, names, asked.fields);
+    const bool as_received_differs = kept.text() != head.fields.text();
+    if (range) kept.remove("Content-Range");
+    auto metadata = make_ref<StoredResponse>(range ? std::uint16_t{200} : head.status, std::move(kept), times, names,
+                                             std::move(key), settings.cache);
+    auto blob = context_.store.make_blob(cache::Blob::Kind::kept, total);
+    const bool complete_now = total == 0;
+    auto inserted = context_.store.insert(
+        request_.name, metadata, blob, [&](const cache::Metadata& other) {
+          return stored_response(other).matches(asked.fields);
+        });
+    if (inserted) {
+      response.found = *inserted;
+      response.shareable = true;
+      object_ = inserted->object;
+      head_ = metadata;
+      blob_ = blob;
+      if (as_received_differs && !range) {
+        response.as_received = make_ref<StoredResponse>(head.status, head.fields, times, "", "", settings.cache);
+      }
+      sparse_ = range.has_value();
+      if (range) {
+        part.position = range->range->first;
+        part.end = range->range->last + 1;
+      } else if (total) {
+        part.end = total;
+      }
+      response.fills_all = !sparse_ || may_fill();
+      if (!complete_now) {
+        const bool attached = context_.table.attach_blob(*blob_, ticket_);
+        NEARFIELD_ASSERT(attached);
+      }
+    } else {
+      storable = false;
+      response.not_stored_because = "index-full";
+    }
+  }
+  if (!storable) {
+    if (response.not_stored_because.empty()) {
+      response.not_stored_because = request_.name.empty() ? "" : http::storability_token(verdict);
+    }
+    auto metadata = make_ref<StoredResponse>(head.status, head.fields, times, "", "", settings.cache);
+    blob_ = context_.store.make_blob(cache::Blob::Kind::streaming, own_length);
+    head_ = metadata;
+    response.found = {nullptr, metadata, blob_};
+    part.position = 0;
+    part.end = own_length;
+    if (!request_.collapse_key.empty()) {
+      context_.table.remember_unshareable(
+          request_.collapse_key, context_.reactor.now() + settings.unshareable_memory);
+    }
+    count(context_.counters.fetches_streamed);
+  }
+  blob_->set_space_signal(signal_);
+  answer(FetchPhase::answered, std::move(response));
+}
+
+void Fetch::answer(FetchPhase phase, FetchAnswer answer) {
+  if (phase == FetchPhase::failed) count(context_.counters.fetches_failed);
+  // Later requests find the object, if there is one, in the store; so it leaves the table first.
+  if (!request_.collapse_key.empty()) context_.table.end(request_.collapse_key, *ticket_);
+  ticket_->settle(phase, std::move(answer));
+}
+
+}  // namespace nearfield::proxy

@@ -1,0 +1,273 @@
+// See fetch.h. This file: from the settled ticket to the end of the body: parts, gaps, breaks and their mending.
+#include <algorithm>
+#include <utility>
+
+#include "cache/base/assert.h"
+#include "dataplane/http/forward.h"
+#include "dataplane/proxy/fetch.h"
+#include "dataplane/proxy/fetch_part.h"
+#include "dataplane/proxy/worker.h"
+
+namespace nearfield::proxy {
+
+namespace {
+
+constexpr std::uint64_t kHashSliceBytes = 1024 * 1024;
+constexpr Duration kStarvedRetry = std::chrono::milliseconds(20);
+constexpr unsigned kStarvedRetries = 500;  // ten seconds without one free extent: give up
+constexpr Duration kResumeDelay = std::chrono::milliseconds(100);
+
+}  // namespace
+
+void Fetch::Part::on_complete(http::Fields&& trailers) {
+  // Trailers are dropped: a listener over HTTP/1.1 that did not ask for them (TE: trailers) has no use for them, and merging them into a stored head
+  // is forbidden without knowing their definition (RFC 9110 6.5.1).
+  (void)trailers;
+  if (over) return;
+  fetch_.part_complete(*this);
+}
+
+std::size_t Fetch::part_body(Part& part, std::span<const std::byte> bytes) {
+  NEARFIELD_ASSERT(blob_);
+  if (nobody_cares()) {
+    body_broken();
+    return bytes.size();
+  }
+  std::uint64_t allowed = bytes.size();
+  if (part.end) allowed = std::min<std::uint64_t>(allowed, *part.end - part.position);
+  if (sparse_) {
+    // What another part brought meanwhile is not brought twice.
+    const auto gap = blob_->first_gap(part.position);
+    if (!gap || gap->begin != part.position) {
+      end_part(part);
+      fill_next_gap();
+      return bytes.size();
+    }
+    if (gap->end) allowed = std::min<std::uint64_t>(allowed, *gap->end - part.position);
+  }
+  const std::size_t taken = blob_->write(part.position, bytes.first(static_cast<std::size_t>(allowed)));
+  part.position += taken;
+  count(context_.counters.origin_body_bytes, taken);
+  if (blob_->kind() == cache::Blob::Kind::kept) {
+    if (!blob_->total_bytes() && !context_.store.keeps(part.position)) outgrown();
+    else blob_->advance_digest(2 * taken + cache::kBlockBytes);
+  }
+  if (taken < allowed) {
+    part.paused = true;
+    // A full window opens when a reader moves on (space signal); a full arena opens when readers of evicted blobs leave, which nobody tells us.
+    if (blob_->kind() == cache::Blob::Kind::kept && !timer_.armed()) arm_retry(kStarvedRetry);
+    return taken;
+  }
+  starved_ = 0;
+  if (allowed < bytes.size()) {
+    // More than was asked for (an open-ended range that ran into what is there).
+    end_part(part);
+    fill_next_gap();
+    return bytes.size();
+  }
+  return taken;
+}
+
+void Fetch::outgrown() {
+  blob_->stop_keeping();
+  if (object_) context_.store.remove(object_);
+  object_.reset();
+  context_.table.detach_blob(*blob_);
+  count(context_.counters.fetches_streamed);
+}
+
+void Fetch::part_complete(Part& part) {
+  if (blob_ && part.end && part.position < *part.end) {
+    part_failed(part, {origin::OriginFailureKind::broken, "the origin ended the body early"});
+    return;
+  }
+  end_part(part);
+  if (sparse_) {
+    fill_next_gap();
+  } else {
+    body_complete();
+  }
+}
+
+// A broken body is continued where it stopped if the origin can prove that it is still the same; else it is lost.
+void Fetch::part_failed(Part& part, const origin::OriginFailure& failure) {
+  end_part(part);
+  if (ticket_->phase() == FetchPhase::pending) {
+    FetchAnswer none;
+    none.failure = failure.kind;
+    answer(FetchPhase::failed, std::move(none));
+    finish();
+    return;
+  }
+  if (failure.kind != origin::OriginFailureKind::malformed && resume(part)) return;
+  if (sparse_ && !blob_->has_readers() && running_parts() == 0 && resumes_.empty()) {
+    // Nobody waits for what is missing: what is there stays, a part of the object that is as good as before.
+    context_.table.detach_blob(*blob_);
+    if (object_) context_.store.settle(object_);
+    finish();
+    return;
+  }
+  body_broken();
+}
+
+bool Fetch::resume(Part& part) {
+  if (!blob_ || nobody_cares() || !head_ || !head_->has_strong_validator()) return false;
+  if (head_->status() != 200 || part.resumes >= request_.settings->limits.resumes_per_fetch) return false;
+  resumes_.push_back({part.position, part.end, part.resumes + 1});
+  arm_retry(kResumeDelay * (1u << part.resumes));
+  return true;
+}
+
+void Fetch::start_part(std::uint64_t begin, std::optional<std::uint64_t> end, unsigned resumes) {
+  origin::OriginRequest request;
+  const http::RequestHead& asked = request_.request;
+  request.method = "GET";
+  request.authority = asked.authority;
+  request.path_and_query = request_.forward_target;
+  request.fields = asked.fields;
+  request.idempotent = true;
+  http::remove_hop_by_hop(request.fields);
+  http::remove_conditions(request.fields);
+  http::append_via(request.fields, asked.version_minor, request_.settings->node_name);
+  std::optional<std::uint64_t> last;
+  if (end && end != blob_->total_bytes()) last = *end - 1;
+  http::add_range(request.fields, begin, last, head_->fields());
+
+  auto part = std::make_unique<Part>(*this, false);
+  part->position = begin;
+  part->end = end;
+  part->resumes = resumes;
+  Part& started = *part;
+  parts_.push_back(std::move(part));
+  if (resumes > 0) count(context_.counters.fetches_resumed);
+  started.begin(context_.origin, std::move(request));
+}
+
+void Fetch::end_part(Part& part) {
+  part.over = true;
+  signal_->raise();  // the call is destroyed in a later turn, not within its own callback
+}
+
+std::size_t Fetch::running_parts() const {
+  return static_cast<std::size_t>(
+      std::count_if(parts_.begin(), parts_.end(), [](const auto& part) { return !part->over; }));
+}
+
+// Fill behind and ahead only what can be combined, and only what is worth keeping.
+bool Fetch::may_fill() const {
+  return head_ && object_ && head_->has_strong_validator() &&
+         head_->freshness().source != http::LifetimeSource::kNone &&
+         head_->freshness().source != http::LifetimeSource::kHeuristic;
+}
+
+void Fetch::fill_next_gap() {
+  if (running_parts() > 0 || !resumes_.empty()) return;
+  const auto gap = blob_->first_gap(0);
+  if (!gap) {
+    body_complete();
+    return;
+  }
+  if (may_fill() && (context_.store.contains(object_) || blob_->has_readers())) {
+    start_part(gap->begin, gap->end, 0);
+    return;
+  }
+  // The part stands for itself.
+  context_.table.detach_blob(*blob_);
+  if (object_) context_.store.settle(object_);
+  finish();
+}
+
+void Fetch::body_complete() {
+  blob_->complete();
+  context_.table.detach_blob(*blob_);
+  if (!object_) {
+    finish();
+    return;
+  }
+  count(context_.counters.fetches_stored);
+  hashing_ = true;
+  hash_on();
+}
+
+void Fetch::hash_on() {
+  if (blob_->advance_digest(kHashSliceBytes)) {
+    context_.store.settle(object_);
+    finish();
+    return;
+  }
+  arm_retry(Duration::zero());
+}
+
+void Fetch::body_broken() {
+  for (const auto& part : parts_) part->over = true;
+  if (blob_ && blob_->state() == cache::Blob::State::growing) {
+    count(context_.counters.fetches_failed);
+    context_.table.detach_blob(*blob_);
+    if (object_) context_.store.remove(object_);
+    blob_->break_off();
+  }
+  finish();
+}
+
+// A body that is not kept matters only while its listener is there.
+bool Fetch::nobody_cares() const {
+  return blob_ && blob_->kind() == cache::Blob::Kind::streaming && ticket_->abandoned() &&
+         !blob_->has_readers();
+}
+
+void Fetch::on_signal() {
+  if (finished_) return;
+  parts_.erase(std::remove_if(parts_.begin(), parts_.end(), [](const auto& part) { return part->over; }),
+               parts_.end());
+  if (hashing_) {
+    hash_on();
+    return;
+  }
+  if (ticket_->phase() == FetchPhase::pending || !blob_) return;
+  if (nobody_cares()) {
+    body_broken();
+    return;
+  }
+  if (!resumes_.empty() && !timer_.armed()) {
+    for (const Resume& each : std::exchange(resumes_, {})) start_part(each.begin, each.end, each.resumes);
+  }
+  for (std::size_t index = 0; index < parts_.size(); ++index) {
+    Part& part = *parts_[index];
+    if (!part.paused || part.over) continue;
+    if (blob_->kind() == cache::Blob::Kind::kept && !timer_.armed() && ++starved_ > kStarvedRetries) {
+      body_broken();
+      return;
+    }
+    part.paused = false;
+    part.call->resume();
+    if (finished_) return;
+  }
+  const Limits& limits = request_.settings->limits;
+  for (const std::uint64_t offset : ticket_->take_wanted()) {
+    if (!may_fill() || running_parts() >= limits.parts_per_fetch) break;
+    const auto gap = blob_->first_gap(offset);
+    if (!gap) continue;
+    const bool someone_is_near =
+        std::any_of(parts_.begin(), parts_.end(), [&](const auto& part) {
+          return !part->over && part->position <= gap->begin &&
+                 gap->begin - part->position <= limits.seek_ahead_bytes;
+        });
+    if (someone_is_near) continue;
+    sparse_ = true;
+    start_part(gap->begin, gap->end, 0);
+  }
+}
+
+void Fetch::arm_retry(Duration delay) {
+  context_.reactor.arm(timer_, context_.reactor.now() + delay);
+}
+
+void Fetch::finish() {
+  if (std::exchange(finished_, true)) return;
+  NEARFIELD_ASSERT(ticket_->phase() != FetchPhase::pending);
+  context_.reactor.cancel(timer_);
+  ticket_->set_owner_signal(nullptr);
+  context_.retire(*this);
+}
+
+}  // namespace nearfield::proxy

@@ -1,0 +1,28 @@
+// RequestWork: what a connection needs while a request is read and answered, and not a moment longer: parser, body, exchange.
+// Lent by the worker, which keeps a bounded number for the next ones, so that parsers and heads are not allocated anew per request.
+#pragma once
+
+#include <string>
+
+#include "dataplane/http/request_parser.h"
+#include "dataplane/proxy/exchange.h"
+
+namespace nearfield::proxy {
+
+struct RequestWork {
+  RequestWork(WorkerContext& worker, const http::RequestLimits& limits)
+      : parser(limits), exchange(worker) {}
+
+  // As new, but with its memory.
+  void reset() {
+    parser.reset();
+    body.clear();
+    exchange.bind(nullptr);
+  }
+
+  http::RequestParser parser;
+  std::string body;
+  Exchange exchange;
+};
+
+}  // namespace nearfield::proxy

@@ -1,0 +1,275 @@
+// See session.h.
+#include "dataplane/proxy/session.h"
+
+#include <algorithm>
+#include <utility>
+#include <vector>
+
+#include "cache/base/assert.h"
+#include "dataplane/proxy/request_work.h"
+
+namespace nearfield::proxy {
+
+Session::Session(WorkerContext& context, SessionOwner& owner, net::Stream& stream,
+                 PrefixLimiter::Slot slot)
+    : context_(context),
+      owner_(owner),
+      stream_(stream),
+      slot_(std::move(slot)),
+      timer_([](void* self) { static_cast<Session*>(self)->on_timer(); }, this) {
+  wait_for(Wait::idle);
+}
+
+Session::~Session() = default;
+
+std::size_t Session::on_receive(std::span<const std::byte> bytes) {
+  if (closing_) return bytes.size();
+  // One request at a time: what follows waits until this one's response is in the plan.
+  if (busy()) return 0;
+  std::size_t consumed = 0;
+  while (consumed < bytes.size() && !closing_ && !busy()) {
+    const std::size_t step = parse(bytes.subspan(consumed));
+    if (step == 0) break;
+    consumed += step;
+  }
+  return closing_ ? bytes.size() : consumed;
+}
+
+std::size_t Session::parse(std::span<const std::byte> bytes) {
+  take_work();
+  std::size_t consumed = 0;
+  for (;;) {
+    const http::ParseStep step = work_->parser.feed(bytes.subspan(consumed));
+    consumed += step.consumed;
+    switch (step.event) {
+      case http::ParseEvent::kNeedMore:
+        if (!work_->parser.started()) {
+          give_work();
+        } else if (wait_ == Wait::idle) {
+          wait_for(Wait::head);
+        }
+        return consumed;
+      case http::ParseEvent::kHead: {
+        const http::RequestHead& head = work_->parser.head();
+        if (head.framing != http::BodyFraming::kNone) {
+          wait_for(Wait::body);
+          if (head.expect_continue) {
+            continue_owed_ = true;
+            stream_.wake_sender();
+          }
+        }
+        break;
+      }
+      case http::ParseEvent::kBody:
+        work_->body.append(reinterpret_cast<const char*>(step.body.data()), step.body.size());
+        break;
+      case http::ParseEvent::kComplete:
+        request_complete();
+        return consumed;
+      case http::ParseEvent::kError: {
+        const http::RequestError& error = work_->parser.error();
+        count(error.status == 413 ? context_.counters.limit_request_body
+                                  : context_.counters.requests_malformed);
+        refuse(error.status, error.reason);
+        return bytes.size();
+      }
+      case http::ParseEvent::kInterim:
+        NEARFIELD_ASSERT(false);  // responses only
+    }
+  }
+}
+
+void Session::request_complete() {
+  ++requests_;
+  continue_owed_ = false;  // the body came without waiting for it
+  const std::uint32_t most = context_.settings->limits.requests_per_connection;
+  const bool last = draining_ || peer_ended_ || (most != 0 && requests_ >= most);
+  wait_for(Wait::response);
+  work_->exchange.start(work_->parser.head(), std::move(work_->body), last);
+  work_->body.clear();
+}
+
+// The connection ends with this answer; nothing after the request is looked at.
+void Session::refuse(std::uint16_t status, std::string_view reason) {
+  take_work();
+  if (work_->exchange.running()) return;
+  wait_for(Wait::response);
+  const bool has_head = work_->parser.head_complete();
+  work_->exchange.start_error(has_head ? &work_->parser.head() : nullptr, status, reason);
+}
+
+void Session::on_receive_end() {
+  peer_ended_ = true;
+  // A listener may end its side and still read the response; one that ends in the middle of a request, or between requests, is gone.
+  if (!busy()) close();
+}
+
+void Session::on_send_ready(net::SendPlan& plan) {
+  const std::uint64_t before = plan.size_bytes();
+  if (std::exchange(continue_owed_, false)) plan.append_text("HTTP/1.1 100 Continue\r\n\r\n");
+  if (busy()) {
+    const Exchange::Progress progress = work_->exchange.produce(plan);
+    const std::uint64_t added = plan.size_bytes() - before;
+    outstanding_bytes_ += added;
+    switch (progress) {
+      case Exchange::Progress::waiting:
+        if (!work_->exchange.waiting_for_head() && outstanding_bytes_ > 0 && wait_ != Wait::sending) {
+          wait_for(Wait::sending);
+        }
+        return;
+      case Exchange::Progress::plan_full:
+        if (wait_ != Wait::sending) wait_for(Wait::sending);
+        return;
+      case Exchange::Progress::finished:
+        exchange_done(false);
+        return;
+      case Exchange::Progress::broken:
+        exchange_done(true);
+        stream_.abort();
+        return;
+    }
+  }
+  outstanding_bytes_ += plan.size_bytes() - before;
+}
+
+void Session::exchange_done(bool cut_short) {
+  const bool closes = work_->exchange.closes() || draining_ || peer_ended_;
+  work_->exchange.end(cut_short);
+  work_->parser.reset();
+  if (closes) {
+    close();
+    return;
+  }
+  give_work();
+  wait_for(outstanding_bytes_ > 0 ? Wait::sending : Wait::idle);
+  stream_.resume_receive();
+}
+
+void Session::on_released(std::uint64_t bytes) {
+  outstanding_bytes_ -= std::min(bytes, outstanding_bytes_);
+  count(context_.counters.sent_bytes, bytes);
+  if (busy()) work_->exchange.released(outstanding_bytes_);
+  if (outstanding_bytes_ == 0 && wait_ == Wait::sending && !closing_) {
+    if (!work_ && draining_) close();
+    else if (!work_) wait_for(Wait::idle);
+    else if (!work_->exchange.running()) wait_for(Wait::head);
+  }
+}
+
+void Session::on_closed(net::CloseReason reason) {
+  (void)reason;
+  if (busy()) work_->exchange.end(true);
+  work_.reset();
+  context_.reactor.cancel(timer_);
+  owner_.session_ended(*this);
+}
+
+void Session::drain() {
+  draining_ = true;
+  if (!work_ && outstanding_bytes_ == 0) close();
+}
+
+void Session::close() {
+  if (std::exchange(closing_, true)) return;
+  if (busy()) work_->exchange.end(true);
+  work_.reset();
+  wait_for(Wait::closing);
+  stream_.close_after_send();
+}
+
+bool Session::busy() const { return work_ && work_->exchange.running(); }
+
+void Session::take_work() {
+  if (work_) return;
+  work_ = owner_.lend_work();
+  work_->exchange.bind(this);
+}
+
+void Session::give_work() {
+  if (!work_) return;
+  if (work_->exchange.running()) work_->exchange.end(true);
+  owner_.return_work(std::move(work_));
+}
+
+void Session::wait_for(Wait wait) {
+  const Limits& limits = context_.settings->limits;
+  wait_ = wait;
+  Duration patience{};
+  switch (wait) {
+    case Wait::idle:
+      patience = limits.idle_timeout;
+      break;
+    case Wait::head:
+      patience = limits.header_timeout;
+      break;
+    case Wait::body:
+      patience = limits.body_timeout;
+      break;
+    case Wait::response:
+      patience = limits.response_timeout;
+      break;
+    case Wait::sending:
+    case Wait::closing:
+      patience = limits.send_timeout;
+      acknowledged_known_ = false;
+      break;
+  }
+  deadline_ = context_.reactor.now() + patience;
+  // A timer that fires too early looks at deadline_ and waits on; so most turns need not touch the wheel.
+  if (!timer_.armed() || timer_.deadline() > deadline_) context_.reactor.arm(timer_, deadline_);
+}
+
+bool Session::peer_reads_too_slowly() {
+  const Limits& limits = context_.settings->limits;
+  const std::uint64_t acknowledged = stream_.acknowledged_bytes();
+  const std::uint64_t progress = acknowledged - acknowledged_at_check_;
+  acknowledged_at_check_ = acknowledged;
+  if (!std::exchange(acknowledged_known_, true)) return false;  // the first look only takes the measure
+  const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(limits.send_timeout).count();
+  const auto expected = static_cast<std::uint64_t>(std::max<std::int64_t>(seconds, 1)) *
+                        limits.minimum_send_bytes_per_second;
+  return progress == 0 || progress < std::min(expected, outstanding_bytes_);
+}
+
+void Session::on_timer() {
+  if (context_.reactor.now() < deadline_) {
+    context_.reactor.arm(timer_, deadline_);
+    return;
+  }
+  Counters& counters = context_.counters;
+  switch (wait_) {
+    case Wait::idle:
+      count(counters.timeout_idle);
+      close();
+      return;
+    case Wait::head:
+      count(counters.timeout_header);
+      refuse(408, "the request head took too long");
+      return;
+    case Wait::body:
+      count(counters.timeout_body);
+      refuse(408, "the request body took too long");
+      return;
+    case Wait::response:
+      if (busy() && work_->exchange.waiting_for_head()) {
+        work_->exchange.give_up_waiting();
+        wait_for(Wait::sending);
+        return;
+      }
+      wait_for(Wait::sending);
+      return;
+    case Wait::sending:
+    case Wait::closing:
+      // Nothing owed: the origin is what is slow, and its own time-outs watch it.
+      if (outstanding_bytes_ > 0 && peer_reads_too_slowly()) {
+        count(counters.timeout_send);
+        stream_.abort();
+        return;
+      }
+      deadline_ = context_.reactor.now() + context_.settings->limits.send_timeout;
+      context_.reactor.arm(timer_, deadline_);
+      return;
+  }
+}
+
+}  // namespace nearfield::proxy

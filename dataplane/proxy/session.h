@@ -1,0 +1,90 @@
+// Session: one listener's connection. Reads requests one after the other, runs an exchange for each, and keeps every clock that protects the node:
+// slow heads, slow bodies, silence, slow readers.
+//
+// Invariants: requests are answered in order; what follows an ambiguous request is never read; an idle session holds no parser and no exchange (they
+// come from the worker's pool), so that a hundred thousand quiet listeners cost what their sockets cost. One thread.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+
+#include "dataplane/net/stream.h"
+#include "dataplane/net/timer.h"
+#include "dataplane/proxy/exchange.h"
+#include "dataplane/proxy/prefix_limiter.h"
+
+namespace nearfield::proxy {
+
+class Session;
+struct RequestWork;
+
+// Whoever owns the sessions and lends them what an active request needs.
+class SessionOwner {
+ public:
+  virtual std::unique_ptr<RequestWork> lend_work() = 0;
+  virtual void return_work(std::unique_ptr<RequestWork> work) = 0;
+  virtual void session_ended(Session& session) = 0;
+
+ protected:
+  ~SessionOwner() = default;
+};
+
+class Session final : public net::StreamHandler, private Exchange::Host {
+ public:
+  Session(WorkerContext& context, SessionOwner& owner, net::Stream& stream, PrefixLimiter::Slot slot);
+  ~Session();
+
+  // Closes now if idle, else after the response under way.
+  void drain();
+  // Accepted while draining: it queued before, so its first request is answered; then it closes.
+  void drain_after_one() { draining_ = true; }
+  void abort() { stream_.abort(); }
+
+  std::size_t on_receive(std::span<const std::byte> bytes) override;
+  void on_receive_end() override;
+  void on_send_ready(net::SendPlan& plan) override;
+  void on_released(std::uint64_t bytes) override;
+  void on_closed(net::CloseReason reason) override;
+
+  // Place in the owner's list.
+  std::size_t index = 0;
+
+ private:
+  enum class Wait : std::uint8_t { idle, head, body, response, sending, closing };
+
+  void exchange_has_more() override { stream_.wake_sender(); }
+  const net::Endpoint& exchange_peer() const override { return stream_.peer(); }
+
+  std::size_t parse(std::span<const std::byte> bytes);
+  void request_complete();
+  void refuse(std::uint16_t status, std::string_view reason);
+  void exchange_done(bool cut_short);
+  bool busy() const;
+  void take_work();
+  void give_work();
+  void wait_for(Wait wait);
+  void on_timer();
+  void close();
+  bool peer_reads_too_slowly();
+
+  WorkerContext& context_;
+  SessionOwner& owner_;
+  net::Stream& stream_;
+  PrefixLimiter::Slot slot_;
+  net::Timer timer_;
+  MonotonicTime deadline_{};
+  std::unique_ptr<RequestWork> work_;
+  std::uint64_t outstanding_bytes_ = 0;  // in the plan, not yet released
+  std::uint64_t acknowledged_at_check_ = 0;
+  bool acknowledged_known_ = false;  // asked of the kernel only once a peer is slow: it costs a system call
+  std::uint32_t requests_ = 0;
+  Wait wait_ = Wait::idle;
+  bool draining_ = false;
+  bool closing_ = false;
+  bool peer_ended_ = false;
+  bool continue_owed_ = false;  // 100 Continue
+};
+
+}  // namespace nearfield::proxy

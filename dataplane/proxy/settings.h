@@ -1,0 +1,34 @@
+// Settings: how this node treats requests; an immutable snapshot that a reload replaces as a whole.
+#pragma once
+
+#include <chrono>
+#include <string>
+#include <vector>
+
+#include "dataplane/http/cache_key.h"
+#include "dataplane/http/cache_policy.h"
+#include "dataplane/http/cors.h"
+#include "dataplane/proxy/limits.h"
+
+namespace nearfield::proxy {
+
+struct Settings {
+  Limits limits;
+
+  // The name in Via and Cache-Status (a token, RFC 9110 7.6.3, RFC 9211 2).
+  std::string node_name = "nearfield";
+  http::CorsConfig cors;  // Timing-Allow-Origin included
+  http::QueryRules query_rules;
+  // Heuristics, stale-if-error beyond what the origin said, whether request directives count.
+  http::CachePolicy cache;
+
+  // After a response that may not be shared, how long requests for its name go to the origin side by side, not one after the other.
+  std::chrono::milliseconds unshareable_memory{2'000};
+  // A range asked of an object the node does not have begins a fetch at that place when it lies further in than this; nearer than
+  // this the whole object is fetched from its beginning.
+  std::uint64_t range_fetch_threshold_bytes = 256 * 1024;
+  // Tell listeners in Cache-Status what happened (RFC 9211).
+  bool send_cache_status = true;
+};
+
+}  // namespace nearfield::proxy

@@ -1,0 +1,128 @@
+// See worker.h.
+#include "dataplane/proxy/worker.h"
+
+#include <utility>
+#include <vector>
+
+#include "cache/base/assert.h"
+#include "dataplane/proxy/context.h"
+#include "dataplane/proxy/fetch_table.h"
+#include "dataplane/proxy/request_work.h"
+#include "dataplane/proxy/session.h"
+
+namespace nearfield::proxy {
+
+namespace {
+
+// A burst of requests should not be remembered for ever.
+constexpr std::size_t kIdleWorkKept = 256;
+
+http::RequestLimits parser_limits(const Limits& limits) {
+  http::RequestLimits out;
+  out.max_head_bytes = limits.header_bytes;
+  out.max_target_bytes = limits.target_bytes;
+  out.max_field_count = limits.header_count;
+  out.max_body_bytes = limits.request_body_bytes;
+  return out;
+}
+
+}  // namespace
+
+SharedState::SharedState(cache::Store& shared_store)
+    : store(shared_store), table(std::make_unique<FetchTable>()) {}
+SharedState::~SharedState() = default;
+
+struct ProxyWorker::Impl final : SessionOwner {
+  Impl(SharedState& shared, net::Reactor& reactor, origin::OriginClient& origin,
+       std::shared_ptr<const Settings> settings, AccessSink* sink)
+      : context(shared, reactor, origin, std::move(settings), sink) {}
+
+  std::unique_ptr<RequestWork> lend_work() override {
+    if (idle_work.empty()) {
+      return std::make_unique<RequestWork>(context, parser_limits(context.settings->limits));
+    }
+    auto work = std::move(idle_work.back());
+    idle_work.pop_back();
+    return work;
+  }
+
+  void return_work(std::unique_ptr<RequestWork> work) override {
+    work->reset();
+    if (idle_work.size() < kIdleWorkKept) idle_work.push_back(std::move(work));
+  }
+
+  void session_ended(Session& session) override {
+    const std::size_t index = session.index;
+    NEARFIELD_ASSERT(sessions[index].get() == &session);
+    const auto ended = std::move(sessions[index]);
+    if (index + 1 != sessions.size()) {
+      sessions[index] = std::move(sessions.back());
+      sessions[index]->index = index;
+    }
+    sessions.pop_back();
+    context.shared.connections.fetch_sub(1, std::memory_order_relaxed);
+    count(context.counters.connections_closed);
+    adjust(context.counters.connections_open, -1);
+  }
+
+  WorkerContext context;
+  std::vector<std::unique_ptr<RequestWork>> idle_work;
+  std::vector<std::unique_ptr<Session>> sessions;
+  bool draining = false;
+};
+
+ProxyWorker::ProxyWorker(SharedState& shared, net::Reactor& reactor, origin::OriginClient& origin,
+                         std::shared_ptr<const Settings> settings, AccessSink* access_sink)
+    : impl_(std::make_unique<Impl>(shared, reactor, origin, std::move(settings), access_sink)) {}
+
+ProxyWorker::~ProxyWorker() { NEARFIELD_ASSERT(impl_->sessions.empty()); }
+
+void ProxyWorker::set_settings(std::shared_ptr<const Settings> settings) {
+  impl_->context.settings = std::move(settings);
+  impl_->idle_work.clear();  // their parsers have the old limits
+}
+
+net::StreamHandler* ProxyWorker::on_accept(net::Stream& stream) {
+  WorkerContext& context = impl_->context;
+  const Limits& limits = context.settings->limits;
+  SharedState& shared = context.shared;
+  if (shared.connections.fetch_add(1, std::memory_order_relaxed) >= limits.connections) {
+    shared.connections.fetch_sub(1, std::memory_order_relaxed);
+    count(context.counters.connections_refused_total);
+    return nullptr;
+  }
+  PrefixLimiter::Slot slot;
+  const net::Address prefix = stream.peer().address.truncated(limits.prefix_v4_bits, limits.prefix_v6_bits);
+  if (!shared.prefixes.take(prefix, limits.connections_per_prefix, slot)) {
+    shared.connections.fetch_sub(1, std::memory_order_relaxed);
+    count(context.counters.connections_refused_prefix);
+    return nullptr;
+  }
+  count(context.counters.connections_accepted);
+  adjust(context.counters.connections_open, 1);
+  auto session = std::make_unique<Session>(context, *impl_, stream, std::move(slot));
+  Session& accepted = *session;
+  accepted.index = impl_->sessions.size();
+  impl_->sessions.push_back(std::move(session));
+  if (impl_->draining) accepted.drain_after_one();
+  return &accepted;
+}
+
+void ProxyWorker::drain() {
+  impl_->draining = true;
+  // Closing ends no session within this call (on_closed comes later), so the list stands still.
+  for (const auto& session : impl_->sessions) session->drain();
+}
+
+bool ProxyWorker::idle() const {
+  return impl_->sessions.empty() && !impl_->context.has_fetches();
+}
+
+void ProxyWorker::abort_all() {
+  for (const auto& session : impl_->sessions) session->abort();
+  impl_->context.abort_fetches();
+}
+
+const Counters& ProxyWorker::counters() const { return impl_->context.counters; }
+
+}  // namespace nearfield::proxy
