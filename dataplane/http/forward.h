@@ -6,6 +6,7 @@
 #include <optional>
 #include <string_view>
 
+#include "cache/base/clock.h"
 #include "dataplane/http/cache_control.h"
 #include "dataplane/http/cache_policy.h"
 #include "dataplane/http/fields.h"
@@ -25,6 +26,10 @@ void remove_hop_by_hop(Fields& fields, bool keep_trailer = false);
 // as RFC 9111 7.3 asks.
 void prepare_for_storage(Fields& response, const CacheDirectives& directives,
                          const CachePolicy& policy = {});
+
+// A response whose Date is missing or unreadable gets the time it was received (RFC 9110 6.6.1). To
+// be done on reception, before storing, updating and forwarding.
+void ensure_date(Fields& response, WallTime received);
 
 // Adds "1.1 nearfield" as a new Via member (RFC 9110 7.6.3). `received_minor` is the version the
 // message came in with.
@@ -46,6 +51,6 @@ bool add_validators(Fields& request, const Fields& stored);
 // For resuming or filling a part: Range "bytes=first-[last]" and, with a strong validator,
 // If-Range. False (and nothing added but Range) without one.
 bool add_range(Fields& request, std::uint64_t first, std::optional<std::uint64_t> last,
-               const Fields& stored);
+               const Fields& stored, WallTime response_time);
 
 }  // namespace nearfield::http

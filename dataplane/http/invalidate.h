@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -17,5 +18,14 @@ namespace nearfield::http {
 // method and for a response that is an error (4xx, 5xx) or interim.
 std::vector<std::string> invalidated_keys(const RequestHead& request, std::uint16_t status,
                                           const Fields& response, const QueryRules& rules);
+
+// The normal form of `reference` (a Location or Content-Location), resolved against the target of
+// `request` (RFC 3986 5.2): a cache key. nullopt when it is malformed or of another origin (scheme,
+// host and port).
+std::optional<std::string> resolve_same_origin(const RequestHead& request,
+                                               std::string_view reference, const QueryRules& rules);
+
+// Content-Location names the request's own target.
+bool content_location_is_target(const RequestHead& request, const Fields& response);
 
 }  // namespace nearfield::http

@@ -10,10 +10,11 @@
 
 namespace nearfield::http {
 
-// Every field of `fresh` replaces the stored fields of its name, except what belongs to the
-// connection, to the stored bytes (Content-Length, Content-Encoding, Content-Type, Content-Range)
-// or was computed at reception. Fields that `fresh` lacks stay. `fresh` must already be stripped
-// for storage (forward.h).
+// Every field of `fresh` replaces the stored fields of its name (Set-Cookie too), except what
+// belongs to the connection or to the stored bytes (Content-Length, Content-Encoding,
+// Content-Range), and a weak ETag that says the same as a stored strong one. Fields that `fresh`
+// lacks stay, but for Age and Date, which speak of one exchange. `fresh` must be stripped for
+// storage and have a Date (forward.h).
 void update_stored_fields(Fields& stored, const Fields& fresh);
 // Whether a field of a 304 or HEAD response may replace a stored one.
 bool is_updatable(std::string_view name);
@@ -28,6 +29,8 @@ enum class HeadEffect : std::uint8_t {
   kUpdate,      // same representation: update_stored_fields
   kInvalidate,  // another representation or length: the stored one is stale from now on
 };
-HeadEffect head_effect(std::uint16_t status, const Fields& head_response, const Fields& stored);
+// `stored_size_bytes`: of the stored representation, which may have come without a Content-Length.
+HeadEffect head_effect(std::uint16_t status, const Fields& head_response, const Fields& stored,
+                       std::uint64_t stored_size_bytes);
 
 }  // namespace nearfield::http

@@ -14,8 +14,8 @@
 namespace nearfield::http {
 
 // What the response varies by: field names in lower case, sorted, without repeats, joined by ',';
-// "" without Vary; nullopt when any member is '*' (or not a token): such a response is never
-// reused.
+// "" without Vary; nullopt when any member is '*' (or not a token), or there are more than 32: such
+// a response is never reused.
 std::optional<std::string> vary_names(const Fields& response);
 
 // The secondary key of a request under these names. Equal keys under equal names mean a match. An

@@ -1,0 +1,69 @@
+#include "dataplane/http/cors.h"
+
+#include <algorithm>
+
+namespace nearfield::http {
+namespace {
+
+bool allows_everyone(const CorsConfig& config) {
+  return std::ranges::find(config.allowed_origins, "*") != config.allowed_origins.end();
+}
+
+// What Access-Control-Allow-Origin says to this request; "" for an origin that is not allowed.
+std::string_view allowed_origin(const RequestHead& request, const CorsConfig& config) {
+  if (allows_everyone(config)) return "*";
+  const auto origin = request.fields.find("Origin");
+  if (!origin || request.fields.count("Origin") != 1) return "";
+  const auto known = std::ranges::find(config.allowed_origins, *origin);
+  return known == config.allowed_origins.end() ? std::string_view() : std::string_view(*known);
+}
+
+void add_if_absent(Fields& response, std::string_view name, std::string_view value) {
+  if (!value.empty() && !response.contains(name)) response.add(name, value);
+}
+
+}  // namespace
+
+bool is_preflight(const RequestHead& request) {
+  return request.method == Method::kOptions && request.fields.contains("Origin") &&
+         request.fields.contains("Access-Control-Request-Method");
+}
+
+void append_preflight_fields(Fields& response, const RequestHead& request,
+                             const CorsConfig& config) {
+  if (!config.enabled) return;
+  const std::string_view origin = allowed_origin(request, config);
+  // Also where nothing is allowed: the answer would differ for another origin.
+  if (!allows_everyone(config)) response.add("Vary", "Origin");
+  if (origin.empty()) return;
+  response.add("Access-Control-Allow-Origin", origin);
+  response.add("Access-Control-Allow-Methods", config.allowed_methods);
+  response.add("Access-Control-Allow-Headers", config.allowed_fields);
+  if (config.allow_credentials && origin != "*") {
+    response.add("Access-Control-Allow-Credentials", "true");
+  }
+  std::string seconds;
+  append_number(seconds,
+                static_cast<std::uint64_t>(std::max<std::int64_t>(config.max_age.count(), 0)));
+  response.add("Access-Control-Max-Age", seconds);
+}
+
+void add_cors_fields(Fields& response, const RequestHead& request, const CorsConfig& config) {
+  if (!config.enabled) return;
+  add_if_absent(response, "Timing-Allow-Origin", config.timing_allow_origin);
+  // An origin that speaks CORS itself is not half-overruled.
+  if (response.contains("Access-Control-Allow-Origin")) return;
+  const std::string_view origin = allowed_origin(request, config);
+  if (!allows_everyone(config) && !response.list_contains("Vary", "Origin") &&
+      !response.list_contains("Vary", "*")) {
+    response.add("Vary", "Origin");
+  }
+  if (origin.empty()) return;
+  response.add("Access-Control-Allow-Origin", origin);
+  add_if_absent(response, "Access-Control-Expose-Headers", config.exposed_fields);
+  if (config.allow_credentials && origin != "*") {
+    add_if_absent(response, "Access-Control-Allow-Credentials", "true");
+  }
+}
+
+}  // namespace nearfield::http
