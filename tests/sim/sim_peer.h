@@ -1,5 +1,6 @@
-// Ready-made ends for simulated connections: SimPeer says what a test tells it and remembers all it hears; SimServer makes one
-// for every connection to an endpoint. Both are plain bytes: what they mean (HTTP or garbage) is the test's business.
+// Ready-made ends for simulated connections: SimPeer says what a test tells it and remembers all it
+// hears; SimServer makes one for every connection to an endpoint. Both are plain bytes: what they
+// mean (HTTP or garbage) is the test's business.
 #pragma once
 
 #include <functional>
@@ -21,8 +22,10 @@ class SimPeer final : public net::StreamHandler {
   SimPeer(const SimPeer&) = delete;
   SimPeer& operator=(const SimPeer&) = delete;
 
-  // As a client. May be called again after the connection closed; what was received is forgotten then.
-  void connect(SimReactor& worker, const net::Endpoint& server, const net::ConnectOptions& options = {});
+  // As a client. May be called again after the connection closed; what was received is forgotten
+  // then.
+  void connect(SimReactor& worker, const net::Endpoint& server,
+               const net::ConnectOptions& options = {});
   void connect_from(SimReactor& worker, const net::Endpoint& local, const net::Endpoint& server,
                     const net::ConnectOptions& options = {});
   // As a server, from Acceptor::on_accept().
@@ -35,7 +38,8 @@ class SimPeer final : public net::StreamHandler {
   void abort();       // RST
   void pause();       // takes nothing from the next delivery on
   void resume();
-  // Runs after each delivery; may use any method of the peer. Bytes it has dealt with it takes out with take_received().
+  // Runs after each delivery; may use any method of the peer. Bytes it has dealt with it takes out
+  // with take_received().
   std::function<void(SimPeer&)> on_data;
   // Runs when the other end's FIN arrived.
   std::function<void(SimPeer&)> on_end;
@@ -89,7 +93,9 @@ class SimServer final : public net::Acceptor {
   // Refuses by RST after accepting, while true.
   bool refuse = false;
 
-  const std::vector<std::unique_ptr<SimPeer>>& peers() const { return peers_; }  // all there ever were
+  const std::vector<std::unique_ptr<SimPeer>>& peers() const {
+    return peers_;
+  }  // all there ever were
   SimPeer& peer(std::size_t index) const { return *peers_.at(index); }
 
   net::StreamHandler* on_accept(net::Stream& stream) override;

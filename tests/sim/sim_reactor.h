@@ -1,12 +1,16 @@
-// A simulated network in virtual time: several workers (net::Reactor) on one clock, in one thread, replayed exactly from a seed.
+// A simulated network in virtual time: several workers (net::Reactor) on one clock, in one thread,
+// replayed exactly from a seed.
 //
-// World owns the clock, the event queue and the links; each SimReactor is one worker as code above the transports sees it.
-// Connections join two workers of the same world (or one with itself), so that a test's clients and servers are StreamHandlers
-// like the code under test; tests/sim/sim_peer.h has ready ones. Sending pulls from the plan exactly like a transport: bytes are
-// released when the other side has taken them (one round trip later), and World compares what the plan shows then with what it
-// showed when it was sent, so that a producer that breaks the invariant of net/send_plan.h fails its test.
+// World owns the clock, the event queue and the links; each SimReactor is one worker as code above
+// the transports sees it. Connections join two workers of the same world (or one with itself), so
+// that a test's clients and servers are StreamHandlers like the code under test;
+// tests/sim/sim_peer.h has ready ones. Sending pulls from the plan exactly like a transport: bytes
+// are released when the other side has received them (one round trip later), and World compares
+// what the plan shows then with what it showed when it was sent, so that a producer that breaks the
+// invariant of net/send_plan.h fails its test.
 //
-// Everything is one thread: signals and posts are delivered as events in virtual time, also across workers.
+// Everything is one thread: signals and posts are delivered as events in virtual time, also across
+// workers.
 #pragma once
 
 #include <cstddef>
@@ -23,12 +27,15 @@ namespace nearfield::sim {
 struct PathOptions {
   Duration latency = std::chrono::milliseconds(1);
   std::uint64_t bytes_per_second = 0;  // 0: unlimited
-  // Each delivery carries a random number of bytes between these two, so that heads, chunk sizes and bodies arrive split anywhere.
+  // Each delivery carries a random number of bytes between these two, so that heads, chunk sizes
+  // and bodies arrive split anywhere.
   std::size_t minimum_segment_bytes = 1;
   std::size_t maximum_segment_bytes = 4096;
-  // Bytes sent that the receiving handler has not consumed yet: when it pauses, the sender stalls here.
+  // Bytes sent that the receiving handler has not consumed yet: when it pauses, the sender stalls
+  // here.
   std::size_t window_bytes = 256 * 1024;
-  // After so many delivered bytes: both ends see a RST, or nothing passes any more in this direction (nor its FIN).
+  // After so many delivered bytes: both ends see a RST, or nothing passes any more in this
+  // direction (nor its FIN).
   std::optional<std::uint64_t> reset_after_bytes;
   std::optional<std::uint64_t> silent_after_bytes;
 };
@@ -48,7 +55,8 @@ struct LinkOptions {
 
 class World;
 
-// The concrete stream of the simulation, with what only tests may do. Every net::Stream of a SimReactor is one.
+// The concrete stream of the simulation, with what only tests may do. Every net::Stream of a
+// SimReactor is one.
 class SimStream : public net::Stream {
  public:
   // FIN after the plan, and go on receiving (a client like `printf ... | nc`).
@@ -86,9 +94,10 @@ class SimReactor final : public net::Reactor {
   void fail_next_connects(int count);
   std::size_t stream_count() const;  // not yet closed
 
+  struct Impl;  // tests/sim/sim_world.h, for the sources of this folder
+
  private:
   friend class World;
-  struct Impl;
   explicit SimReactor(std::unique_ptr<Impl> impl);
   std::unique_ptr<Impl> impl_;
 };
@@ -106,13 +115,15 @@ class World {
 
   // --- clock ---
   MonotonicTime now() const;
-  // Wall time follows the virtual clock from here; a test may set it forwards and backwards. Begins at 2025-01-01T00:00:00Z.
+  // Wall time follows the virtual clock from here; a test may set it forwards and backwards. Begins
+  // at 2025-01-01T00:00:00Z.
   void set_wall_time(WallTime time);
   WallTime wall_now() const;
   std::uint64_t random();  // the world's generator; drawing from it changes what follows
 
   // --- network ---
-  // Connections to `at` go to `acceptor` on `worker`. Several workers may serve one endpoint: connections go round.
+  // Connections to `at` go to `acceptor` on `worker`. Several workers may serve one endpoint:
+  // connections go round.
   void serve(const net::Endpoint& at, SimReactor& worker, net::Acceptor& acceptor);
   void stop_serving(const net::Endpoint& at, SimReactor& worker);
   // A make-believe descriptor for Reactor::listen(), the same for every call with one endpoint.
@@ -124,19 +135,23 @@ class World {
   void reset_connections_to(const net::Endpoint& server);
 
   // --- running ---
-  // Runs until `done()` (asked after every event) or for `limit` of virtual time; what done() says at last.
+  // Runs until `done()` (asked after every event) or for `limit` of virtual time; what done() says
+  // at last.
   bool run_until(const std::function<bool()>& done, Duration limit = std::chrono::minutes(1));
   void run_for(Duration duration);
-  // Runs until nothing is on its way and nothing is posted; armed timers alone do not count. False: still busy after `limit`.
+  // Runs until nothing is on its way and nothing is posted; armed timers alone do not count. False:
+  // still busy after `limit`.
   bool settle(Duration limit = std::chrono::minutes(1));
 
   std::uint64_t event_count() const;  // so far; equal for equal seeds and equal programs
-  // Closes every stream (handlers hear on_closed(aborted)) and drops every posted task. Afterwards nothing runs any more.
+  // Closes every stream (handlers hear on_closed(aborted)) and drops every posted task. Afterwards
+  // nothing runs any more.
   void shutdown();
+
+  struct Impl;  // tests/sim/sim_world.h, for the sources of this folder
 
  private:
   friend class SimReactor;
-  struct Impl;
   std::unique_ptr<Impl> impl_;
 };
 
