@@ -8,6 +8,7 @@ readonly kSuite=trixie
 readonly kRecipe=1           # counts changes in how a root is made, so that a change makes a new one
 readonly kRootNeedsMb=4500   # a finished root takes about 2700, and the packages lie beside it while it is made
 readonly kAptHelper=/usr/lib/apt/apt-helper
+apt_folder=/etc/apt
 
 packages() { sed -e 's/#.*//' -e 's/[[:space:]]//g' -e '/^$/d' "$sdk_dir/packages.list" | sort -u; }
 
@@ -43,11 +44,11 @@ make_cache_folder() {
 # Prints "address suite components..." for every enabled binary source apt reads, in both of its formats.
 apt_sources() {
   local file
-  for file in /etc/apt/sources.list /etc/apt/sources.list.d/*.list; do
+  for file in "$apt_folder"/sources.list "$apt_folder"/sources.list.d/*.list; do
     [[ -r $file ]] || continue
     sed -n -E 's/#.*//; s/^[[:space:]]*deb[[:space:]]+(\[[^]]*\][[:space:]]*)?//p' "$file"
   done
-  for file in /etc/apt/sources.list.d/*.sources; do
+  for file in "$apt_folder"/sources.list.d/*.sources; do
     [[ -r $file ]] || continue
     awk '
       function flush(  i, j, u, s) {
