@@ -22,7 +22,8 @@ class HlsEngine {
     this.report = report;
   }
 
-  load(track, rendition) {
+  // Begins at `at` seconds; resolves when the rendition is chosen.
+  load(track, rendition, at) {
     const { Events, ErrorTypes } = Hls;
     const hls = this.hls = new Hls({ autoStartLoad: false, maxBufferLength: 20, maxMaxBufferLength: 20, backBufferLength: 30 });
     const ready = new Promise((resolve, reject) => {
@@ -34,7 +35,7 @@ class HlsEngine {
           return;
         }
         hls.startLevel = hls.loadLevel = index;
-        hls.startLoad(0);
+        hls.startLoad(at);
         resolve();
       });
       hls.on(Events.ERROR, (_, { fatal, type, details, error }) => {
@@ -79,7 +80,7 @@ class ShakaEngine {
     this.report = report;
   }
 
-  async load(track, rendition) {
+  async load(track, rendition, at) {
     const player = this.player = new shaka.Player();
     player.addEventListener('error', ({ detail }) => this.report.trouble(new Error(`Shaka: error ${detail.code} ${detail.message ?? ''}`)));
     await player.attach(this.audio);
@@ -95,7 +96,7 @@ class ShakaEngine {
         ms: response.timeMs ?? 0, cacheStatus: response.headers['cache-status'] ?? null,
       });
     });
-    await player.load(track.dash);
+    await player.load(track.dash, at);
     const chosen = player.getVariantTracks().find((variant) => variant.active);
     if (chosen?.originalAudioId !== rendition.name) {
       const wanted = player.getVariantTracks().find((variant) => variant.originalAudioId === rendition.name);

@@ -108,12 +108,11 @@ async function play(index, at = 0) {
       state.channels = sound.channels;
       drawNumbers();
     });
-    const loading = player.load(track, rendition);
+    const loading = player.load(track, rendition, at);
     const started = audio.play();  // at once: the element begins when there is something to play
     started?.catch(() => {});
     await loading;
     if (generation !== state.generation) return;
-    if (at > 0) audio.currentTime = at;
     await audio.play();
   } catch (error) {
     if (generation === state.generation && error.name !== 'AbortError') showTrouble(error);

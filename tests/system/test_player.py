@@ -1,0 +1,215 @@
+"""The main job as a listener has it: a real browser plays the album through a node, and every byte is the origin's.
+
+Chromium opens the listening page itself, so the page, hls.js, Shaka, the node, nginx and the album are all in the path. A
+first sample is one that an AudioWorklet heard; a rebuffer is `waiting` after the first `playing`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import pytest
+from demo_support import DEMO, REPOSITORY, Children, make_short_album, node_program, write_tone
+
+from serve import counters, docroot, node, origin, player_check, ports
+
+# Seconds beyond 4 reach into the second segment. The short album's first track is 24/96 and of our own making, its second a
+# user's CD-quality file.
+CASES = [player_check.Case("hls", 0, "flac-24-96", 4.6), player_check.Case("hls", 1, "flac-16-44", 1.5), player_check.Case("hls", 1, "opus-160", 1.5),
+         player_check.Case("hls", 0, "iamf-5.1", 1.5), player_check.Case("shaka", 1, "flac-16-44", 4.6), player_check.Case("shaka", 0, "flac-24-96", 1.5),
+         player_check.Case("shaka", 0, "opus-160", 1.5), player_check.Case("shaka", 0, "iamf-5.1", 4.6)]
+
+
+@pytest.fixture(scope="module")
+def program() -> Path:
+    found = node_program()
+    assert found.is_file(), f"{found} is not built: `./dev build` first"
+    return found
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory, program):
+    """The short album behind a node: (address of the page, document root, node)."""
+    place = tmp_path_factory.mktemp("player")
+    children = Children()
+    try:
+        modules = docroot.ensure_node_modules(REPOSITORY, children, print)
+        made = make_short_album(place / "cache", place / "input", children)
+        root = docroot.lay_out(place, made.folder, made.key, modules)
+        _, origin_port = origin.start(place / "origin", root, children)
+        started = node.start(program, place / "node", children, port=ports.any_free(), origin_port=origin_port, ram="256M", workers=1)
+        yield f"http://127.0.0.1:{started.port}/", root, started
+        assert children.first_dead() is None, children.first_dead().describe_exit()
+    finally:
+        children.stop_all()
+
+
+@pytest.fixture(scope="module")
+def outcomes(served) -> dict[player_check.Case, player_check.Outcome]:
+    children = Children()
+    url, root, _ = served
+    try:
+        return dict(zip(CASES, player_check.run(url, root, CASES, REPOSITORY, children, timeout_s=120)))
+    finally:
+        children.stop_all()
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.engine}-{case.rendition}")
+def test_plays_without_a_gap_and_to_the_byte(outcomes, case):
+    outcome = outcomes[case]
+    assert outcome.faults == []
+    assert outcome.startup_ms is not None and 0 < outcome.startup_ms < 5000
+    assert outcome.rebuffers == 0
+    assert outcome.channels == 2  # what Chromium decodes to on a machine with stereo output, 5.1 included
+    assert outcome.bytes_received > 50_000
+
+
+def test_the_node_says_where_each_segment_came_from(outcomes, served):
+    statuses = [status for outcome in outcomes.values() for status in outcome.cache_statuses]
+    assert statuses and all(statuses)
+    assert any(re.search(r";\s*hit\b", status) for status in statuses)  # a rendition was played twice
+    assert any("fwd=" in status for status in statuses)  # and each once for the first time
+    reading = counters.read(served[2].control)
+    assert reading.requests > 50 and reading.hits > 0 and reading.sent_bytes > reading.origin_bytes > 1_000_000
+
+
+# --- ./dev run as a program ------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def album_folder(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("own") / "Tones"
+    folder.mkdir()
+    children = Children()
+    write_tone(folder / "one.wav", children, rate_hz=44_100, bits=16, seconds=8)
+    return folder
+
+
+@pytest.fixture
+def run(program, album_folder):
+    """Starts run.py on the tones, with its output in a pipe."""
+    started: list[subprocess.Popen] = []
+
+    def start(*arguments: str) -> subprocess.Popen:
+        argv = [sys.executable, DEMO / "run.py", "--node", program, "--album", album_folder, "--cache", album_folder.parent / "cache", *arguments]
+        process = subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True)
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        if process.poll() is None:
+            process.kill()
+        process.wait(10)
+        process.stdout.close()
+
+
+def read_until(process: subprocess.Popen, pattern: str, timeout_s: float = 60) -> str:
+    """Reads lines until one matches; the process's own limits end this if nothing comes."""
+    said = ""
+    deadline = time.monotonic() + timeout_s
+    while time.monotonic() < deadline:
+        line = process.stdout.readline()
+        said += line
+        if re.search(pattern, line):
+            return said
+        if not line:
+            break
+    raise AssertionError(f"no line matches {pattern!r} in:\n{said}")
+
+
+def descendants(pid: int) -> set[int]:
+    parents = {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                parents[int(entry.name)] = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
+            except OSError:
+                continue
+    found = {pid}
+    while more := {child for child, parent in parents.items() if parent in found} - found:
+        found |= more
+    return found - {pid}
+
+
+def gone(pids: set[int], timeout_s: float = 10) -> bool:
+    def lives(pid: int) -> bool:
+        try:
+            return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+        except OSError:
+            return False
+
+    deadline = time.monotonic() + timeout_s
+    while any(lives(pid) for pid in pids):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.05)
+    return True
+
+
+def test_run_makes_plays_and_ends(run):
+    said, _ = run("--once").communicate(timeout=90)
+    assert "hls.js plays flac-16-44: first sample after" in said, said
+    assert "Shaka plays iamf-5.1: first sample after" in said, said
+    assert "Listen: http://127.0.0.1:" in said
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_stops_everything(run, number):
+    process = run("--no-player-check")
+    said = read_until(process, r"^node: .* requests")
+    url = re.search(r"Listen: (\S+)", said)[1]
+    album = json.load(urllib.request.urlopen(url + "album.json", timeout=5))
+    assert [track["title"] for track in album["tracks"]] == ["one"]
+    belongings = descendants(process.pid)
+    assert len(belongings) >= 3  # nginx, its worker, the node
+    work = re.search(r"control socket: (\S+)/node/control.sock", said)[1]
+    process.send_signal(number)
+    assert process.wait(20) == 0
+    assert gone(belongings)
+    assert not os.path.exists(work)
+
+
+def test_even_a_killed_run_leaves_no_process(run):
+    process = run("--no-player-check")
+    read_until(process, "Listen: ")
+    belongings = descendants(process.pid)
+    process.kill()
+    process.wait(10)
+    assert gone(belongings)
+
+
+def test_a_dead_node_is_reported(run):
+    process = run("--no-player-check")
+    read_until(process, r"^node: .* requests")
+    victim = next((pid for pid in descendants(process.pid) if b"--origin" in Path(f"/proc/{pid}/cmdline").read_bytes()), None)
+    assert victim, "no node among run's children"
+    os.kill(victim, signal.SIGKILL)
+    said = read_until(process, "the node .* was ended by SIGKILL")
+    assert process.wait(20) == 1, said
+
+
+def test_a_port_in_use_is_named_or_avoided(run):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        said, _ = run("--port", str(port), "--no-player-check").communicate(timeout=60)
+        assert f"port {port} on 127.0.0.1 is in use" in said and "--port" in said
+
+
+def test_bad_arguments_are_named(run):
+    for arguments, complaint in ((("--port", "70000"), "a port is a number"), (("--ram", "lots"), "want a size"), (("--workers", "0"), "want a number"),
+                                 (("--node", "/nowhere"), "not built"), (("--album", "/nowhere"), "no such folder")):
+        process = run(*arguments)
+        said, _ = process.communicate(timeout=60)
+        assert complaint in said, said
+        assert process.returncode in (1, 2)
+        assert "Traceback" not in said
