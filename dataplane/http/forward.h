@@ -49,8 +49,9 @@ void remove_conditions(Fields& request);
 // If-Modified-Since from Last-Modified. False when the stored response has none.
 bool add_validators(Fields& request, const Fields& stored);
 // For resuming or filling a part: Range "bytes=first-[last]" and, with a strong validator,
-// If-Range. False (and nothing added but Range) without one.
+// If-Range. False (and nothing added but Range) without one. `response_time` stands in for a Date
+// that the stored response lacks; without both its Last-Modified counts as weak.
 bool add_range(Fields& request, std::uint64_t first, std::optional<std::uint64_t> last,
-               const Fields& stored, WallTime response_time);
+               const Fields& stored, WallTime response_time = {});
 
 }  // namespace nearfield::http

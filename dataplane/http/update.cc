@@ -69,7 +69,7 @@ bool confirms(const Fields& not_modified, const Fields& stored, bool was_asked_w
 }
 
 HeadEffect head_effect(std::uint16_t status, const Fields& head_response, const Fields& stored,
-                       std::uint64_t stored_size_bytes) {
+                       std::optional<std::uint64_t> stored_size_bytes) {
   if (status != 200) return HeadEffect::kNone;
   for (std::string_view name : {"ETag", "Last-Modified"}) {
     const auto fresh = head_response.find(name);
@@ -78,7 +78,12 @@ HeadEffect head_effect(std::uint16_t status, const Fields& head_response, const 
     if (!kept || *kept != *fresh) return HeadEffect::kInvalidate;
   }
   if (const auto length = head_response.find("Content-Length")) {
-    if (parse_decimal(*length) != stored_size_bytes) return HeadEffect::kInvalidate;
+    if (!stored_size_bytes) {
+      stored_size_bytes = parse_decimal(stored.find("Content-Length").value_or(std::string_view()));
+    }
+    if (!stored_size_bytes || parse_decimal(*length) != stored_size_bytes) {
+      return HeadEffect::kInvalidate;
+    }
   }
   return HeadEffect::kUpdate;
 }

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string_view>
 
 #include "dataplane/http/fields.h"
@@ -29,8 +30,10 @@ enum class HeadEffect : std::uint8_t {
   kUpdate,      // same representation: update_stored_fields
   kInvalidate,  // another representation or length: the stored one is stale from now on
 };
-// `stored_size_bytes`: of the stored representation, which may have come without a Content-Length.
+// `stored_size_bytes`: of the stored representation, which may have come without a Content-Length;
+// where it is not known the stored Content-Length stands in, and without one a length in the HEAD
+// response counts as another.
 HeadEffect head_effect(std::uint16_t status, const Fields& head_response, const Fields& stored,
-                       std::uint64_t stored_size_bytes);
+                       std::optional<std::uint64_t> stored_size_bytes = std::nullopt);
 
 }  // namespace nearfield::http

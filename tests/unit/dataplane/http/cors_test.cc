@@ -1,0 +1,84 @@
+// What players in browsers need to be told.
+#include "dataplane/http/cors.h"
+
+#include "tests/unit/dataplane/http/http_test_support.h"
+
+using namespace nearfield::http;
+using namespace nearfield::http::test;
+
+namespace {
+
+RequestHead preflight(std::string_view origin) {
+  RequestHead request;
+  request.method = Method::kOptions;
+  request.fields = fields_of({{"Origin", origin}, {"Access-Control-Request-Method", "GET"}});
+  return request;
+}
+
+}  // namespace
+
+TEST_GROUP(Cors){};
+
+TEST(Cors, PreflightIsAnOptionsThatSaysSo) {
+  CHECK(is_preflight(preflight("https://p")));
+  RequestHead request = preflight("https://p");
+  request.fields.remove("Access-Control-Request-Method");
+  CHECK_FALSE(is_preflight(request));
+  request = preflight("https://p");
+  request.method = Method::kGet;
+  CHECK_FALSE(is_preflight(request));
+}
+
+TEST(Cors, EveryoneByDefault) {
+  Fields response;
+  append_preflight_fields(response, preflight("https://p"), {});
+  TEXT_EQUAL("*", *response.find("Access-Control-Allow-Origin"));
+  TEXT_EQUAL("86400", *response.find("Access-Control-Max-Age"));
+  CHECK(response.list_contains("Access-Control-Allow-Headers", "range"));
+  CHECK(response.list_contains("Access-Control-Allow-Headers", "CMCD-Session"));
+  CHECK(response.list_contains("Access-Control-Allow-Methods", "HEAD"));
+  CHECK_FALSE(response.contains("Vary"));
+}
+
+TEST(Cors, NamedOriginsAreEchoedAndOthersGetNothing) {
+  CorsConfig config;
+  config.allowed_origins = {"https://p", "https://q"};
+  config.allow_credentials = true;
+  Fields response;
+  append_preflight_fields(response, preflight("https://q"), config);
+  TEXT_EQUAL("https://q", *response.find("Access-Control-Allow-Origin"));
+  TEXT_EQUAL("true", *response.find("Access-Control-Allow-Credentials"));
+  TEXT_EQUAL("Origin", *response.find("Vary"));
+  response.clear();
+  append_preflight_fields(response, preflight("https://evil"), config);
+  TEXT_EQUAL("Vary: Origin\r\n", response.text());
+}
+
+TEST(Cors, ResponsesGetFieldsUnlessTheOriginSpoke) {
+  Fields response;
+  add_cors_fields(response, preflight("https://p"), {});
+  TEXT_EQUAL("*", *response.find("Access-Control-Allow-Origin"));
+  TEXT_EQUAL("*", *response.find("Timing-Allow-Origin"));
+  CHECK(response.list_contains("Access-Control-Expose-Headers", "Content-Range"));
+
+  response = fields_of(
+      {{"Access-Control-Allow-Origin", "https://own"}, {"Timing-Allow-Origin", "https://own"}});
+  add_cors_fields(response, preflight("https://p"), {});
+  LONGS_EQUAL(2, response.size());
+
+  CorsConfig config;
+  config.allowed_origins = {"https://p"};
+  response = fields_of({{"Vary", "Accept, origin"}});
+  add_cors_fields(response, preflight("https://p"), config);
+  LONGS_EQUAL(1, response.count("Vary"));
+  TEXT_EQUAL("https://p", *response.find("Access-Control-Allow-Origin"));
+}
+
+TEST(Cors, CanBeSwitchedOff) {
+  CorsConfig config;
+  config.enabled = false;
+  Fields response;
+  add_cors_fields(response, preflight("https://p"), config);
+  append_preflight_fields(response, preflight("https://p"), config);
+  CHECK(response.empty());
+}
