@@ -38,6 +38,10 @@ function(nearfield_unit_test name)
   cmake_parse_arguments(arg "" "" "SOURCES;LINKS" ${ARGN})
   add_executable(${name} ${arg_SOURCES} ${CMAKE_SOURCE_DIR}/tests/unit/main.cc)
   target_link_libraries(${name} PRIVATE nearfield_options ${arg_LINKS} CppUTest CppUTestExt)
+  # CppUTest and the thread sanitizer's runtime both bring operator new; the runtime's comes first and is the one wanted.
+  if(NEARFIELD_SANITIZE STREQUAL "thread")
+    target_link_options(${name} PRIVATE -Wl,--allow-multiple-definition)
+  endif()
   # Leaks are the address sanitizer's business (tests/unit/main.cc); CppUTest warns when both are on.
   target_compile_definitions(${name} PRIVATE CPPUTEST_MEM_LEAK_DETECTION_DISABLED)
   add_test(NAME unit/${name} COMMAND ${name})
