@@ -1,0 +1,157 @@
+#include "dataplane/origin/dialer.h"
+
+#include <algorithm>
+#include <format>
+#include <utility>
+
+namespace nearfield::origin {
+namespace {
+
+const char* problem_text(net::CloseReason reason) {
+  switch (reason) {
+    case net::CloseReason::connect_refused:
+      return "connection refused";
+    case net::CloseReason::timed_out:
+      return "no answer to the connection attempt";
+    case net::CloseReason::out_of_resources:
+      return "out of descriptors or buffers";
+    case net::CloseReason::peer_reset:
+      return "connection reset while it was being made";
+    case net::CloseReason::connect_failed:
+    case net::CloseReason::finished:
+    case net::CloseReason::aborted:
+      return "unreachable";
+  }
+  return "unreachable";
+}
+
+}  // namespace
+
+struct Dialer::Answer final : ResolveWaiter {
+  explicit Answer(Dialer& asking) : dialer(&asking) {}
+  void on_resolved(const Resolution& resolution) override { dialer->on_resolved(resolution); }
+  Dialer* dialer;
+};
+
+Dialer::Dialer(net::Reactor& reactor, Resolver& resolver,
+               std::shared_ptr<const OriginGroupEntry> group, const Origin& origin,
+               const http::ResponseLimits& limits, DialObserver& observer)
+    : reactor_(reactor),
+      resolver_(resolver),
+      group_(std::move(group)),
+      origin_(origin),
+      limits_(limits),
+      observer_(observer),
+      timer_([](void* self) { static_cast<Dialer*>(self)->on_timer(); }, this) {}
+
+Dialer::~Dialer() { discard_attempts(); }
+
+void Dialer::start(std::optional<net::Address> first) {
+  first_ = first;
+  const MonotonicTime now = reactor_.now();
+  deadline_ = now + group_->config.timeouts.connect;
+  reactor_.arm(timer_, deadline_);
+  if (const auto literal = net::Address::parse(origin_.server.host); literal.has_value()) {
+    on_resolved({.addresses = {*literal}, .failure = {}});
+  } else if (const auto known = resolver_.known(origin_.server.host, now); known.has_value()) {
+    on_resolved(*known);
+  } else {
+    answer_ = std::make_shared<Answer>(*this);
+    resolver_.resolve(origin_.server.host, now, reactor_, answer_);
+  }
+}
+
+void Dialer::on_resolved(const Resolution& resolution) {
+  answer_.reset();  // the caller holds it while it calls
+  if (resolution.addresses.empty()) {
+    OriginStatistics::add(origin_.statistics->resolve_failures);
+    fail(OriginFailureKind::unreachable,
+         std::format("the name could not be resolved ({})", resolution.failure));
+    return;
+  }
+  addresses_ = resolution.addresses;
+  if (addresses_.size() > kMaximumAddresses) addresses_.resize(kMaximumAddresses);
+  if (first_.has_value()) {
+    const auto found = std::ranges::find(addresses_, *first_);
+    if (found != addresses_.end()) std::rotate(addresses_.begin(), found, found + 1);
+  }
+  try_next();
+}
+
+// Starts one more attempt; without one left to start, waits for those under way, or gives up.
+void Dialer::try_next() {
+  const MonotonicTime now = reactor_.now();
+  while (next_address_ < addresses_.size() && now < deadline_) {
+    const net::Endpoint peer{.address = addresses_[next_address_++], .port = origin_.server.port};
+    OriginConnection* attempt =
+        OriginConnection::open(reactor_, peer, deadline_ - now, group_, origin_, limits_, *this);
+    if (attempt == nullptr) {
+      out_of_resources_ = true;
+      last_problem_ = problem_text(net::CloseReason::out_of_resources);
+      continue;
+    }
+    attempts_.push_back(attempt);
+    const bool more = next_address_ < addresses_.size();
+    reactor_.arm(timer_, more ? std::min(deadline_, now + kNextAddressAfter) : deadline_);
+    return;
+  }
+  if (!attempts_.empty()) {
+    reactor_.arm(timer_, deadline_);
+    return;
+  }
+  fail(out_of_resources_ ? OriginFailureKind::overloaded : OriginFailureKind::unreachable,
+       last_problem_);
+}
+
+void Dialer::on_timer() {
+  if (pending_failure_.has_value()) {
+    const DialFailure failure = *std::move(pending_failure_);
+    observer_.on_dial_failed(*this, failure);
+    return;
+  }
+  if (reactor_.now() < deadline_) {
+    try_next();
+    return;
+  }
+  fail(OriginFailureKind::timed_out,
+       answer_ != nullptr ? std::format("the name was not resolved in {}",
+                                        std::chrono::duration_cast<std::chrono::milliseconds>(
+                                            group_->config.timeouts.connect))
+                          : std::format("no connection in {}",
+                                        std::chrono::duration_cast<std::chrono::milliseconds>(
+                                            group_->config.timeouts.connect)));
+}
+
+// Told in a turn of its own: start() and the resolver's answer may be on the stack.
+void Dialer::fail(OriginFailureKind kind, std::string_view what) {
+  answer_.reset();
+  discard_attempts();
+  std::string message = std::format("origin {}: {}", origin_.name, what);
+  if (addresses_.size() > 1) message += std::format(" ({} addresses tried)", next_address_);
+  pending_failure_ = DialFailure{.kind = kind, .message = std::move(message)};
+  reactor_.arm(timer_, reactor_.now());
+}
+
+void Dialer::discard_attempts() {
+  for (OriginConnection* attempt : std::exchange(attempts_, {})) attempt->discard();
+}
+
+void Dialer::on_opened(OriginConnection& connection) {
+  std::erase(attempts_, &connection);
+  discard_attempts();
+  reactor_.cancel(timer_);
+  observer_.on_dialed(*this, connection);
+}
+
+void Dialer::on_open_failed(OriginConnection& connection, net::CloseReason reason) {
+  std::erase(attempts_, &connection);
+  last_problem_ = std::format("{}: {}", connection.peer().text(), problem_text(reason));
+  if (reason == net::CloseReason::out_of_resources) out_of_resources_ = true;
+  if (reason == net::CloseReason::timed_out && reactor_.now() >= deadline_) {
+    on_timer();
+    return;
+  }
+  try_next();
+}
+
+}  // namespace nearfield::origin

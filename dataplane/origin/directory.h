@@ -1,0 +1,82 @@
+// OriginDirectory: one immutable reading of the configuration of origins, shared by all workers. A
+// reload makes a new one and hands it to every worker's client; calls under way finish on the one
+// they began with.
+//
+// What a server has learnt (health, statistics) outlives a reload as long as its group's name and
+// host:port stay. A group that did not change at all is the very same object in both, so that its
+// kept connections stay, too.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "cache/base/clock.h"
+#include "cache/base/error.h"
+#include "dataplane/origin/config.h"
+#include "dataplane/origin/health.h"
+#include "dataplane/origin/resolver.h"
+#include "dataplane/origin/statistics.h"
+
+namespace nearfield::origin {
+
+// One server of one group, as calls see it. Settings are constant; the rest is for any thread.
+struct Origin {
+  OriginServer server;
+  std::string name;  // "group/host:port"
+  std::shared_ptr<OriginHealth> health;
+  std::shared_ptr<OriginStatistics> statistics;
+};
+
+struct OriginGroupEntry {
+  OriginGroup config;
+  std::vector<Origin> origins;  // in the order of config.servers
+};
+
+class OriginDirectory {
+ public:
+  // Fails with what validate() says. `previous` (may be null) lends what did not change. `listener`
+  // is for servers that are new; those that stay keep theirs.
+  static Result<std::shared_ptr<const OriginDirectory>> create(
+      std::vector<OriginGroup> groups, std::shared_ptr<Resolver> resolver, HealthListener listener,
+      const OriginDirectory* previous = nullptr);
+
+  // The group that serves `authority` (host or host:port, lower case; may be empty); null when none
+  // does.
+  std::shared_ptr<const OriginGroupEntry> find(std::string_view authority) const;
+  const std::vector<std::shared_ptr<const OriginGroupEntry>>& groups() const { return groups_; }
+  const std::shared_ptr<Resolver>& resolver() const { return resolver_; }
+
+ private:
+  OriginDirectory() = default;
+  const std::shared_ptr<const OriginGroupEntry>* find_pattern(std::string_view pattern) const;
+
+  struct TextHash {
+    using is_transparent = void;
+    std::size_t operator()(std::string_view text) const {
+      return std::hash<std::string_view>()(text);
+    }
+  };
+
+  std::vector<std::shared_ptr<const OriginGroupEntry>> groups_;
+  std::unordered_map<std::string, std::shared_ptr<const OriginGroupEntry>, TextHash,
+                     std::equal_to<>>
+      by_pattern_;  // "*.example" under ".example"
+  std::shared_ptr<Resolver> resolver_;
+};
+
+// Which origin a call goes to next: healthy ones of the lowest priority number, by weight; `tried`
+// (bit i: origins[i] was tried by this call) is avoided while there is another. A call that may be
+// repeated is used to probe an ejected server of a better priority.
+struct OriginChoice {
+  const Origin* origin = nullptr;  // null: nobody may be asked now
+  std::size_t index = 0;
+  bool probe = false;  // admitted as the probe
+};
+OriginChoice choose_origin(const OriginGroupEntry& group, std::uint64_t tried, bool repeatable,
+                           MonotonicTime now, std::uint64_t random);
+
+}  // namespace nearfield::origin
