@@ -19,20 +19,30 @@ bool is_decodable(char c) {
   return (lower >= 'a' && lower <= 'z') || is_digit(c) || c == '-' || c == '_' || c == '~';
 }
 
-// Appends with percent-encodings normalised; what is no valid encoding stays as it is.
+bool is_well_encoded(std::string_view text) {
+  for (std::size_t i = text.find('%'); i != std::string_view::npos; i = text.find('%', i + 3)) {
+    if (i + 2 >= text.size() || hex_value(text[i + 1]) < 0 || hex_value(text[i + 2]) < 0)
+      return false;
+  }
+  return true;
+}
+
+// Appends with percent-encodings normalised. Text with a broken encoding stays as it is throughout:
+// decoding a part of it could complete the broken one ("%2%46" -> "%2F"), and give one resource the
+// key of another.
 void append_normal(std::string& out, std::string_view text) {
   static constexpr std::string_view kHex = "0123456789ABCDEF";
+  if (!text.contains('%') || !is_well_encoded(text)) {
+    out += text;
+    return;
+  }
   for (std::size_t i = 0; i < text.size(); ++i) {
-    if (text[i] != '%' || i + 2 >= text.size()) {
+    if (text[i] != '%') {
       out += text[i];
       continue;
     }
     const int high = hex_value(text[i + 1]);
     const int low = hex_value(text[i + 2]);
-    if (high < 0 || low < 0) {
-      out += text[i];
-      continue;
-    }
     const char decoded = static_cast<char>(high * 16 + low);
     if (is_decodable(decoded)) {
       out += decoded;

@@ -68,6 +68,8 @@ struct MessageReader::Callbacks {
 
   static int on_headers_complete(llhttp_t* parser) {
     MessageReader& self = reader(parser);
+    // llhttp takes "GET /path" for HTTP/0.9 and reads on as if fields belonged to it.
+    if (!self.version_known_) return self.fail(Fault::kGrammar, "no HTTP version");
     self.saw_chunked_ = (parser->flags & F_CHUNKED) != 0;
     self.saw_length_ = (parser->flags & F_CONTENT_LENGTH) != 0;
     self.seen_length_ = parser->content_length;
@@ -124,10 +126,10 @@ MessageReader::MessageReader(Kind kind, const Limits& limits) : limits_(limits),
   parser_.data = this;
 }
 
-bool MessageReader::fail(Fault fault, const char* reason) {
+int MessageReader::fail(Fault fault, const char* reason) {
   fault_ = fault;
   fault_reason_ = reason;
-  return true;  // a non-zero return of a callback
+  return -1;
 }
 
 int MessageReader::finish_field() {

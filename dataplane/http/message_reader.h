@@ -93,7 +93,8 @@ class MessageReader {
   // Runs llhttp over these bytes. True: all of them or, when paused, `consumed` of them are done.
   // False: fault() is set.
   bool execute(std::span<const std::byte> input, std::size_t& consumed, bool& paused);
-  bool fail(Fault fault, const char* reason);
+  // -1, for a callback to return.
+  int fail(Fault fault, const char* reason);
   Read fault_read() const { return {Event::kFault, 0, {}}; }
   Read read_chunked(std::span<const std::byte> input);
   // Offset of a callback's pointer in the head.

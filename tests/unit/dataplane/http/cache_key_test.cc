@@ -51,6 +51,13 @@ TEST(CacheKey, IsTheUriInOneForm) {
   for (const auto& [target, expected] : cases) TEXT_EQUAL(expected, key_of(target));
 }
 
+TEST(CacheKey, BrokenEncodingsAreNotCompletedByDecoding) {
+  TEXT_EQUAL("http://a.net/%2%46", key_of("/%2%46"));
+  CHECK(key_of("/%2%46") != key_of("/%2F"));
+  TEXT_EQUAL("http://a.net/A?x=%4%41", key_of("/%41?x=%4%41"));
+  TEXT_EQUAL("http://a.net/%41%", key_of("/%41%"));
+}
+
 TEST(CacheKey, DifferentQueriesAreDifferentObjects) {
   CHECK(key_of("/a") != key_of("/a?"));
   CHECK(key_of("/a?x=1&y=2") != key_of("/a?y=2&x=1"));

@@ -6,6 +6,7 @@
 
 using namespace nearfield::http;
 using namespace nearfield::http::test;
+using namespace std::string_literals;
 
 namespace {
 
@@ -169,7 +170,7 @@ TEST(RequestParser, RefusesWhatIsAmbiguousOrMalformed) {
       {400, "GET /a#b HTTP/1.1\r\nHost: a\r\n\r\n"},
       {400, "GET /\xc3\xa4 HTTP/1.1\r\nHost: a\r\n\r\n"},
       {400, "GET /a\tb HTTP/1.1\r\nHost: a\r\n\r\n"},
-      {400, std::string("GET /a\0b HTTP/1.1\r\nHost: a\r\n\r\n", 34)},
+      {400, "GET /a\0b HTTP/1.1\r\nHost: a\r\n\r\n"s},
       {400, "GET /a\x7f HTTP/1.1\r\nHost: a\r\n\r\n"},
       // request line
       {400, "\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n"},
@@ -183,6 +184,9 @@ TEST(RequestParser, RefusesWhatIsAmbiguousOrMalformed) {
       {505, "GET / HTTP/2.0\r\nHost: a\r\n\r\n"},
       {505, "GET / HTTP/1.2\r\nHost: a\r\n\r\n"},
       {505, "GET / HTTP/0.9\r\nHost: a\r\n\r\n"},
+      {400, "GET /\r\nHost: a\r\n\r\n"},
+      {400, "GET /a\"HTTP/1.1\r\nHost: a\r\n\r\n"},
+      {400, "GET /\r\n\r\n"},
       {505, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"},
       {501, "GRAB / HTTP/1.1\r\nHost: a\r\n\r\n"},
       {501, "get / HTTP/1.1\r\nHost: a\r\n\r\n"},
@@ -199,7 +203,7 @@ TEST(RequestParser, RefusesWhatIsAmbiguousOrMalformed) {
       {400, get_with("no colon\r\n")},
       {400, get_with("A: b\rc\r\n")},
       {400, get_with("A: b\nC: d\r\n")},
-      {400, get_with(std::string("A: b\0c\r\n", 8))},
+      {400, get_with("A: b\0c\r\n"s)},
       {400, get_with("A: b\x01\r\n")},
       {400, get_with("A: b\x7f\r\n")},
       {400, get_with("A: b\n")},
