@@ -25,12 +25,15 @@ void append_chunk_size(net::SendPlan& plan, std::uint64_t bytes) {
 }  // namespace
 
 void BodyFeeder::start(Ref<cache::Blob> blob, std::optional<http::ByteRange> range,
-                       Framing framing) {
+                       Framing framing, cache::BlobReader reader) {
   framing_ = framing;
   position_ = range ? range->first : 0;
   end_ = range ? std::optional<std::uint64_t>(range->last + 1) : blob->total_bytes();
-  if (blob->kind() == cache::Blob::Kind::streaming ||
-      blob->state() == cache::Blob::State::growing) {
+  if (reader) {
+    reader_ = std::move(reader);
+    reader_.release_before(position_);
+  } else if (blob->kind() == cache::Blob::Kind::streaming ||
+             blob->state() == cache::Blob::State::growing) {
     reader_ = cache::BlobReader(blob, position_);
   }
   blob_ = std::move(blob);
@@ -86,7 +89,8 @@ FeedResult BodyFeeder::feed(net::SendPlan& plan, const Ref<Signal>& signal) {
       body_bytes_ += ready;
       continue;
     }
-    const bool at_end = end_ ? position_ == *end_ : state == cache::Blob::State::complete;
+    const bool at_end = end_ ? position_ == *end_
+                             : state == cache::Blob::State::complete && position_ == blob_->total_bytes();
     if (at_end) {
       if (next_piece(plan)) continue;
       if (!tail_.empty()) plan.append_text(tail_);

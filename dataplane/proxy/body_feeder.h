@@ -30,7 +30,9 @@ class BodyFeeder {
   BodyFeeder() = default;
 
   // The whole body, or one range of it. Without `range` and with an unknown length it runs until the blob is complete.
-  void start(Ref<cache::Blob> blob, std::optional<http::ByteRange> range, Framing framing);
+  // `reader`: a place held at the beginning already, or none.
+  void start(Ref<cache::Blob> blob, std::optional<http::ByteRange> range, Framing framing,
+             cache::BlobReader reader = {});
   // Several ranges as multipart/byteranges (always by_length).
   void start_multipart(Ref<cache::Blob> blob, const http::RangeSet& ranges,
                        const http::MultipartRanges& text);

@@ -66,7 +66,9 @@ void Exchange::decide() {
       key_,
       [&](const cache::Metadata& stored) { return stored_response(stored).matches(request.fields); },
       true);
-  if (found && found->blob->state() == cache::Blob::State::broken) {
+  if (found && (found->blob->state() == cache::Blob::State::broken ||
+                found->blob->kind() == cache::Blob::Kind::streaming)) {
+    // About to leave the store: it broke, or outgrew the cache.
     context_.store.remove(found->object);
     found.reset();
   }
@@ -332,7 +334,9 @@ void Exchange::on_answer() {
   }
   if (!began_ticket_) {
     // Somebody else's fetch: is its answer for us as well?
-    const bool for_us = answer.shareable && stored_response(found).matches(request_->fields);
+    // (A body that outgrew the cache meanwhile may have forgotten its beginning.)
+    const bool for_us = answer.shareable && stored_response(found).matches(request_->fields) &&
+                        found.blob->kind() == cache::Blob::Kind::kept;
     if (!for_us) {
       ++rounds_;
       cache_status_ = {};
@@ -346,7 +350,14 @@ void Exchange::on_answer() {
     cache_status_.detail = answer.not_stored_because;
     if (answer.as_received) found.metadata = answer.as_received;
   }
-  if (answer.shareable && !covers(found)) {
+  if (found.blob->state() == cache::Blob::State::broken) {
+    // It broke before a byte of it was sent: better an honest error than a response that is cut.
+    if (stale_on_error()) return;
+    answer_error(502, "the origin broke off its answer");
+    return;
+  }
+  const bool kept = found.blob->kind() == cache::Blob::Kind::kept;
+  if (answer.shareable && kept && !covers(found)) {
     ticket_.reset();
     if (++rounds_ > kMaximumRounds) {
       answer_error(502, "the origin sends parts that do not make a whole");

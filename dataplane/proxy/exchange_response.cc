@@ -138,6 +138,8 @@ void Exchange::answer_from(const cache::Found& found, bool from_origin) {
     return;
   }
   const bool partial = wanted.kind() == WantedRanges::Kind::ranges;
+  cache::BlobReader reader;
+  if (ticket_ && began_ticket_) reader = ticket_->take_reader();
   const bool multipart = partial && wanted.ranges().count > 1;
   begin_head(partial ? std::uint16_t{206} : stored.status());
   append_stored_fields(stored, status_, multipart, from_origin);
@@ -155,7 +157,7 @@ void Exchange::answer_from(const cache::Found& found, bool from_origin) {
     http::append_content_range(head_text_, range, total);
     head_text_ += "\r\n";
     append_length(range.size());
-    feeder_.start(found.blob, range, Framing::by_length);
+    feeder_.start(found.blob, range, Framing::by_length, std::move(reader));
   } else if (has_no_body(status_)) {
     feeder_.start_empty();
   } else if (request.method == http::Method::kHead) {
@@ -165,13 +167,13 @@ void Exchange::answer_from(const cache::Found& found, bool from_origin) {
     feeder_.start_empty();
   } else if (total) {
     append_length(*total);
-    feeder_.start(found.blob, std::nullopt, Framing::by_length);
+    feeder_.start(found.blob, std::nullopt, Framing::by_length, std::move(reader));
   } else if (request.version_minor >= 1) {
     append_field("Transfer-Encoding", "chunked");
-    feeder_.start(found.blob, std::nullopt, Framing::chunked);
+    feeder_.start(found.blob, std::nullopt, Framing::chunked, std::move(reader));
   } else {
     close_ = true;
-    feeder_.start(found.blob, std::nullopt, Framing::until_close);
+    feeder_.start(found.blob, std::nullopt, Framing::until_close, std::move(reader));
   }
   cache_status_text(&stored, from_origin);
   finish_head(&stored.fields());

@@ -131,17 +131,7 @@ void Fetch::lead_head(Part& part, http::ResponseHead&& head) {
     return;
   }
   if (request_.extend) {
-    // Another fetch may have taken up this blob since; it has one writer.
-    if (extends_with(part, head) && context_.table.attach_blob(*blob_, ticket_)) {
-      FetchAnswer extended;
-      extended.found = *request_.extend;
-      extended.shareable = true;
-      extended.origin_status = head.status;
-      extended.fills_all = may_fill();
-      blob_->set_space_signal(signal_);
-      answer(FetchPhase::answered, std::move(extended));
-      return;
-    }
+    if (extends_with(part, head) && take_up_part()) return;
     if (head.status == 206 || head.status == 416) {
       // The origin has another representation by now, or one that cannot be told apart: the part is worth nothing.
       if (!blob_) context_.store.remove(request_.extend->object);
@@ -151,6 +141,29 @@ void Fetch::lead_head(Part& part, http::ResponseHead&& head) {
   }
   apply_side_effects(head);
   take_response(part, std::move(head));
+}
+
+// Goes on with a stored part. Another fetch may have taken it up since (a blob has one writer), or the index may be full: then it is left alone.
+bool Fetch::take_up_part() {
+  if (!context_.table.attach_blob(*blob_, ticket_)) return false;
+  const cache::Found& part = *request_.extend;
+  // In the store as a growing object again, so that it is not evicted while it grows and weighed anew when it has grown.
+  auto again = context_.store.insert(
+      request_.name, part.metadata, part.blob,
+      [&](const cache::Metadata& other) { return &other == part.metadata.get(); });
+  if (!again) {
+    context_.table.detach_blob(*blob_);
+    return false;
+  }
+  object_ = again->object;
+  blob_->set_space_signal(signal_);
+  FetchAnswer extended;
+  extended.found = *again;
+  extended.shareable = true;
+  extended.origin_status = 206;
+  extended.fills_all = may_fill();
+  answer(FetchPhase::answered, std::move(extended));
+  return true;
 }
 
 void Fetch::restart_unconditionally() {
@@ -253,7 +266,6 @@ bool Fetch::extends_with(Part& part, const http::ResponseHead& head) {
   part.end = range->range->last + 1;
   if (base != nullptr && !blob_) {
     blob_ = base->blob;
-    object_ = base->object;
     head_ = Ref<const StoredResponse>(&stored);
     sparse_ = true;
   }
@@ -415,6 +427,7 @@ void Fetch::take_response(Part& part, http::ResponseHead&& head) {
     count(context_.counters.fetches_streamed);
   }
   blob_->set_space_signal(signal_);
+  if (!range) ticket_->set_reader(cache::BlobReader(blob_, 0));
   answer(FetchPhase::answered, std::move(response));
 }
 

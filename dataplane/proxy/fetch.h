@@ -71,6 +71,7 @@ class Fetch {
   bool confirmed_by(const http::ResponseHead& head);
   bool stale_stands_in_for(const http::ResponseHead& head);
   bool extends_with(Part& part, const http::ResponseHead& head);
+  bool take_up_part();
   void apply_side_effects(const http::ResponseHead& head);
   void take_response(Part& part, http::ResponseHead&& head);
   void answer(FetchPhase phase, FetchAnswer answer);

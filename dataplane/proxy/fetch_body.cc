@@ -252,7 +252,11 @@ void Fetch::on_signal() {
           return !part->over && part->position <= gap->begin &&
                  gap->begin - part->position <= limits.seek_ahead_bytes;
         });
-    if (someone_is_near) continue;
+    const bool mending_is_near =
+        std::any_of(resumes_.begin(), resumes_.end(), [&](const Resume& resume) {
+          return resume.begin <= gap->begin && gap->begin - resume.begin <= limits.seek_ahead_bytes;
+        });
+    if (someone_is_near || mending_is_near) continue;
     sparse_ = true;
     start_part(gap->begin, gap->end, 0);
   }

@@ -52,11 +52,25 @@ void FetchTicket::want(std::uint64_t offset) {
 void FetchTicket::abandon() {
   abandoned_.store(true, std::memory_order_release);
   Ref<Signal> owner;
+  cache::BlobReader unread;
   {
     const std::lock_guard lock(mutex_);
     owner = owner_;
+    unread = std::move(reader_);
   }
+  unread.detach();
   if (owner) owner->raise();
+}
+
+cache::BlobReader FetchTicket::take_reader() {
+  const std::lock_guard lock(mutex_);
+  return std::move(reader_);
+}
+
+void FetchTicket::set_reader(cache::BlobReader reader) {
+  if (abandoned()) return;
+  const std::lock_guard lock(mutex_);
+  reader_ = std::move(reader);
 }
 
 void FetchTicket::set_owner_signal(Ref<Signal> signal) {

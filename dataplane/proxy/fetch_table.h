@@ -71,8 +71,11 @@ class FetchTicket : public RefCounted<FetchTicket> {
   void want(std::uint64_t offset);
   // The request that started the fetch has no listener any more.
   void abandon();
+  // A place at the beginning of the body, held since it began so that nothing is forgotten before the starter reads; empty if taken.
+  cache::BlobReader take_reader();
 
   // --- the fetch ---
+  void set_reader(cache::BlobReader reader);
   void set_owner_signal(Ref<Signal> signal);
   void add_interim(std::shared_ptr<const http::ResponseHead> head);
   void settle(FetchPhase phase, FetchAnswer answer);
@@ -91,6 +94,7 @@ class FetchTicket : public RefCounted<FetchTicket> {
   std::vector<std::shared_ptr<const http::ResponseHead>> interim_;
   std::vector<std::uint64_t> wanted_;
   Ref<Signal> owner_;
+  cache::BlobReader reader_;
 };
 
 class FetchTable {
