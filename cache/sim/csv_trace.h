@@ -1,0 +1,19 @@
+// The CSV trace format; trace_file.h describes it and chooses between formats.
+#pragma once
+
+#include <cstdio>
+#include <memory>
+#include <string>
+
+#include "cache/sim/file.h"
+#include "cache/sim/trace.h"
+
+namespace nearfield::cache::sim {
+
+Result<std::unique_ptr<TraceSource>> open_csv_trace(const std::string& path);
+
+// Writes what is left of `source` to `file`; `path` is for messages.
+Result<std::uint64_t> write_csv_trace(TraceSource& source, std::FILE* file,
+                                      const std::string& path);
+
+}  // namespace nearfield::cache::sim
