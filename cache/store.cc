@@ -11,8 +11,9 @@ namespace {
 
 constexpr std::uint64_t kMinimumIndexBytes = 1024 * 1024;
 constexpr std::uint64_t kAllocatorBytes = 16;  // what malloc keeps beside a piece
-// An object costs some 1.2 KiB of index (docs/cache.md): so many buckets keep chains at one entry.
-constexpr std::uint64_t kIndexBytesPerBucket = 1024;
+// An object costs some 1.4 KiB of index (docs/cache.md), never much less than this: chains stay
+// near one entry, and the policy remembers as many of the departed as there can be objects.
+constexpr std::uint64_t kIndexBytesPerObject = 1024;
 // Purging a prefix lets others at the lock after so many buckets or objects.
 constexpr std::uint64_t kBucketsPerSlice = 1024;
 constexpr std::uint64_t kPurgedPerSlice = 64;
@@ -52,10 +53,10 @@ Store::Impl::Impl(const StoreOptions& store_options, std::unique_ptr<Arena> stor
       keeps_at_most_bytes(
           options.maximum_object_bytes == 0
               ? eviction_policy->largest_entry_bytes()
-              : std::min(options.maximum_object_bytes, arena->capacity_bytes() / 4)),
+              : std::min(options.maximum_object_bytes, arena->capacity_bytes() / 2)),
       policy(std::move(eviction_policy)),
-      names(index_bytes / kIndexBytesPerBucket),
-      bodies(index_bytes / kIndexBytesPerBucket),
+      names(index_bytes / kIndexBytesPerObject),
+      bodies(index_bytes / kIndexBytesPerObject),
       fixed_index_bytes(names.table_bytes() + bodies.table_bytes() + policy->table_bytes() +
                         arena->table_bytes()),
       index_used_bytes(fixed_index_bytes) {}
@@ -72,7 +73,7 @@ Result<std::unique_ptr<Store>> Store::create(const StoreOptions& options) {
   }
   const PolicyLimits limits{
       .capacity_bytes = capacity,
-      .max_entries = std::clamp<std::uint64_t>(capacity / kBlockBytes, 256, kMaxPolicyEntries)};
+      .max_entries = std::min(index_bytes / kIndexBytesPerObject, kMaxPolicyEntries)};
   auto policy = make_policy(
       options.policy.empty() ? kDefaultPolicy : std::string_view(options.policy), limits);
   if (!policy) return std::unexpected(std::move(policy.error()));
@@ -223,8 +224,8 @@ void Store::settle(const Ref<Object>& object) {
     Garbage garbage;
     const std::lock_guard lock(impl_->mutex);
     if (!object->indexed) return;
-    NEARFIELD_ASSERT(object->blob->state() == Blob::State::complete);
-    if (object->blob->kind() == Blob::Kind::streaming) {
+    if (object->blob->kind() == Blob::Kind::streaming ||
+        object->blob->state() == Blob::State::broken) {
       impl_->unlink(*object, garbage);
       return;
     }

@@ -38,14 +38,14 @@ struct Found {
 };
 
 struct StoreOptions {
-  ArenaOptions arena;
+  ArenaOptions arena = {};
   std::uint64_t index_bytes = 0;  // 0: one sixteenth of the arena, at least 1 MiB
-  std::string policy;             // a name of cache/policy; empty: the default
-  std::uint64_t maximum_object_bytes =
-      0;  // 0: what the policy admits; never more than a quarter of the arena
+  std::string policy = {};        // a name of cache/policy; empty: the default
+  // 0: what the policy admits; never more than half of the arena.
+  std::uint64_t maximum_object_bytes = 0;
   std::uint64_t streaming_window_bytes = 1024 * 1024;
-  std::optional<SipHashKey>
-      hash_key;  // a fixed one makes a run repeatable; otherwise drawn at random
+  // A fixed one makes a run repeatable; otherwise drawn at random.
+  std::optional<SipHashKey> hash_key = {};
 };
 
 struct StoreStatistics {
@@ -109,7 +109,8 @@ class Store final : public ExtentSource {
   // The object's blob is complete and its digest known: from now on it is evictable, and its body
   // is shared with an equal one if there is one. Without a digest it is not shared; call again once
   // it is known. No effect if the object was removed meanwhile. A blob that turned into a streaming
-  // one is removed. Asserts that the blob is complete.
+  // one, or broke, is removed. A blob with gaps that nobody fills for now settles as a part,
+  // unshared; whoever takes it up again inserts it anew, so that it is weighed anew.
   void settle(const Ref<Object>& object);
   // New metadata for the same body (a 304, a HEAD). False when the object is gone, or goes because
   // there is no room for it.

@@ -36,8 +36,8 @@ class Random {
 
 // The byte of body `content` at `offset`: different for neighbouring offsets, blocks and contents.
 inline std::byte byte_at(std::uint64_t content, std::uint64_t offset) {
-  return static_cast<std::byte>(content * 131 + offset * 7 + (offset >> 8) * 3 +
-                                (offset >> 16) * 11);
+  return static_cast<std::byte>(content * 131 + offset * (7 + 2 * (content >> 8)) +
+                                (offset >> 8) * 3 + (offset >> 16) * 11);
 }
 
 inline std::vector<std::byte> bytes_of(std::uint64_t content, std::uint64_t offset,
