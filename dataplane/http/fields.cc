@@ -1,21 +1,28 @@
 #include "dataplane/http/fields.h"
 
+#include <cstring>
+
 #include "cache/base/assert.h"
 
 namespace nearfield::http {
 namespace {
 
+void append_clean_line(std::string& out, std::string_view name, std::string_view value) {
+  out += name;
+  out += ": ";
+  out += value;
+  out += "\r\n";
+}
+
 // Appends "Name: value\r\n" to `out`, cleaning the value on the way.
 void append_line(std::string& out, std::string_view name, std::string_view value) {
   value = trim_ows(value);
-  out += name;
-  out += ": ";
-  const std::size_t start = out.size();
-  out += value;
-  for (std::size_t i = start; i < out.size(); ++i) {
+  const std::size_t start = out.size() + name.size() + 2;
+  append_clean_line(out, name, value);
+  if (is_field_value(value)) return;
+  for (std::size_t i = start; i < start + value.size(); ++i) {
     if (out[i] == '\r' || out[i] == '\n' || out[i] == '\0') out[i] = ' ';
   }
-  out += "\r\n";
 }
 
 }  // namespace
@@ -31,7 +38,7 @@ void Fields::Iterator::read() {
 }
 
 void Fields::add(std::string_view name, std::string_view value) {
-  NEARFIELD_ASSERT(!name.empty() && name.find_first_of(": \r\n") == std::string_view::npos);
+  NEARFIELD_ASSERT(is_token(name));
   append_line(text_, name, value);
   ++count_;
   filter_ |= filter_bit(name);
@@ -71,21 +78,37 @@ std::size_t Fields::remove(std::string_view name) {
   return remove_if([name](const Field& field) { return equals_ignoring_case(field.name, name); });
 }
 
-std::optional<std::string_view> Fields::find(std::string_view name) const {
-  if (!maybe(name)) return std::nullopt;
-  // Not through the iterator: only the lines' ends and the candidate's colon are looked at.
-  const char* position = text_.data();
-  const char* const end = position + text_.size();
+bool Fields::add_received(std::string_view name, std::string_view value) {
+  if (!is_token(name) || !is_field_value(value)) return false;
+  append_clean_line(text_, name, trim_ows(value));
+  ++count_;
+  filter_ |= filter_bit(name);
+  return true;
+}
+
+std::size_t Fields::find_line(std::string_view name, std::size_t from) const {
+  // Only the lines' ends and a candidate's colon are looked at.
+  const char* const begin = text_.data();
+  const char* const end = begin + text_.size();
+  const char* position = begin;
+  if (from > 0)
+    position = static_cast<const char*>(std::memchr(begin + from, '\n', text_.size() - from)) + 1;
   while (position < end) {
     const auto left = static_cast<std::size_t>(end - position);
     if (left > name.size() && position[name.size()] == ':' &&
         equals_ignoring_case({position, name.size()}, name)) {
-      return Iterator({position, left})->value;
+      return static_cast<std::size_t>(position - begin);
     }
-    const void* newline = __builtin_memchr(position, '\n', left);
-    position = static_cast<const char*>(newline) + 1;
+    position = static_cast<const char*>(std::memchr(position, '\n', left)) + 1;
   }
-  return std::nullopt;
+  return text_.size();
+}
+
+std::optional<std::string_view> Fields::find(std::string_view name) const {
+  if (!maybe(name)) return std::nullopt;
+  const std::size_t line = find_line(name, 0);
+  if (line == text_.size()) return std::nullopt;
+  return Iterator(std::string_view(text_).substr(line))->value;
 }
 
 std::size_t Fields::count(std::string_view name) const {

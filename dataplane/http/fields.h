@@ -49,6 +49,9 @@ class Fields {
   // Appends. `name` must be a token; a value is trimmed, and a CR, LF or NUL in it becomes a space
   // (RFC 9110 5.5), so that no value, wherever it came from, can start a second field.
   void add(std::string_view name, std::string_view value);
+  // Appends a field from the wire, or refuses it: false, and nothing added, when the name is no
+  // token or the value holds a control character other than HTAB.
+  bool add_received(std::string_view name, std::string_view value);
   // Replaces every field of this name by one, in the place of the first (at the end if there was
   // none). `value` may be a view into these fields.
   void set(std::string_view name, std::string_view value);
@@ -97,6 +100,10 @@ class Fields {
   // May hold bits of names that were removed since: a set bit only means "look".
   bool maybe(std::string_view name) const { return (filter_ & filter_bit(name)) != 0; }
 
+  // Where the first field of this name begins on a line after that of `from` (0: on any line);
+  // text_.size() when there is none.
+  std::size_t find_line(std::string_view name, std::size_t from) const;
+
   std::string text_;
   std::uint32_t count_ = 0;
   std::uint64_t filter_ = 0;
@@ -127,8 +134,8 @@ std::size_t Fields::remove_if(Predicate predicate) {
 template <typename Visit>
 void Fields::each_value(std::string_view name, Visit visit) const {
   if (!maybe(name)) return;
-  for (const Field& field : *this) {
-    if (equals_ignoring_case(field.name, name)) visit(field.value);
+  for (std::size_t at = find_line(name, 0); at < text_.size(); at = find_line(name, at + 1)) {
+    visit(Iterator(std::string_view(text_).substr(at))->value);
   }
 }
 

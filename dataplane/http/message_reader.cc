@@ -139,9 +139,9 @@ int MessageReader::finish_field() {
     return in_trailers_ ? fail(Fault::kTrailerCount, "too many trailer fields")
                         : fail(Fault::kFieldCount, "too many fields");
   }
-  if (!is_token(name_)) return fail(Fault::kGrammar, "field name is not a token");
-  if (!is_field_value(value_)) return fail(Fault::kGrammar, "control character in a field value");
-  section.add(name_, value_);
+  if (!section.add_received(name_.text(), value_.text())) {
+    return fail(Fault::kGrammar, "field name is not a token or its value has a control character");
+  }
   name_.clear();
   value_.clear();
   return 0;
@@ -150,6 +150,8 @@ int MessageReader::finish_field() {
 bool MessageReader::execute(std::span<const std::byte> input, std::size_t& consumed, bool& paused) {
   input_ = reinterpret_cast<const char*>(input.data());
   const llhttp_errno_t result = llhttp_execute(&parser_, input_, input.size());
+  name_.keep();
+  value_.keep();
   paused = false;
   consumed = input.size();
   if (result == HPE_OK) return true;
@@ -305,8 +307,8 @@ void MessageReader::reset() {
 }
 
 std::size_t MessageReader::memory_bytes() const {
-  return line_text_.capacity() + name_.capacity() + value_.capacity() + fields_.memory_bytes() +
-         trailers_.memory_bytes();
+  return line_text_.capacity() + name_.memory_bytes() + value_.memory_bytes() +
+         fields_.memory_bytes() + trailers_.memory_bytes();
 }
 
 }  // namespace nearfield::http

@@ -12,6 +12,7 @@
 #include <cstdint>
 #include <span>
 #include <string>
+#include <string_view>
 
 #include "dataplane/http/fields.h"
 #include "dataplane/http/request_head.h"
@@ -86,6 +87,36 @@ class MessageReader {
   std::size_t memory_bytes() const;
 
  private:
+  // Text that llhttp hands over in one span or, where the input was cut, in several. Only then it
+  // is copied.
+  class Piece {
+   public:
+    void append(const char* at, std::size_t size) {
+      if (whole_.empty() && stitched_.empty()) {
+        whole_ = {at, size};
+      } else {
+        keep();
+        stitched_.append(at, size);
+      }
+    }
+    // Before the input goes away.
+    void keep() {
+      stitched_ += whole_;
+      whole_ = {};
+    }
+    std::string_view text() const {
+      return stitched_.empty() ? whole_ : std::string_view(stitched_);
+    }
+    void clear() {
+      whole_ = {};
+      stitched_.clear();
+    }
+    std::size_t memory_bytes() const { return stitched_.capacity(); }
+
+   private:
+    std::string_view whole_;
+    std::string stitched_;
+  };
   enum class ChunkPart : std::uint8_t { kLine, kData, kDataEnd, kTrailers };
   struct Callbacks;
   friend struct Callbacks;
@@ -122,8 +153,8 @@ class MessageReader {
   const char* fault_reason_ = "";
   std::string method_;
   std::string line_text_;
-  std::string name_;
-  std::string value_;
+  Piece name_;
+  Piece value_;
   Fields fields_;
   Fields trailers_;
 };

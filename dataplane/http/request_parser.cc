@@ -40,11 +40,12 @@ std::uint16_t status_of(Fault fault) {
 // Printable ASCII without '#': a fragment is never sent (RFC 9112 3.2), and bytes outside ASCII
 // mean different things to different origins. Odd but harmless characters such as '|' pass.
 bool is_target(std::string_view target) {
+  unsigned char forbidden = 0;
   for (char c : target) {
     const auto byte = static_cast<unsigned char>(c);
-    if (byte <= 0x20 || byte >= 0x7f || c == '#') return false;
+    forbidden |= static_cast<unsigned char>((byte <= 0x20) | (byte >= 0x7f) | (byte == '#'));
   }
-  return !target.empty();
+  return forbidden == 0 && !target.empty();
 }
 
 }  // namespace

@@ -45,6 +45,18 @@ TEST(Fields, NoValueCanStartASecondField) {
   CHECK_FALSE(fields.contains("Set-Cookie"));
 }
 
+TEST(Fields, FromTheWireIsTakenAsItIsOrNotAtAll) {
+  Fields fields;
+  CHECK(fields.add_received("A", " x\ty\xfc "));
+  CHECK_FALSE(fields.add_received("A b", "x"));
+  CHECK_FALSE(fields.add_received("", "x"));
+  CHECK_FALSE(fields.add_received("B", "x\ry"));
+  CHECK_FALSE(fields.add_received("B", "x\x7fy"));
+  TEXT_EQUAL("A: x\ty\xfc\r\n", fields.text());
+  LONGS_EQUAL(1, fields.size());
+  CHECK(fields.contains("a"));
+}
+
 TEST(Fields, SetReplacesInThePlaceOfTheFirst) {
   Fields fields = fields_of({{"A", "1"}, {"B", "2"}, {"a", "3"}, {"C", "4"}});
   fields.set("a", "longer than before");
