@@ -223,7 +223,7 @@ TEST(Fetch, what_exceeds_its_share_streams_through_in_a_window_and_says_so) {
 
 TEST(Fetch, a_chunked_body_that_outgrows_its_share_goes_on_as_a_stream) {
   ProxyFixture node(5, 1, 4 << 20);
-  const std::string body = pattern(12 << 20);
+  const std::string body = pattern(2 << 20);
   node.on_call = [&](ScriptedCall& call) {
     call.head(200, {{"Cache-Control", "max-age=60"}}, std::nullopt);
     call.body(body);

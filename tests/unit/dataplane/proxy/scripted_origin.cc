@@ -80,11 +80,9 @@ void ScriptedCall::head(std::uint16_t status, std::vector<std::pair<std::string,
 
 void ScriptedCall::body(std::string_view bytes) {
   auto rest = std::make_shared<std::string>(bytes);
-  steps.push_back([this, rest] {
-    const std::size_t taken =
-        observer->on_body({reinterpret_cast<const std::byte*>(rest->data()), rest->size()});
-    rest->erase(0, taken);
-    return rest->empty();
+  steps.push_back([this, rest, sent = std::size_t{0}]() mutable {
+    sent += observer->on_body(std::as_bytes(std::span(*rest)).subspan(sent));
+    return sent == rest->size();
   });
   push();
 }
