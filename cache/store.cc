@@ -212,11 +212,11 @@ std::optional<Found> Store::insert(std::string_view name, Ref<const Metadata> me
   ++impl_->counted.objects;
   ++impl_->counted.growing;
   const Found found = look_at(*object);
-  if (found.blob->state() == Blob::State::complete && found.blob->kind() == Blob::Kind::kept) {
-    impl_->settle(*object, garbage);
-    if (object->indexed) return look_at(*object);
+  if (found.blob->state() != Blob::State::complete || found.blob->kind() != Blob::Kind::kept) {
+    return found;
   }
-  return found;
+  impl_->settle(*object, garbage);
+  return object->indexed ? look_at(*object) : found;
 }
 
 void Store::settle(const Ref<Object>& object) {

@@ -153,20 +153,20 @@ bool Store::Impl::set_pinned(Object& object, bool pinned) {
   return true;
 }
 
-std::optional<std::uint64_t> Store::Impl::evict_one(Garbage& garbage) {
+std::optional<Evicted> Store::Impl::evict_one(Garbage& garbage) {
   PolicyEntry* const entry = policy->evict();
   if (entry == nullptr) return std::nullopt;
   Object& object = *static_cast<Object::Entry*>(entry)->object;
-  std::uint64_t freed = 0;
+  Evicted evicted{0, false};
   if (object.body->sharers == 1) {
     counted.evicted_bytes += object.body->arena_bytes;
-    // Somebody who still reads it keeps its memory from coming back; a snapshot is good enough for
-    // an estimate.
-    if (object.blob->reference_count() == 1) freed = object.body->arena_bytes;
+    // A snapshot: good enough for an estimate.
+    evicted.still_read = object.blob->reference_count() > 1;
+    if (!evicted.still_read) evicted.freed_bytes = object.body->arena_bytes;
   }
   ++counted.evictions;
   unlink(object, garbage);
-  return freed;
+  return evicted;
 }
 
 }  // namespace nearfield::cache

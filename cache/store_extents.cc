@@ -24,19 +24,23 @@ std::optional<Extent> Store::take_extent(std::size_t bytes) {
   for (int slice = 0; slice < kSlices; ++slice) {
     std::uint64_t freed = 0;
     int evicted = 0;
+    int still_read = 0;
     {
       Garbage garbage;
       const std::lock_guard lock(impl_->mutex);
       while (freed < bytes && evicted < kEvictionsPerSlice) {
         const auto one = impl_->evict_one(garbage);
         if (!one) break;
-        freed += *one;
+        freed += one->freed_bytes;
+        still_read += one->still_read;
         ++evicted;
       }
     }
     if (auto extent = impl_->arena->allocate(bytes)) return extent;
     freed_in_all += freed;
-    if (evicted == 0 || freed_in_all >= kFragmentedAfter * bytes) break;
+    // A whole slice that slow readers hold (or nothing to evict at all): going on would empty the
+    // index and free nothing.
+    if (still_read == evicted || freed_in_all >= kFragmentedAfter * bytes) break;
   }
   auto piece = impl_->arena->allocate_up_to(bytes);
   if (!piece) impl_->refused_no_room.fetch_add(1, std::memory_order_relaxed);

@@ -32,6 +32,12 @@ struct Garbage {
   std::vector<Ref<Blob>> blobs;
 };
 
+// What evicting one object brought.
+struct Evicted {
+  std::uint64_t freed_bytes;  // of the arena, once the garbage is gone
+  bool still_read;            // somebody holds the body: nothing comes back before they let go
+};
+
 struct Store::Impl {
   Impl(const StoreOptions& store_options, std::unique_ptr<Arena> store_arena,
        std::unique_ptr<EvictionPolicy> eviction_policy, std::uint64_t index_bytes, SipHashKey key);
@@ -56,9 +62,8 @@ struct Store::Impl {
   bool set_pinned(Object& object, bool pinned);
   std::uint64_t weight(const Object& object, bool carries) const;
   void reweigh(Object& object);
-  // Lets go of what the policy chooses. The arena bytes that will be free once the garbage is gone;
-  // nothing when all is pinned or growing.
-  std::optional<std::uint64_t> evict_one(Garbage& garbage);
+  // Lets go of what the policy chooses; nothing when all that is left is pinned or growing.
+  std::optional<Evicted> evict_one(Garbage& garbage);
   Body* find_body(const Digest& digest, std::uint64_t hash) const;
 
   // --- store_extents.cc; without the lock ---
