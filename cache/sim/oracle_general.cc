@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <array>
 #include <bit>
+#include <limits>
 #include <unordered_map>
 
 namespace nearfield::cache::sim {
@@ -42,6 +43,14 @@ void encode(const Record& record, char* bytes) {
   std::memcpy(bytes + 16, &record.next, 8);
 }
 
+// What tells another format from this one: an object's next request comes later, and no trace is a
+// million times a million long. (It may lie beyond the end: people cut long traces.)
+bool plausible_next(std::int64_t next, std::uint64_t number) {
+  constexpr std::int64_t kLongestTrace = 1'000'000'000'000;
+  if (next == -1 || next == std::numeric_limits<std::int64_t>::max()) return true;
+  return next > static_cast<std::int64_t>(number) && next < kLongestTrace;
+}
+
 class OracleGeneralTrace final : public TraceSource {
  public:
   OracleGeneralTrace(File file, std::string path, std::uint64_t records)
@@ -60,13 +69,11 @@ class OracleGeneralTrace final : public TraceSource {
     for (std::size_t i = 0; i < wanted; ++i) {
       const Record record = decode(bytes_.data() + i * kRecordBytes);
       const std::uint64_t number = next_ + i + 1;
-      // What tells another format from this one: time never goes back, and nothing follows itself
-      // into the past.
-      if (record.time_seconds < last_time_ ||
-          (record.next != -1 && record.next <= static_cast<std::int64_t>(number))) {
-        return failure(path_ + ": record " + std::to_string(number) +
-                       " is not oracleGeneral (time or next request goes back); if it is text, "
-                       "name it .csv or use --format csv");
+      if (record.time_seconds < last_time_ || !plausible_next(record.next, number)) {
+        return failure(
+            path_ + ": record " + std::to_string(number) +
+            " is not oracleGeneral (its time or its next request cannot be); if it is text, "
+            "name it .csv or use --format csv");
       }
       last_time_ = record.time_seconds;
       into[i] = {record.id, record.size_bytes, record.time_seconds};
