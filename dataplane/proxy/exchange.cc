@@ -183,6 +183,7 @@ void Exchange::fetch_for(const cache::Found* validate, const cache::Found* exten
   const bool is_get = request.method == http::Method::kGet;
   if (is_get && validate != nullptr) {
     candidate_ = *validate;
+    fetch.standby = *validate;
     if (stored_response(*validate).validators().tag || stored_response(*validate).validators().last_modified ||
         stored_response(*validate).fields().contains("ETag")) {
       fetch.validate = *validate;
@@ -357,6 +358,10 @@ void Exchange::on_answer() {
     return;
   }
   const bool kept = found.blob->kind() == cache::Blob::Kind::kept;
+  if (began_ticket_ && answer.verbatim) {
+    answer_verbatim(found, *answer.verbatim);
+    return;
+  }
   if (answer.shareable && kept && !covers(found)) {
     ticket_.reset();
     if (++rounds_ > kMaximumRounds) {

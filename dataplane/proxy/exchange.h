@@ -84,6 +84,7 @@ class Exchange {
 
   // Responses.
   void answer_from(const cache::Found& found, bool from_origin);
+  void answer_verbatim(const cache::Found& found, const http::ByteRange& range);
   void answer_not_modified(const StoredResponse& stored, bool from_origin);
   void answer_unsatisfiable(const StoredResponse& stored, std::uint64_t total, bool from_origin);
   void answer_error(std::uint16_t status, std::string_view reason);

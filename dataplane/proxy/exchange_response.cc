@@ -179,6 +179,17 @@ void Exchange::answer_from(const cache::Found& found, bool from_origin) {
   finish_head(&stored.fields());
 }
 
+// The origin sent another range than it was asked for: what it sent, as it sent it.
+void Exchange::answer_verbatim(const cache::Found& found, const http::ByteRange& range) {
+  const StoredResponse& stored = stored_response(found);
+  begin_head(stored.status());
+  append_stored_fields(stored, status_, false, true);
+  append_length(range.size());
+  feeder_.start(found.blob, range, Framing::by_length);
+  cache_status_text(&stored, true);
+  finish_head(&stored.fields());
+}
+
 void Exchange::answer_not_modified(const StoredResponse& stored, bool from_origin) {
   begin_head(304);
   append_stored_fields(stored, 304, false, from_origin);

@@ -222,14 +222,14 @@ bool Fetch::confirmed_by(const http::ResponseHead& head) {
 }
 
 bool Fetch::stale_stands_in_for(const http::ResponseHead& head) {
-  if (!request_.validate || !http::is_origin_error(head.status)) return false;
+  if (!request_.standby || !http::is_origin_error(head.status)) return false;
   const auto directives = http::parse_request_directives(request_.request.fields);
-  if (!http::may_serve_on_error(stored_response(*request_.validate).freshness(), directives,
+  if (!http::may_serve_on_error(stored_response(*request_.standby).freshness(), directives,
                                 context_.precise_now(), request_.settings->cache)) {
     return false;
   }
   FetchAnswer stale;
-  stale.found = *request_.validate;
+  stale.found = *request_.standby;
   stale.origin_error = true;
   stale.origin_status = head.status;
   stale.shareable = true;
@@ -274,7 +274,7 @@ bool Fetch::extends_with(Part& part, const http::ResponseHead& head) {
 
 // What a response does to what is stored, beside being stored itself: an unsafe method that succeeded invalidates (RFC 9111 4.4), a HEAD
 // freshens or spoils (4.3.5). In force before the listener hears of it.
-void Fetch::apply_side_effects(const http::ResponseHead& head) {
+void Fetch::apply_side_effects(http::ResponseHead& head) {
   const http::RequestHead& asked = request_.request;
   if (!http::is_safe(asked.method)) {
     for (const std::string& key :
@@ -299,12 +299,15 @@ void Fetch::apply_side_effects(const http::ResponseHead& head) {
         http::prepare_for_storage(fresh, http::parse_response_directives(fresh),
                                   request_.settings->cache);
         http::update_stored_fields(fields, fresh);
-        context_.store.replace_metadata(
-            found.object,
-            make_ref<StoredResponse>(stored.status(), std::move(fields),
-                                     http::ExchangeTimes{request_time_, context_.precise_now()},
-                                     stored.vary_names(), stored.vary_key(),
-                                     request_.settings->cache));
+        auto freshened = make_ref<StoredResponse>(
+            stored.status(), std::move(fields),
+            http::ExchangeTimes{request_time_, context_.precise_now()}, stored.vary_names(),
+            stored.vary_key(), request_.settings->cache);
+        context_.store.replace_metadata(found.object, freshened);
+        // The listener hears all that is known now, also what the origin left out of this answer.
+        for (const http::Field& field : freshened->fields()) {
+          if (!head.fields.contains(field.name)) head.fields.add(field.name, field.value);
+        }
         break;
       }
     }
@@ -313,19 +316,22 @@ void Fetch::apply_side_effects(const http::ResponseHead& head) {
 
 namespace {
 
-// The one range a 206 brings, if it is what was asked for and its length is what it says.
-std::optional<http::ContentRange> usable_part(const http::RequestHead& asked,
-                                              const http::ResponseHead& head) {
+// The one range a 206 brings, if its length is what it says.
+std::optional<http::ContentRange> usable_part(const http::ResponseHead& head) {
   const auto text = head.fields.find("Content-Range");
   const auto range = text ? http::parse_content_range(*text) : std::nullopt;
   if (!range || !range->range || !range->complete_size) return std::nullopt;
   if (head.has_content_length && head.content_length != range->range->size()) return std::nullopt;
-  const auto wanted_text = asked.fields.combined("Range");
-  const auto wanted = wanted_text ? http::parse_range(*wanted_text) : std::nullopt;
-  if (!wanted) return std::nullopt;
-  const http::RangeSet set = http::resolve_ranges(*wanted, *range->complete_size);
-  if (set.count != 1 || !(set.ranges[0] == *range->range)) return std::nullopt;
   return range;
+}
+
+// Whether it is the range that was asked for.
+bool is_what_was_asked(const http::RequestHead& asked, const http::ContentRange& range) {
+  const auto text = asked.fields.combined("Range");
+  const auto wanted = text ? http::parse_range(*text) : std::nullopt;
+  if (!wanted) return false;
+  const http::RangeSet set = http::resolve_ranges(*wanted, *range.complete_size);
+  return set.count == 1 && set.ranges[0] == *range.range;
 }
 
 }  // namespace
@@ -344,7 +350,7 @@ void Fetch::take_response(Part& part, http::ResponseHead&& head) {
                                  head.fields, directives, freshness, settings.cache);
   std::optional<http::ContentRange> range;
   if (head.status == 206) {
-    range = usable_part(asked, head);
+    range = usable_part(head);
     if (!range) verdict = http::Storability::kPartial;
   }
   bool storable = verdict == http::Storability::kStorable && !request_.name.empty();
@@ -390,7 +396,8 @@ void Fetch::take_response(Part& part, http::ResponseHead&& head) {
       object_ = inserted->object;
       head_ = metadata;
       blob_ = blob;
-      if (as_received_differs && !range) {
+      if (range && !is_what_was_asked(asked, *range)) response.verbatim = *range->range;
+      if ((as_received_differs && !range) || response.verbatim) {
         response.as_received = make_ref<StoredResponse>(head.status, head.fields, times, "", "", settings.cache);
       }
       sparse_ = range.has_value();
@@ -427,7 +434,7 @@ void Fetch::take_response(Part& part, http::ResponseHead&& head) {
     count(context_.counters.fetches_streamed);
   }
   blob_->set_space_signal(signal_);
-  if (!range) ticket_->set_reader(cache::BlobReader(blob_, 0));
+  if (!range || blob_->kind() == cache::Blob::Kind::streaming) ticket_->set_reader(cache::BlobReader(blob_, 0));
   answer(FetchPhase::answered, std::move(response));
 }
 

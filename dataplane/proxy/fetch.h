@@ -39,6 +39,8 @@ struct FetchRequest {
   std::string body;
   // Validate this stored response rather than fetch a new one.
   std::optional<cache::Found> validate;
+  // Stale, and perhaps without a validator: stands in when the origin answers with an error.
+  std::optional<cache::Found> standby;
   // Fill the holes of this stored part, beginning at `extend_from`.
   std::optional<cache::Found> extend;
   std::uint64_t extend_from = 0;
@@ -72,7 +74,7 @@ class Fetch {
   bool stale_stands_in_for(const http::ResponseHead& head);
   bool extends_with(Part& part, const http::ResponseHead& head);
   bool take_up_part();
-  void apply_side_effects(const http::ResponseHead& head);
+  void apply_side_effects(http::ResponseHead& head);
   void take_response(Part& part, http::ResponseHead&& head);
   void answer(FetchPhase phase, FetchAnswer answer);
 

@@ -21,6 +21,7 @@
 #include "cache/base/ref.h"
 #include "cache/base/signal.h"
 #include "cache/store.h"
+#include "dataplane/http/range.h"
 #include "dataplane/http/response_head.h"
 #include "dataplane/origin/client.h"
 
@@ -37,6 +38,8 @@ struct FetchAnswer {
   cache::Found found;
   // The head for the request that started the fetch, where it differs from what is kept (fields that must not be stored).
   Ref<const cache::Metadata> as_received;
+  // A 206 with another range than was asked for: the starter gets it as it is, these bytes under the head as received.
+  std::optional<http::ByteRange> verbatim;
   // Others than the starter may use it. Otherwise they go to the origin themselves.
   bool shareable = false;
   // Every byte of the body will come (or the fetch breaks). False for a part that cannot be completed for want of a strong validator.
