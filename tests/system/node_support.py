@@ -1,0 +1,151 @@
+"""A node under test: one process with its own configuration, asked through its control socket what it counted.
+
+Every node ends with exit status 0 or the test fails: a crash behind a green answer is a failure.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+PATIENCE_S = 20.0
+
+
+def node_program() -> Path:
+    build = Path(os.environ.get("NEARFIELD_BUILD_DIR", REPOSITORY / "build" / "release"))
+    program = Path(os.environ.get("NEARFIELD_NODE", build / "dataplane" / "nearfield-dataplane"))
+    assert program.is_file(), f"{program} is not built: `./dev build` first"
+    return program
+
+
+def until(condition: Callable[[], Any], what: str, patience_s: float = PATIENCE_S) -> Any:
+    """Waits for something that another process does, and returns what the condition returned."""
+    deadline = time.monotonic() + patience_s
+    while True:
+        value = condition()
+        if value:
+            return value
+        assert time.monotonic() < deadline, f"waited {patience_s:g} s in vain: {what}"
+        time.sleep(0.005)
+
+
+class UnixConnection(http.client.HTTPConnection):
+    def __init__(self, path: Path):
+        super().__init__("node", timeout=PATIENCE_S)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(PATIENCE_S)
+        self.sock.connect(str(self._path))
+
+
+def group(*servers: str, name: str = "music", hosts: str = '"*"', more: str = "") -> str:
+    """An [[origin]] of the configuration; `more` may hold its further keys and tables."""
+    listed = ", ".join(each if each.startswith("{") else f'"{each}"' for each in servers)
+    return f'[[origin]]\nname = "{name}"\nhosts = [{hosts}]\nservers = [{listed}]\n{more}\n'
+
+
+class Node:
+    """`origins` is TOML made by group(); `more` are further tables, like "[limits]\\nheader_timeout = '1s'"."""
+
+    def __init__(self, origins: str, more: str = "", *, workers: int = 2, listen: tuple[str, ...] = ("127.0.0.1:0",), cache: str = ""):
+        self.folder = tempfile.TemporaryDirectory(prefix="nearfield-test-")  # short: a socket's path has 80 bytes
+        place = Path(self.folder.name)
+        self.control = place / "c.sock"
+        self.log = place / "node.log"
+        self.config = place / "node.toml"
+        addresses = ", ".join(f'"{each}"' for each in listen)
+        self.config.write_text(f"""\
+[node]
+listen = [{addresses}]
+workers = {workers}
+control = "{self.control}"
+drain_timeout = "1s"
+[cache]
+ram = "128M"
+hugepages = false
+{cache}
+{origins}
+{more}
+""")
+        with self.log.open("wb") as log:
+            self.process = subprocess.Popen([str(node_program()), "--config", str(self.config)], stdin=subprocess.DEVNULL, stdout=log,
+                                            stderr=subprocess.STDOUT)
+        until(self._serves, "the node serves")
+        ports = [int(address.rsplit(":", 1)[1]) for address in self.status()["listen"]]
+        self.port, self.ports = ports[0], ports
+
+    def _serves(self) -> bool:
+        assert self.process.poll() is None, f"the node ended:\n{self.log.read_text(errors='replace')}"
+        try:
+            return self.status()["state"] == "serving"
+        except OSError:
+            return False
+
+    def call(self, method: str, path: str, body: dict | None = None) -> tuple[int, dict]:
+        connection = UnixConnection(self.control)
+        try:
+            connection.request(method, path, body=None if body is None else json.dumps(body))
+            response = connection.getresponse()
+            return response.status, json.loads(response.read())
+        finally:
+            connection.close()
+
+    def status(self) -> dict:
+        return self.call("GET", "/v1/status")[1]
+
+    def counters(self) -> dict[str, int]:
+        return self.call("GET", "/v1/counters")[1]["counters"]
+
+    def gauges(self) -> dict[str, int]:
+        return self.call("GET", "/v1/counters")[1]["gauges"]
+
+    def purge(self, **what: str) -> int:
+        status, answer = self.call("POST", "/v1/purge", what)
+        assert status == 200, answer
+        return answer["purged"]
+
+    def settled(self) -> None:
+        """No fetch is under way: what will be stored is stored."""
+        until(lambda: self.gauges()["fetches_open"] == 0, "all fetches end")
+
+    def resident_bytes(self) -> int:
+        text = Path(f"/proc/{self.process.pid}/status").read_text()
+        return next(int(line.split()[1]) * 1024 for line in text.splitlines() if line.startswith("VmRSS:"))
+
+    def stop(self) -> None:
+        text = ""
+        try:
+            if self.process.poll() is None:
+                self.process.send_signal(signal.SIGTERM)
+            try:
+                code: int | str = self.process.wait(PATIENCE_S)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+                code = "killed: it did not end by itself"
+            text = self.log.read_text(errors="replace")
+        finally:
+            self.folder.cleanup()
+        assert code == 0, f"the node ended with {code}:\n{text[-4000:]}"
+
+    def __enter__(self) -> Node:
+        return self
+
+    def __exit__(self, kind, *_) -> None:
+        try:
+            self.stop()
+        except AssertionError:
+            if kind is None:
+                raise
