@@ -91,8 +91,7 @@ std::size_t Fields::find_line(std::string_view name, std::size_t from) const {
   const char* const begin = text_.data();
   const char* const end = begin + text_.size();
   const char* position = begin;
-  if (from > 0)
-    position = static_cast<const char*>(std::memchr(begin + from, '\n', text_.size() - from)) + 1;
+  if (from > 0) position += text_.find('\n', from) + 1;
   while (position < end) {
     const auto left = static_cast<std::size_t>(end - position);
     if (left > name.size() && position[name.size()] == ':' &&
