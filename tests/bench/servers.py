@@ -1,0 +1,206 @@
+"""The servers a benchmark compares, each with a configuration that its own documentation would call fair: one worker, content in
+memory, no access log, keep-alive without end. A server is pinned to one CPU; what it costs is read from the kernel's own
+accounting of its processes, so that a client's noise does not count."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+SERVER_CPU = 0
+CLIENT_CPU = 1
+TICKS = os.sysconf("SC_CLK_TCK")
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def process_tree(pid):
+    """The process and all that descend from it."""
+    children = {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                fields = (entry / "stat").read_text().rsplit(")", 1)[1].split()
+            except OSError:
+                continue
+            children.setdefault(int(fields[1]), []).append(int(entry.name))
+    found, waiting = [], [pid]
+    while waiting:
+        current = waiting.pop()
+        found.append(current)
+        waiting += children.get(current, [])
+    return found
+
+
+def cpu_seconds(pid):
+    """User and system time of a process tree so far. Nanoseconds from schedstat where there is one: ticks are too coarse."""
+    total = 0.0
+    for each in process_tree(pid):
+        for task in Path(f"/proc/{each}/task").glob("*"):
+            try:
+                total += int((task / "schedstat").read_text().split()[0]) / 1e9
+            except OSError:
+                continue
+    return total
+
+
+def resident_bytes(pid):
+    total = 0
+    for each in process_tree(pid):
+        try:
+            for line in Path(f"/proc/{each}/smaps_rollup").read_text().splitlines():
+                if line.startswith("Pss:"):
+                    total += int(line.split()[1]) * 1024
+        except OSError:
+            continue
+    return total
+
+
+class Server:
+    """A running server: where it listens and what it has cost."""
+
+    def __init__(self, name, command, port, cpu=SERVER_CPU, log=None):
+        self.name = name
+        self.port = port
+        self.log = log
+        output = open(log, "wb") if log else subprocess.DEVNULL
+        self.process = subprocess.Popen(["taskset", "-c", str(cpu), *command], stdout=output, stderr=output,
+                                        start_new_session=True)
+        deadline = time.monotonic() + 20
+        while True:
+            try:
+                socket.create_connection(("127.0.0.1", port), timeout=1).close()
+                return
+            except OSError:
+                if self.process.poll() is not None or time.monotonic() > deadline:
+                    tail = Path(log).read_text(errors="replace")[-500:] if log else ""
+                    raise SystemExit(f"{name} does not listen on port {port}: {tail}")
+                time.sleep(0.05)
+
+    def cpu_seconds(self):
+        return cpu_seconds(self.process.pid)
+
+    def resident_bytes(self):
+        return resident_bytes(self.process.pid)
+
+    def stop(self):
+        try:
+            os.killpg(self.process.pid, signal.SIGTERM)
+            self.process.wait(10)
+        except (ProcessLookupError, subprocess.TimeoutExpired):
+            os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait()
+
+
+NGINX_BASE = """
+daemon off; master_process off; worker_processes 1; worker_rlimit_nofile 20000;
+pid {work}/nginx.pid; error_log {work}/error.log;
+events {{ worker_connections 8192; }}
+http {{
+  access_log off; sendfile on; tcp_nopush off; tcp_nodelay on; keepalive_requests 100000000; keepalive_timeout 600s;
+  client_body_temp_path {work}/body; proxy_temp_path {work}/proxy; fastcgi_temp_path {work}/fastcgi;
+  uwsgi_temp_path {work}/uwsgi; scgi_temp_path {work}/scgi;
+  open_file_cache max=1000 inactive=600s;
+  {inside}
+}}
+"""
+
+
+def nginx(name, work, inside, port, cpu=SERVER_CPU):
+    work = Path(work)
+    work.mkdir(parents=True, exist_ok=True)
+    config = work / "nginx.conf"
+    config.write_text(NGINX_BASE.format(work=work, inside=inside))
+    return Server(name, ["nginx", "-p", str(work), "-e", str(work / "error.log"), "-c", str(config)], port, cpu,
+                  work / "output.log")
+
+
+def nginx_static(work, docroot, cpu=SERVER_CPU, name="nginx static"):
+    port = free_port()
+    inside = f'server {{ listen 127.0.0.1:{port} backlog=4096; root {docroot}; add_header Cache-Control "max-age=86400"; }}'
+    return nginx(name, work, inside, port, cpu)
+
+
+def nginx_proxy_cache(work, origin_port):
+    port = free_port()
+    inside = f"""
+  proxy_cache_path {work}/cache levels=1:2 keys_zone=bench:16m max_size=2g inactive=1d use_temp_path=off;
+  upstream origin {{ server 127.0.0.1:{origin_port}; keepalive 16; }}
+  server {{ listen 127.0.0.1:{port} backlog=4096;
+    location / {{ proxy_pass http://origin; proxy_http_version 1.1; proxy_set_header Connection "";
+      proxy_cache bench; proxy_cache_lock on; proxy_cache_lock_timeout 30s; proxy_cache_lock_age 30s; }} }}"""
+    return nginx("nginx proxy_cache", work, inside, port)
+
+
+def varnish(work, origin_port):
+    port = free_port()
+    Path(work).mkdir(parents=True, exist_ok=True)
+    return Server("varnish", ["varnishd", "-F", "-j", "none", "-n", str(work), "-a", f"127.0.0.1:{port}", "-b",
+                              f"127.0.0.1:{origin_port}", "-s", "malloc,1g", "-p", "vsl_mask=none", "-p", "timeout_idle=600"],
+                  port, log=Path(work) / "output.log")
+
+
+def haproxy(work, origin_port):
+    port = free_port()
+    work = Path(work)
+    work.mkdir(parents=True, exist_ok=True)
+    config = work / "haproxy.cfg"
+    config.write_text(f"""
+global
+  nbthread 1
+  maxconn 8192
+defaults
+  mode http
+  timeout client 600s
+  timeout server 600s
+  timeout connect 5s
+cache bench
+  total-max-size 1024
+  max-object-size 16777216
+  max-age 86400
+frontend front
+  bind 127.0.0.1:{port} backlog 4096
+  http-request cache-use bench
+  http-response cache-store bench
+  default_backend back
+backend back
+  http-request cache-use bench
+  http-response cache-store bench
+  server origin 127.0.0.1:{origin_port}
+""")
+    return Server("haproxy", ["haproxy", "-f", str(config), "-db"], port, log=work / "output.log")
+
+
+def node(work, build, origin_port, ram="1G"):
+    port = free_port()
+    Path(work).mkdir(parents=True, exist_ok=True)
+    return Server("nearfield", [str(Path(build) / "dataplane/nearfield-dataplane"), "--listen", f"127.0.0.1:{port}",
+                                "--origin", f"http://127.0.0.1:{origin_port}", "--ram", ram, "--workers", "1"],
+                  port, log=Path(work) / "output.log")
+
+
+def in_own_network():
+    """Runs this program again in a network of its own, with one congestion control for all: the kernel's default (bbr on some) costs
+    several times the CPU on loopback, and would be measured instead of the servers. Cubic where the kernel allows it in a namespace,
+    else reno; without loss the two behave alike. Returns which."""
+    if os.environ.get("NEARFIELD_BENCH_NETWORK"):
+        subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
+        for control in ("cubic", "reno"):
+            try:
+                Path("/proc/sys/net/ipv4/tcp_congestion_control").write_text(control)
+                return control
+            except PermissionError:
+                continue
+        raise SystemExit("this kernel lets a namespace choose neither cubic nor reno")
+    if not shutil.which("unshare"):
+        raise SystemExit("the benchmark needs unshare (util-linux) to make a network namespace")
+    environment = {**os.environ, "NEARFIELD_BENCH_NETWORK": "1"}
+    os.execvpe("unshare", ["unshare", "--net", sys.executable, *sys.argv], environment)
