@@ -1,5 +1,6 @@
-// AccessRecord: what is remembered of one answered request, and the sink that takes it without ever blocking a worker.
-// The client's address is truncated before it gets here (/24, /48); the query is not recorded, because tokens live there.
+// AccessRecord: what is remembered of one answered request, and the sink that takes it without ever
+// blocking a worker. The client's address is truncated before it gets here (/24, /48); the query is
+// not recorded, because tokens live there.
 #pragma once
 
 #include <chrono>
@@ -11,18 +12,19 @@
 namespace nearfield::proxy {
 
 struct AccessRecord {
-  std::chrono::milliseconds time{};        // when the head was read, since the Unix epoch
+  std::chrono::milliseconds time{};  // when the head was read, since the Unix epoch
   std::string_view method;
   std::string_view authority;
-  std::string_view path;                   // without the query
-  std::uint16_t status = 0;                // 0: the connection ended before a response head
-  std::uint64_t body_bytes = 0;            // sent to the listener
-  std::string_view cache;                  // the node's member of Cache-Status, or empty
-  std::string_view range;                  // the Range field, or empty
-  std::chrono::microseconds first_byte{};  // from the head to the first byte handed to the transport
-  std::chrono::microseconds duration{};    // from the head to the last byte, or to the break
+  std::string_view path;         // without the query
+  std::uint16_t status = 0;      // 0: the connection ended before a response head
+  std::uint64_t body_bytes = 0;  // sent to the listener
+  std::string_view cache;        // the node's member of Cache-Status, or empty
+  std::string_view range;        // the Range field, or empty
+  std::chrono::microseconds
+      first_byte{};                      // from the head to the first byte handed to the transport
+  std::chrono::microseconds duration{};  // from the head to the last byte, or to the break
   net::Address client_prefix;
-  bool broken = false;                     // cut short: the peer left or the body could not be completed
+  bool broken = false;  // cut short: the peer left or the body could not be completed
 };
 
 class AccessSink {

@@ -24,8 +24,8 @@ void append_chunk_size(net::SendPlan& plan, std::uint64_t bytes) {
 
 }  // namespace
 
-void BodyFeeder::start(Ref<cache::Blob> blob, std::optional<http::ByteRange> range,
-                       Framing framing, cache::BlobReader reader) {
+void BodyFeeder::start(Ref<cache::Blob> blob, std::optional<http::ByteRange> range, Framing framing,
+                       cache::BlobReader reader) {
   framing_ = framing;
   position_ = range ? range->first : 0;
   end_ = range ? std::optional<std::uint64_t>(range->last + 1) : blob->total_bytes();
@@ -89,8 +89,9 @@ FeedResult BodyFeeder::feed(net::SendPlan& plan, const Ref<Signal>& signal) {
       body_bytes_ += ready;
       continue;
     }
-    const bool at_end = end_ ? position_ == *end_
-                             : state == cache::Blob::State::complete && position_ == blob_->total_bytes();
+    const bool at_end =
+        end_ ? position_ == *end_
+             : state == cache::Blob::State::complete && position_ == blob_->total_bytes();
     if (at_end) {
       if (next_piece(plan)) continue;
       if (!tail_.empty()) plan.append_text(tail_);
@@ -98,7 +99,8 @@ FeedResult BodyFeeder::feed(net::SendPlan& plan, const Ref<Signal>& signal) {
       finished_ = true;
       break;
     }
-    // Complete and yet short cannot be (a length that did not hold breaks the blob): both are the end of hope.
+    // Complete and yet short cannot be (a length that did not hold breaks the blob): both are the
+    // end of hope.
     if (state != cache::Blob::State::growing) return FeedResult::broken;
     if (blob_->subscribe(position_, signal)) return FeedResult::waiting;
   }

@@ -1,8 +1,10 @@
-// BodyFeeder: moves the body of one response from its blob into the send plan, as it arrives and as the transport asks.
+// BodyFeeder: moves the body of one response from its blob into the send plan, as it arrives and as
+// the transport asks.
 //
-// It knows ranges, multipart text, chunked framing and bodies that still grow; it never copies content. The awkward part is a body of unknown
-// length, which is framed in chunks as bytes appear (RFC 9112 7.1), and one that breaks: the listener must see the break, so no final chunk
-// follows and the caller resets the connection.
+// It knows ranges, multipart text, chunked framing and bodies that still grow; it never copies
+// content. The awkward part is a body of unknown length, which is framed in chunks as bytes appear
+// (RFC 9112 7.1), and one that breaks: the listener must see the break, so no final chunk follows
+// and the caller resets the connection.
 #pragma once
 
 #include <cstdint>
@@ -29,8 +31,8 @@ class BodyFeeder {
  public:
   BodyFeeder() = default;
 
-  // The whole body, or one range of it. Without `range` and with an unknown length it runs until the blob is complete.
-  // `reader`: a place held at the beginning already, or none.
+  // The whole body, or one range of it. Without `range` and with an unknown length it runs until
+  // the blob is complete. `reader`: a place held at the beginning already, or none.
   void start(Ref<cache::Blob> blob, std::optional<http::ByteRange> range, Framing framing,
              cache::BlobReader reader = {});
   // Several ranges as multipart/byteranges (always by_length).
@@ -40,11 +42,14 @@ class BodyFeeder {
   void start_empty();
 
   FeedResult feed(net::SendPlan& plan, const Ref<Signal>& signal);
-  // `outstanding_bytes` of the plan are not yet released: what was read before them may be forgotten.
+  // `outstanding_bytes` of the plan are not yet released: what was read before them may be
+  // forgotten.
   void released(std::uint64_t outstanding_bytes);
   void stop(const Ref<Signal>& signal);
 
-  std::uint64_t body_bytes() const { return body_bytes_; }  // of content appended, framing not counted
+  std::uint64_t body_bytes() const {
+    return body_bytes_;
+  }  // of content appended, framing not counted
   // Where the next byte is read, for asking the fetch to bring it.
   std::uint64_t position() const { return position_; }
 

@@ -40,7 +40,8 @@ void WorkerContext::retire(Fetch& fetch) {
 }
 
 void WorkerContext::reap(void* context) {
-  // An ending fetch may end another (a signal to a reader that is a fetch): those wait for the next turn.
+  // An ending fetch may end another (a signal to a reader that is a fetch): those wait for the next
+  // turn.
   const auto retired = std::exchange(static_cast<WorkerContext*>(context)->retired_, {});
 }
 

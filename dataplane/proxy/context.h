@@ -1,5 +1,6 @@
-// WorkerContext: what the parts of one worker's proxy share: the reactor, the origin client, the settings in force, the counters, and the fetches that
-// are under way. One a worker, used on its thread only (the counters may be read from anywhere).
+// WorkerContext: what the parts of one worker's proxy share: the reactor, the origin client, the
+// settings in force, the counters, and the fetches that are under way. One a worker, used on its
+// thread only (the counters may be read from anywhere).
 #pragma once
 
 #include <memory>
@@ -20,8 +21,9 @@ class FetchTable;
 struct SharedState;
 
 struct WorkerContext {
-  WorkerContext(SharedState& shared_state, net::Reactor& worker_reactor, origin::OriginClient& origin_client,
-                std::shared_ptr<const Settings> first_settings, AccessSink* sink);
+  WorkerContext(SharedState& shared_state, net::Reactor& worker_reactor,
+                origin::OriginClient& origin_client, std::shared_ptr<const Settings> first_settings,
+                AccessSink* sink);
   ~WorkerContext();
 
   SharedState& shared;
@@ -33,7 +35,8 @@ struct WorkerContext {
   AccessSink* access_sink;  // may be null
   Counters counters;
 
-  // Fetches live here from start to end; an ended one is destroyed in a later turn, because it ends inside its own callbacks.
+  // Fetches live here from start to end; an ended one is destroyed in a later turn, because it ends
+  // inside its own callbacks.
   void adopt(std::unique_ptr<Fetch> fetch);
   void retire(Fetch& fetch);
   bool has_fetches() const { return !fetches_.empty(); }

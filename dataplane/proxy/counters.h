@@ -1,8 +1,8 @@
-// Counters: what one worker did, for `status`, `/metrics` and the live line. Written by its worker only, read by anyone: relaxed atomics,
-// summed over workers by whoever shows them.
+// Counters: what one worker did, for `status`, `/metrics` and the live line. Written by its worker
+// only, read by anyone: relaxed atomics, summed over workers by whoever shows them.
 //
-// The table below is the single list; control/ turns it into names, help texts and types, so that a counter added here is shown
-// everywhere at once.
+// The table below is the single list; control/ turns it into names, help texts and types, so that a
+// counter added here is shown everywhere at once.
 #pragma once
 
 #include <atomic>
@@ -11,42 +11,42 @@
 namespace nearfield::proxy {
 
 // X(name, "help")
-#define NEARFIELD_PROXY_COUNTERS(X)                                                                   \
-  X(connections_accepted, "Connections taken from listeners")                                         \
-  X(connections_closed, "Listener connections that ended")                                            \
-  X(connections_refused_total, "Connections reset because the node has its maximum")                  \
-  X(connections_refused_prefix, "Connections reset because the client prefix has its maximum")        \
-  X(requests, "Requests whose head was read")                                                         \
-  X(requests_malformed, "Requests answered with 400, 414, 431, 501 or 505")                           \
-  X(responses_2xx, "Responses with a 2xx status")                                                     \
-  X(responses_3xx, "Responses with a 3xx status")                                                     \
-  X(responses_4xx, "Responses with a 4xx status")                                                     \
-  X(responses_5xx, "Responses with a 5xx status")                                                     \
-  X(responses_broken, "Responses cut short because their body could not be completed")                \
-  X(sent_bytes, "Bytes sent to listeners, heads included")                                            \
-  X(cache_hits, "Requests answered from the cache without waiting for an origin")                     \
-  X(cache_hits_stale, "Of these, answered with a stale response that was allowed")                    \
-  X(cache_hits_validated, "Requests answered from the cache after the origin confirmed it")           \
-  X(cache_collapsed, "Requests that shared the fetch of another request")                             \
-  X(cache_misses, "Requests that started a fetch")                                                    \
-  X(cache_passes, "Requests forwarded without the cache")                                             \
-  X(cache_hit_bytes, "Body bytes sent from the cache")                                                \
-  X(cache_miss_bytes, "Body bytes sent while they were fetched")                                      \
-  X(fetches_started, "Fetches begun")                                                                 \
-  X(fetches_stored, "Fetches whose response was kept whole")                                          \
-  X(fetches_streamed, "Fetches whose response passed through without being kept")                     \
-  X(fetches_failed, "Fetches that ended without a usable or whole response")                          \
-  X(fetches_resumed, "Times a broken body was continued with Range and If-Range")                     \
-  X(fetches_background, "Validations done behind a stale response")                                   \
-  X(origin_body_bytes, "Body bytes received from origins")                                            \
-  X(invalidations, "Stored responses removed because an unsafe method succeeded")                     \
-  X(limit_fetches, "Requests refused because too many fetches are under way")                         \
-  X(limit_waiting, "Requests refused because too many listeners wait for one fetch")                  \
-  X(limit_request_body, "Requests refused with 413")                                                  \
-  X(timeout_header, "Connections closed because a request head took too long")                        \
-  X(timeout_body, "Connections closed because a request body took too long")                          \
-  X(timeout_idle, "Idle connections closed")                                                          \
-  X(timeout_send, "Connections reset because the listener read too slowly")                           \
+#define NEARFIELD_PROXY_COUNTERS(X)                                                            \
+  X(connections_accepted, "Connections taken from listeners")                                  \
+  X(connections_closed, "Listener connections that ended")                                     \
+  X(connections_refused_total, "Connections reset because the node has its maximum")           \
+  X(connections_refused_prefix, "Connections reset because the client prefix has its maximum") \
+  X(requests, "Requests whose head was read")                                                  \
+  X(requests_malformed, "Requests answered with 400, 414, 431, 501 or 505")                    \
+  X(responses_2xx, "Responses with a 2xx status")                                              \
+  X(responses_3xx, "Responses with a 3xx status")                                              \
+  X(responses_4xx, "Responses with a 4xx status")                                              \
+  X(responses_5xx, "Responses with a 5xx status")                                              \
+  X(responses_broken, "Responses cut short because their body could not be completed")         \
+  X(sent_bytes, "Bytes sent to listeners, heads included")                                     \
+  X(cache_hits, "Requests answered from the cache without waiting for an origin")              \
+  X(cache_hits_stale, "Of these, answered with a stale response that was allowed")             \
+  X(cache_hits_validated, "Requests answered from the cache after the origin confirmed it")    \
+  X(cache_collapsed, "Requests that shared the fetch of another request")                      \
+  X(cache_misses, "Requests that started a fetch")                                             \
+  X(cache_passes, "Requests forwarded without the cache")                                      \
+  X(cache_hit_bytes, "Body bytes sent from the cache")                                         \
+  X(cache_miss_bytes, "Body bytes sent while they were fetched")                               \
+  X(fetches_started, "Fetches begun")                                                          \
+  X(fetches_stored, "Fetches whose response was kept whole")                                   \
+  X(fetches_streamed, "Fetches whose response passed through without being kept")              \
+  X(fetches_failed, "Fetches that ended without a usable or whole response")                   \
+  X(fetches_resumed, "Times a broken body was continued with Range and If-Range")              \
+  X(fetches_background, "Validations done behind a stale response")                            \
+  X(origin_body_bytes, "Body bytes received from origins")                                     \
+  X(invalidations, "Stored responses removed because an unsafe method succeeded")              \
+  X(limit_fetches, "Requests refused because too many fetches are under way")                  \
+  X(limit_waiting, "Requests refused because too many listeners wait for one fetch")           \
+  X(limit_request_body, "Requests refused with 413")                                           \
+  X(timeout_header, "Connections closed because a request head took too long")                 \
+  X(timeout_body, "Connections closed because a request body took too long")                   \
+  X(timeout_idle, "Idle connections closed")                                                   \
+  X(timeout_send, "Connections reset because the listener read too slowly")                    \
   X(timeout_response, "Requests answered with 504 because no response head came in time")
 
 struct Counters {

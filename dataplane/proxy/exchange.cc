@@ -19,7 +19,8 @@ namespace nearfield::proxy {
 
 namespace {
 
-// A follower whose answer turned out not to be for it looks again once; then it goes alone, so that nobody circles.
+// A follower whose answer turned out not to be for it looks again once; then it goes alone, so that
+// nobody circles.
 constexpr unsigned kMaximumRounds = 2;
 
 }  // namespace
@@ -64,7 +65,9 @@ void Exchange::decide() {
   directives_ = http::parse_request_directives(request.fields);
   auto found = context_.store.find(
       key_,
-      [&](const cache::Metadata& stored) { return stored_response(stored).matches(request.fields); },
+      [&](const cache::Metadata& stored) {
+        return stored_response(stored).matches(request.fields);
+      },
       true);
   if (found && (found->blob->state() == cache::Blob::State::broken ||
                 found->blob->kind() == cache::Blob::Kind::streaming)) {
@@ -115,8 +118,8 @@ bool Exchange::answer_here() {
 
 void Exchange::use_or_validate(cache::Found found) {
   const StoredResponse& stored = stored_response(found);
-  const auto decision = http::decide_reuse(stored.freshness(), directives_,
-                                           context_.precise_now(), settings_->cache);
+  const auto decision =
+      http::decide_reuse(stored.freshness(), directives_, context_.precise_now(), settings_->cache);
   const bool usable = decision.reuse != http::Reuse::kValidate;
   if (usable && covers(found)) {
     if (decision.reuse == http::Reuse::kStaleRevalidate) revalidate_behind(found);
@@ -127,7 +130,9 @@ void Exchange::use_or_validate(cache::Found found) {
     return;
   }
   if (decision.only_if_cached) {
-    answer_error(504, "what this cache has is not usable, and the request asks for nothing else (only-if-cached)");
+    answer_error(504,
+                 "what this cache has is not usable, and the request asks for nothing else "
+                 "(only-if-cached)");
     return;
   }
   if (usable) {
@@ -144,7 +149,8 @@ bool Exchange::covers(const cache::Found& found) {
   if (found.blob->state() == cache::Blob::State::complete) return true;
   if (request_->method == http::Method::kHead) return true;
   const StoredResponse& stored = stored_response(found);
-  const WantedRanges wanted(*request_, stored, *found.blob, context_.reactor.wall_now(), settings_->limits);
+  const WantedRanges wanted(*request_, stored, *found.blob, context_.reactor.wall_now(),
+                            settings_->limits);
   if (wanted.kind() == WantedRanges::Kind::nothing) return true;
   const auto missing = [&]() -> std::optional<std::uint64_t> {
     if (wanted.kind() == WantedRanges::Kind::whole) {
@@ -184,7 +190,8 @@ void Exchange::fetch_for(const cache::Found* validate, const cache::Found* exten
   if (is_get && validate != nullptr) {
     candidate_ = *validate;
     fetch.standby = *validate;
-    if (stored_response(*validate).validators().tag || stored_response(*validate).validators().last_modified ||
+    if (stored_response(*validate).validators().tag ||
+        stored_response(*validate).validators().last_modified ||
         stored_response(*validate).fields().contains("ETag")) {
       fetch.validate = *validate;
     }
@@ -197,7 +204,8 @@ void Exchange::fetch_for(const cache::Found* validate, const cache::Found* exten
   }
   fetch.forward_range = is_get && !fetch.validate && !fetch.extend &&
                         request.fields.contains("Range") && !request.fields.contains("If-Range") &&
-                        !http::has_preconditions(request.fields) && WantedRanges::is_single(request);
+                        !http::has_preconditions(request.fields) &&
+                        WantedRanges::is_single(request);
 
   bool shared = is_get && why != http::Forwarded::kRequest && !directives_.no_store &&
                 !request.fields.contains("Authorization") && rounds_ < kMaximumRounds;
@@ -208,7 +216,8 @@ void Exchange::fetch_for(const cache::Found* validate, const cache::Found* exten
   if (!variants.empty()) {
     cache_status_.forwarded = http::Forwarded::kVaryMiss;
     fetch.collapse_key += '\n';
-    http::append_vary_key(fetch.collapse_key, stored_response(variants.front()).vary_names(), request.fields);
+    http::append_vary_key(fetch.collapse_key, stored_response(variants.front()).vary_names(),
+                          request.fields);
   }
   if (context_.table.is_unshareable(fetch.collapse_key, context_.reactor.now())) shared = false;
   begin_fetch(std::move(fetch), shared);
@@ -261,7 +270,8 @@ void Exchange::begin_fetch(FetchRequest fetch, bool shared) {
   begun.start();
 }
 
-// Stale-while-revalidate: the listener has its answer; one validation goes on behind it, whoever else asks meanwhile.
+// Stale-while-revalidate: the listener has its answer; one validation goes on behind it, whoever
+// else asks meanwhile.
 void Exchange::revalidate_behind(const cache::Found& found) {
   if (context_.shared.fetches.load(std::memory_order_relaxed) >= settings_->limits.fetches) return;
   FetchRequest fetch;
@@ -275,7 +285,8 @@ void Exchange::revalidate_behind(const cache::Found& found) {
   http::append_forward_target(fetch.forward_target, *request_, settings_->query_rules);
   if (!stored_response(found).vary_names().empty()) {
     fetch.collapse_key += '\n';
-    http::append_vary_key(fetch.collapse_key, stored_response(found).vary_names(), request_->fields);
+    http::append_vary_key(fetch.collapse_key, stored_response(found).vary_names(),
+                          request_->fields);
   }
   bool began = false;
   auto ticket = make_ref<FetchTicket>();
@@ -330,7 +341,8 @@ void Exchange::on_answer() {
   if (answer.origin_error) {
     candidate_ = found;
     if (stale_on_error()) return;
-    answer_error(answer.origin_status, "the origin has an error and what this cache has may not be used");
+    answer_error(answer.origin_status,
+                 "the origin has an error and what this cache has may not be used");
     return;
   }
   if (!began_ticket_) {
@@ -403,7 +415,8 @@ void Exchange::on_failure() {
   }
 }
 
-// RFC 5861 4, RFC 9111 4.2.4: a stored response stands in for an origin that fails, where nothing forbids it.
+// RFC 5861 4, RFC 9111 4.2.4: a stored response stands in for an origin that fails, where nothing
+// forbids it.
 bool Exchange::stale_on_error() {
   if (!candidate_) return false;
   const StoredResponse& stored = stored_response(*candidate_);

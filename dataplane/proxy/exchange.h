@@ -1,7 +1,10 @@
-// Exchange: one request and its response: looks into the cache, fetches where it must, and feeds the answer to the connection.
+// Exchange: one request and its response: looks into the cache, fetches where it must, and feeds
+// the answer to the connection.
 //
-// The steps are visible: decide() chooses, answer_from() builds, produce() sends; between them an exchange waits for a ticket. Invariants: exactly one final
-// head is sent; a body is either whole or visibly cut; a stored response is only used when RFC 9111 4 lets it. Pooled and reused; one thread.
+// The steps are visible: decide() chooses, answer_from() builds, produce() sends; between them an
+// exchange waits for a ticket. Invariants: exactly one final head is sent; a body is either whole
+// or visibly cut; a stored response is only used when RFC 9111 4 lets it. Pooled and reused; one
+// thread.
 #pragma once
 
 #include <cstdint>
@@ -24,7 +27,8 @@ namespace nearfield::proxy {
 
 class Exchange {
  public:
-  // Who sends what this makes: told (on this thread) that produce() has something new; must not call back at once.
+  // Who sends what this makes: told (on this thread) that produce() has something new; must not
+  // call back at once.
   class Host {
    public:
     virtual void exchange_has_more() = 0;
@@ -48,19 +52,23 @@ class Exchange {
 
   // Who it works for from now on; only between end() and start().
   void bind(Host* host) { host_ = host; }
-  // `head` stays the caller's until the exchange ended; `close_after`: the connection ends with this response in any case.
+  // `head` stays the caller's until the exchange ended; `close_after`: the connection ends with
+  // this response in any case.
   void start(const http::RequestHead& head, std::string body, bool close_after);
-  // A response made here (an error, a refusal) in place of start(); `head` may be null when there is none to speak of.
+  // A response made here (an error, a refusal) in place of start(); `head` may be null when there
+  // is none to speak of.
   void start_error(const http::RequestHead* head, std::uint16_t status, std::string_view reason);
 
   Progress produce(net::SendPlan& plan);
   void released(std::uint64_t outstanding_bytes) { feeder_.released(outstanding_bytes); }
-  // Waits for a head: how long, for the response time-out. The exchange answers 504 on give_up_waiting().
+  // Waits for a head: how long, for the response time-out. The exchange answers 504 on
+  // give_up_waiting().
   bool waiting_for_head() const { return step_ == Step::waiting; }
   void give_up_waiting();
   bool closes() const { return close_; }
 
-  // The end, finished or not: writes the access record, lets go of everything, ready for the next start().
+  // The end, finished or not: writes the access record, lets go of everything, ready for the next
+  // start().
   void end(bool cut_short);
   bool running() const { return step_ != Step::idle; }
 
@@ -89,7 +97,8 @@ class Exchange {
   void answer_unsatisfiable(const StoredResponse& stored, std::uint64_t total, bool from_origin);
   void answer_error(std::uint16_t status, std::string_view reason);
   void begin_head(std::uint16_t status);
-  void append_stored_fields(const StoredResponse& stored, std::uint16_t status, bool multipart, bool from_origin);
+  void append_stored_fields(const StoredResponse& stored, std::uint16_t status, bool multipart,
+                            bool from_origin);
   void finish_head(const http::Fields* stored);
   void append_field(std::string_view name, std::string_view value);
   void append_length(std::uint64_t bytes);

@@ -18,7 +18,8 @@ namespace {
 
 constexpr bool has_no_body(std::uint16_t status) { return status == 204 || status == 304; }
 
-// Sixteen letters from the worker's generator: no body of ours contains them but by a chance of 26^-16.
+// Sixteen letters from the worker's generator: no body of ours contains them but by a chance of
+// 26^-16.
 std::string make_boundary(std::uint64_t random) {
   std::string boundary = "nearfield";
   for (int letter = 0; letter < 16; ++letter) {
@@ -59,7 +60,8 @@ void Exchange::append_stored_fields(const StoredResponse& stored, std::uint16_t 
     }
   } else if (multipart) {
     for (const http::Field& field : stored.fields()) {
-      if (!http::equals_ignoring_case(field.name, "Content-Type")) append_field(field.name, field.value);
+      if (!http::equals_ignoring_case(field.name, "Content-Type"))
+        append_field(field.name, field.value);
     }
   } else {
     stored.fields().append_to(head_text_);
@@ -82,14 +84,16 @@ std::string& Exchange::cache_status_text(const StoredResponse* stored, bool from
   if (stored != nullptr && (!from_origin || cache_status_.stored)) {
     cache_status_.ttl = stored->freshness().remaining(context_.precise_now());
   }
-  // What the origin said is worth a word only where it differs from what the listener gets (RFC 9211 2.3).
+  // What the origin said is worth a word only where it differs from what the listener gets (RFC
+  // 9211 2.3).
   if (cache_status_.forward_status == status_) cache_status_.forward_status.reset();
   cache_status_line_.clear();
   http::append_cache_status(cache_status_line_, settings_->node_name, cache_status_);
   return cache_status_line_;
 }
 
-// What this node adds to every response, stored or made here; `stored` are fields that stand in the head already.
+// What this node adds to every response, stored or made here; `stored` are fields that stand in the
+// head already.
 void Exchange::finish_head(const http::Fields* stored) {
   if (stored == nullptr || !stored->contains("Date")) {
     append_field("Date", http::format_http_date(context_.reactor.wall_now()));
@@ -121,7 +125,8 @@ void Exchange::finish_head(const http::Fields* stored) {
 void Exchange::answer_from(const cache::Found& found, bool from_origin) {
   const StoredResponse& stored = stored_response(found);
   const http::RequestHead& request = *request_;
-  const WantedRanges wanted(request, stored, *found.blob, context_.reactor.wall_now(), settings_->limits);
+  const WantedRanges wanted(request, stored, *found.blob, context_.reactor.wall_now(),
+                            settings_->limits);
   switch (wanted.precondition()) {
     case http::Precondition::kServe:
       break;
@@ -145,9 +150,9 @@ void Exchange::answer_from(const cache::Found& found, bool from_origin) {
   append_stored_fields(stored, status_, multipart, from_origin);
 
   if (multipart) {
-    const http::MultipartRanges text(make_boundary(context_.reactor.random()),
-                                     stored.fields().find("Content-Type").value_or("application/octet-stream"),
-                                     *total);
+    const http::MultipartRanges text(
+        make_boundary(context_.reactor.random()),
+        stored.fields().find("Content-Type").value_or("application/octet-stream"), *total);
     append_field("Content-Type", text.media_type());
     append_length(text.total_size(wanted.ranges().view()));
     feeder_.start_multipart(found.blob, wanted.ranges(), text);
@@ -161,7 +166,8 @@ void Exchange::answer_from(const cache::Found& found, bool from_origin) {
   } else if (has_no_body(status_)) {
     feeder_.start_empty();
   } else if (request.method == http::Method::kHead) {
-    // A HEAD that went to the origin says what the origin said; one from the cache, what a GET would.
+    // A HEAD that went to the origin says what the origin said; one from the cache, what a GET
+    // would.
     const auto length = from_origin ? stored.declared_length() : total;
     if (length) append_length(*length);
     feeder_.start_empty();
@@ -198,7 +204,8 @@ void Exchange::answer_not_modified(const StoredResponse& stored, bool from_origi
   finish_head(&stored.fields());
 }
 
-void Exchange::answer_unsatisfiable(const StoredResponse& stored, std::uint64_t total, bool from_origin) {
+void Exchange::answer_unsatisfiable(const StoredResponse& stored, std::uint64_t total,
+                                    bool from_origin) {
   begin_head(416);
   head_text_ += "Content-Range: ";
   http::append_unsatisfied_content_range(head_text_, total);
@@ -228,7 +235,8 @@ void Exchange::answer_error(std::uint16_t status, std::string_view reason) {
   if (!head_only) head_text_ += text;
 }
 
-void Exchange::start_error(const http::RequestHead* head, std::uint16_t status, std::string_view reason) {
+void Exchange::start_error(const http::RequestHead* head, std::uint16_t status,
+                           std::string_view reason) {
   NEARFIELD_ASSERT(step_ == Step::idle);
   request_ = head;
   settings_ = context_.settings;
@@ -245,10 +253,14 @@ void Exchange::start_error(const http::RequestHead* head, std::uint16_t status, 
 
 void Exchange::count_status() {
   Counters& counters = context_.counters;
-  if (status_ < 300) count(counters.responses_2xx);
-  else if (status_ < 400) count(counters.responses_3xx);
-  else if (status_ < 500) count(counters.responses_4xx);
-  else count(counters.responses_5xx);
+  if (status_ < 300)
+    count(counters.responses_2xx);
+  else if (status_ < 400)
+    count(counters.responses_3xx);
+  else if (status_ < 500)
+    count(counters.responses_4xx);
+  else
+    count(counters.responses_5xx);
 }
 
 Exchange::Progress Exchange::produce(net::SendPlan& plan) {

@@ -1,4 +1,5 @@
-// See fetch.h. This file: from the request to the settled ticket. What happens to the body is in fetch_body.cc.
+// See fetch.h. This file: from the request to the settled ticket. What happens to the body is in
+// fetch_body.cc.
 #include "dataplane/proxy/fetch.h"
 
 #include <algorithm>
@@ -6,7 +7,6 @@
 
 #include "cache/base/assert.h"
 #include "dataplane/http/conditional.h"
-#include "dataplane/http/date.h"
 #include "dataplane/http/forward.h"
 #include "dataplane/http/invalidate.h"
 #include "dataplane/http/range.h"
@@ -57,8 +57,9 @@ void Fetch::abort() {
   body_broken();
 }
 
-// What a request for this object is, whoever's fetch it is: the listener's end-to-end fields without its conditions, which are answered here from what the
-// fetch brings. Requests that are not for the cache keep theirs.
+// What a request for this object is, whoever's fetch it is: the listener's end-to-end fields
+// without its conditions, which are answered here from what the fetch brings. Requests that are not
+// for the cache keep theirs.
 origin::OriginRequest Fetch::lead_request() {
   const http::RequestHead& asked = request_.request;
   origin::OriginRequest out;
@@ -78,12 +79,13 @@ origin::OriginRequest Fetch::lead_request() {
     if (request_.forward_range && range) out.fields.set("Range", *range);
     if (request_.extend) {
       const StoredResponse& stored = stored_response(*request_.extend);
-      // The gap may have closed since it was seen (another worker's fetch): then the whole is asked for, which is rare and right.
+      // The gap may have closed since it was seen (another worker's fetch): then the whole is asked
+      // for, which is rare and right.
       if (const auto gap = request_.extend->blob->first_gap(request_.extend_from)) {
         const std::optional<std::uint64_t> total = request_.extend->blob->total_bytes();
         std::optional<std::uint64_t> last;
         if (gap->end && gap->end != total) last = *gap->end - 1;
-        http::add_range(out.fields, gap->begin, last, stored.fields());
+        http::add_range(out.fields, gap->begin, last, stored.fields(), stored.received());
       }
     } else if (request_.validate) {
       http::add_validators(out.fields, stored_response(*request_.validate).fields());
@@ -106,7 +108,8 @@ void Fetch::Part::on_head(http::ResponseHead&& head) {
     fetch_.lead_head(*this, std::move(head));
     return;
   }
-  // A further part: only the same representation, from the place that was asked for, may join what is there.
+  // A further part: only the same representation, from the place that was asked for, may join what
+  // is there.
   if (!fetch_.extends_with(*this, head)) {
     fetch_.part_failed(*this, {origin::OriginFailureKind::malformed,
                                "the object changed at the origin while it was fetched in parts"});
@@ -115,13 +118,15 @@ void Fetch::Part::on_head(http::ResponseHead&& head) {
 
 void Fetch::lead_head(Part& part, http::ResponseHead&& head) {
   http::remove_hop_by_hop(head.fields);
+  http::ensure_date(head.fields, context_.reactor.wall_now());
   if (confirmed_by(head)) {
     part.over = true;
     finish();
     return;
   }
   if (head.status == 304 && request_.validate) {
-    // Confirms something else than what we asked about: of no use to us, and asking without a condition cannot be misunderstood.
+    // Confirms something else than what we asked about: of no use to us, and asking without a
+    // condition cannot be misunderstood.
     restart_unconditionally();
     return;
   }
@@ -133,7 +138,8 @@ void Fetch::lead_head(Part& part, http::ResponseHead&& head) {
   if (request_.extend) {
     if (extends_with(part, head) && take_up_part()) return;
     if (head.status == 206 || head.status == 416) {
-      // The origin has another representation by now, or one that cannot be told apart: the part is worth nothing.
+      // The origin has another representation by now, or one that cannot be told apart: the part is
+      // worth nothing.
       if (!blob_) context_.store.remove(request_.extend->object);
       restart_unconditionally();
       return;
@@ -143,11 +149,13 @@ void Fetch::lead_head(Part& part, http::ResponseHead&& head) {
   take_response(part, std::move(head));
 }
 
-// Goes on with a stored part. Another fetch may have taken it up since (a blob has one writer), or the index may be full: then it is left alone.
+// Goes on with a stored part. Another fetch may have taken it up since (a blob has one writer), or
+// the index may be full: then it is left alone.
 bool Fetch::take_up_part() {
   if (!context_.table.attach_blob(*blob_, ticket_)) return false;
   const cache::Found& part = *request_.extend;
-  // In the store as a growing object again, so that it is not evicted while it grows and weighed anew when it has grown.
+  // In the store as a growing object again, so that it is not evicted while it grows and weighed
+  // anew when it has grown.
   auto again = context_.store.insert(
       request_.name, part.metadata, part.blob,
       [&](const cache::Metadata& other) { return &other == part.metadata.get(); });
@@ -185,7 +193,8 @@ void Fetch::restart_unconditionally() {
   start();
 }
 
-// A 304 to our own validators: the stored response gets the new fields and a new life (RFC 9111 4.3.4).
+// A 304 to our own validators: the stored response gets the new fields and a new life (RFC
+// 9111 4.3.4).
 bool Fetch::confirmed_by(const http::ResponseHead& head) {
   if (head.status != 304 || !request_.validate) return false;
   const cache::Found& found = *request_.validate;
@@ -199,10 +208,10 @@ bool Fetch::confirmed_by(const http::ResponseHead& head) {
   http::update_stored_fields(fields, fresh);
   fields.remove("Age");
   if (const auto age = fresh.find("Age")) fields.add("Age", *age);
-  auto metadata = make_ref<StoredResponse>(
-      stored.status(), std::move(fields),
-      http::ExchangeTimes{request_time_, context_.precise_now()}, stored.vary_names(),
-      stored.vary_key(), request_.settings->cache);
+  auto metadata =
+      make_ref<StoredResponse>(stored.status(), std::move(fields),
+                               http::ExchangeTimes{request_time_, context_.precise_now()},
+                               stored.vary_names(), stored.vary_key(), request_.settings->cache);
 
   FetchAnswer confirmed;
   confirmed.found = {found.object, metadata, found.blob};
@@ -237,7 +246,8 @@ bool Fetch::stale_stands_in_for(const http::ResponseHead& head) {
   return true;
 }
 
-// Whether this head continues the body we have: the range asked for, of the same length, under the same strong validator.
+// Whether this head continues the body we have: the range asked for, of the same length, under the
+// same strong validator.
 bool Fetch::extends_with(Part& part, const http::ResponseHead& head) {
   const cache::Found* base = request_.extend ? &*request_.extend : nullptr;
   const Ref<cache::Blob>& blob = blob_ ? blob_ : base->blob;
@@ -253,12 +263,14 @@ bool Fetch::extends_with(Part& part, const http::ResponseHead& head) {
     begin = gap->begin;
   }
   if (range->range->first != begin) return false;
-  if (range->complete_size && blob->total_bytes() && *range->complete_size != *blob->total_bytes()) {
+  if (range->complete_size && blob->total_bytes() &&
+      *range->complete_size != *blob->total_bytes()) {
     return false;
   }
   const auto validators = http::Validators::of(head.fields, context_.reactor.wall_now());
   if (stored.validators().tag) {
-    if (!validators.tag || !http::strong_equal(*validators.tag, *stored.validators().tag)) return false;
+    if (!validators.tag || !http::strong_equal(*validators.tag, *stored.validators().tag))
+      return false;
   } else if (validators.last_modified != stored.validators().last_modified) {
     return false;
   }
@@ -272,8 +284,9 @@ bool Fetch::extends_with(Part& part, const http::ResponseHead& head) {
   return true;
 }
 
-// What a response does to what is stored, beside being stored itself: an unsafe method that succeeded invalidates (RFC 9111 4.4), a HEAD
-// freshens or spoils (4.3.5). In force before the listener hears of it.
+// What a response does to what is stored, beside being stored itself: an unsafe method that
+// succeeded invalidates (RFC 9111 4.4), a HEAD freshens or spoils (4.3.5). In force before the
+// listener hears of it.
 void Fetch::apply_side_effects(http::ResponseHead& head) {
   const http::RequestHead& asked = request_.request;
   if (!http::is_safe(asked.method)) {
@@ -287,7 +300,8 @@ void Fetch::apply_side_effects(http::ResponseHead& head) {
   for (const cache::Found& found : context_.store.find_all(request_.name)) {
     const StoredResponse& stored = stored_response(found);
     if (!stored.matches(asked.fields)) continue;
-    switch (http::head_effect(head.status, head.fields, stored.fields())) {
+    switch (
+        http::head_effect(head.status, head.fields, stored.fields(), found.blob->total_bytes())) {
       case http::HeadEffect::kNone:
         break;
       case http::HeadEffect::kInvalidate:
@@ -341,8 +355,6 @@ void Fetch::take_response(Part& part, http::ResponseHead&& head) {
   const Settings& settings = *request_.settings;
   http::append_via(head.fields, head.version_minor, settings.node_name);
   const http::ExchangeTimes times{request_time_, context_.precise_now()};
-  // RFC 9110 6.6.1: who keeps or forwards a response without Date adds the time it was received.
-  if (!head.fields.contains("Date")) head.fields.add("Date", http::format_http_date(context_.reactor.wall_now()));
   const auto directives = http::parse_response_directives(head.fields);
   const auto freshness =
       http::compute_freshness(head.status, head.fields, directives, times, settings.cache);
@@ -382,14 +394,14 @@ void Fetch::take_response(Part& part, http::ResponseHead&& head) {
     http::append_vary_key(key, names, asked.fields);
     const bool as_received_differs = kept.text() != head.fields.text();
     if (range) kept.remove("Content-Range");
-    auto metadata = make_ref<StoredResponse>(range ? std::uint16_t{200} : head.status, std::move(kept), times, names,
-                                             std::move(key), settings.cache);
+    auto metadata =
+        make_ref<StoredResponse>(range ? std::uint16_t{200} : head.status, std::move(kept), times,
+                                 names, std::move(key), settings.cache);
     auto blob = context_.store.make_blob(cache::Blob::Kind::kept, total);
     const bool complete_now = total == 0;
     auto inserted = context_.store.insert(
-        request_.name, metadata, blob, [&](const cache::Metadata& other) {
-          return stored_response(other).matches(asked.fields);
-        });
+        request_.name, metadata, blob,
+        [&](const cache::Metadata& other) { return stored_response(other).matches(asked.fields); });
     if (inserted) {
       response.found = *inserted;
       response.shareable = true;
@@ -398,7 +410,8 @@ void Fetch::take_response(Part& part, http::ResponseHead&& head) {
       blob_ = blob;
       if (range && !is_what_was_asked(asked, *range)) response.verbatim = *range->range;
       if ((as_received_differs && !range) || response.verbatim) {
-        response.as_received = make_ref<StoredResponse>(head.status, head.fields, times, "", "", settings.cache);
+        response.as_received =
+            make_ref<StoredResponse>(head.status, head.fields, times, "", "", settings.cache);
       }
       sparse_ = range.has_value();
       if (range) {
@@ -421,20 +434,22 @@ void Fetch::take_response(Part& part, http::ResponseHead&& head) {
     if (response.not_stored_because.empty()) {
       response.not_stored_because = request_.name.empty() ? "" : http::storability_token(verdict);
     }
-    auto metadata = make_ref<StoredResponse>(head.status, head.fields, times, "", "", settings.cache);
+    auto metadata =
+        make_ref<StoredResponse>(head.status, head.fields, times, "", "", settings.cache);
     blob_ = context_.store.make_blob(cache::Blob::Kind::streaming, own_length);
     head_ = metadata;
     response.found = {nullptr, metadata, blob_};
     part.position = 0;
     part.end = own_length;
     if (!request_.collapse_key.empty()) {
-      context_.table.remember_unshareable(
-          request_.collapse_key, context_.reactor.now() + settings.unshareable_memory);
+      context_.table.remember_unshareable(request_.collapse_key,
+                                          context_.reactor.now() + settings.unshareable_memory);
     }
     count(context_.counters.fetches_streamed);
   }
   blob_->set_space_signal(signal_);
-  if (!range || blob_->kind() == cache::Blob::Kind::streaming) ticket_->set_reader(cache::BlobReader(blob_, 0));
+  if (!range || blob_->kind() == cache::Blob::Kind::streaming)
+    ticket_->set_reader(cache::BlobReader(blob_, 0));
   answer(FetchPhase::answered, std::move(response));
 }
 

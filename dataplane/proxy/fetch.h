@@ -1,12 +1,15 @@
-// Fetch: one request to the origin on behalf of everyone who waits for its answer, and the body it brings into a blob.
+// Fetch: one request to the origin on behalf of everyone who waits for its answer, and the body it
+// brings into a blob.
 //
-// Invariants: its ticket is settled exactly once; what it puts into the store is either whole, or growing while it runs, or a part with nothing wrong in
-// it; a body that cannot be completed ends broken and leaves the store. It outlives the request that began it: a listener who leaves does not stop
-// it (unless nobody can use what it brings). Bytes are written by this worker only.
+// Invariants: its ticket is settled exactly once; what it puts into the store is either whole, or
+// growing while it runs, or a part with nothing wrong in it; a body that cannot be completed ends
+// broken and leaves the store. It outlives the request that began it: a listener who leaves does
+// not stop it (unless nobody can use what it brings). Bytes are written by this worker only.
 //
-// The awkward part is objects with holes. A listener may begin in the middle (Range on a cold object): the fetch then begins there, and what is missing is
-// filled behind it and ahead of other listeners by further parts, each an origin request with Range and If-Range. A part is only ever combined with
-// others under the same strong validator (RFC 9111 3.4).
+// The awkward part is objects with holes. A listener may begin in the middle (Range on a cold
+// object): the fetch then begins there, and what is missing is filled behind it and ahead of other
+// listeners by further parts, each an origin request with Range and If-Range. A part is only ever
+// combined with others under the same strong validator (RFC 9111 3.4).
 #pragma once
 
 #include <cstdint>
@@ -30,7 +33,8 @@ namespace nearfield::proxy {
 struct FetchRequest {
   // Where it stands in the collapse table; empty: nowhere, it is this request's alone.
   std::string collapse_key;
-  // The cache key; what is stored goes under it, and an unsafe method invalidates it. Empty: nothing is stored.
+  // The cache key; what is stored goes under it, and an unsafe method invalidates it. Empty:
+  // nothing is stored.
   std::string name;
   // As the listener sent it: decides Vary, Authorization and what may be stored.
   http::RequestHead request;
@@ -107,7 +111,7 @@ class Fetch {
   Ref<cache::Blob> blob_;
   Ref<cache::Object> object_;  // null: not (or no longer) in the store
   Ref<const StoredResponse> head_;
-  bool sparse_ = false;     // began in the middle, or several parts
+  bool sparse_ = false;  // began in the middle, or several parts
   bool restarted_ = false;
   bool finished_ = false;
   bool hashing_ = false;

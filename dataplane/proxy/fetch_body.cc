@@ -1,4 +1,5 @@
-// See fetch.h. This file: from the settled ticket to the end of the body: parts, gaps, breaks and their mending.
+// See fetch.h. This file: from the settled ticket to the end of the body: parts, gaps, breaks and
+// their mending.
 #include <algorithm>
 #include <utility>
 
@@ -20,8 +21,9 @@ constexpr Duration kResumeDelay = std::chrono::milliseconds(100);
 }  // namespace
 
 void Fetch::Part::on_complete(http::Fields&& trailers) {
-  // Trailers are dropped: a listener over HTTP/1.1 that did not ask for them (TE: trailers) has no use for them, and merging them into a stored head
-  // is forbidden without knowing their definition (RFC 9110 6.5.1).
+  // Trailers are dropped: a listener over HTTP/1.1 that did not ask for them (TE: trailers) has no
+  // use for them, and merging them into a stored head is forbidden without knowing their definition
+  // (RFC 9110 6.5.1).
   (void)trailers;
   if (over) return;
   fetch_.part_complete(*this);
@@ -45,16 +47,20 @@ std::size_t Fetch::part_body(Part& part, std::span<const std::byte> bytes) {
     }
     if (gap->end) allowed = std::min<std::uint64_t>(allowed, *gap->end - part.position);
   }
-  const std::size_t taken = blob_->write(part.position, bytes.first(static_cast<std::size_t>(allowed)));
+  const std::size_t taken =
+      blob_->write(part.position, bytes.first(static_cast<std::size_t>(allowed)));
   part.position += taken;
   count(context_.counters.origin_body_bytes, taken);
   if (blob_->kind() == cache::Blob::Kind::kept) {
-    if (!blob_->total_bytes() && !context_.store.keeps(part.position)) outgrown();
-    else blob_->advance_digest(2 * taken + cache::kBlockBytes);
+    if (!blob_->total_bytes() && !context_.store.keeps(part.position))
+      outgrown();
+    else
+      blob_->advance_digest(2 * taken + cache::kBlockBytes);
   }
   if (taken < allowed) {
     part.paused = true;
-    // A full window opens when a reader moves on (space signal); a full arena opens when readers of evicted blobs leave, which nobody tells us.
+    // A full window opens when a reader moves on (space signal); a full arena opens when readers of
+    // evicted blobs leave, which nobody tells us.
     if (blob_->kind() == cache::Blob::Kind::kept && !timer_.armed()) arm_retry(kStarvedRetry);
     return taken;
   }
@@ -89,7 +95,8 @@ void Fetch::part_complete(Part& part) {
   }
 }
 
-// A broken body is continued where it stopped if the origin can prove that it is still the same; else it is lost.
+// A broken body is continued where it stopped if the origin can prove that it is still the same;
+// else it is lost.
 void Fetch::part_failed(Part& part, const origin::OriginFailure& failure) {
   end_part(part);
   if (ticket_->phase() == FetchPhase::pending) {
@@ -101,7 +108,8 @@ void Fetch::part_failed(Part& part, const origin::OriginFailure& failure) {
   }
   if (failure.kind != origin::OriginFailureKind::malformed && resume(part)) return;
   if (sparse_ && !blob_->has_readers() && running_parts() == 0 && resumes_.empty()) {
-    // Nobody waits for what is missing: what is there stays, a part of the object that is as good as before.
+    // Nobody waits for what is missing: what is there stays, a part of the object that is as good
+    // as before.
     context_.table.detach_blob(*blob_);
     if (object_) context_.store.settle(object_);
     finish();
@@ -112,7 +120,8 @@ void Fetch::part_failed(Part& part, const origin::OriginFailure& failure) {
 
 bool Fetch::resume(Part& part) {
   if (!blob_ || nobody_cares() || !head_ || !head_->has_strong_validator()) return false;
-  if (head_->status() != 200 || part.resumes >= request_.settings->limits.resumes_per_fetch) return false;
+  if (head_->status() != 200 || part.resumes >= request_.settings->limits.resumes_per_fetch)
+    return false;
   resumes_.push_back({part.position, part.end, part.resumes + 1});
   arm_retry(kResumeDelay * (1u << part.resumes));
   return true;
@@ -131,7 +140,7 @@ void Fetch::start_part(std::uint64_t begin, std::optional<std::uint64_t> end, un
   http::append_via(request.fields, asked.version_minor, request_.settings->node_name);
   std::optional<std::uint64_t> last;
   if (end && end != blob_->total_bytes()) last = *end - 1;
-  http::add_range(request.fields, begin, last, head_->fields());
+  http::add_range(request.fields, begin, last, head_->fields(), head_->received());
 
   auto part = std::make_unique<Part>(*this, false);
   part->position = begin;
@@ -217,8 +226,9 @@ bool Fetch::nobody_cares() const {
 
 void Fetch::on_signal() {
   if (finished_) return;
-  parts_.erase(std::remove_if(parts_.begin(), parts_.end(), [](const auto& part) { return part->over; }),
-               parts_.end());
+  parts_.erase(
+      std::remove_if(parts_.begin(), parts_.end(), [](const auto& part) { return part->over; }),
+      parts_.end());
   if (hashing_) {
     hash_on();
     return;
@@ -229,12 +239,14 @@ void Fetch::on_signal() {
     return;
   }
   if (!resumes_.empty() && !timer_.armed()) {
-    for (const Resume& each : std::exchange(resumes_, {})) start_part(each.begin, each.end, each.resumes);
+    for (const Resume& each : std::exchange(resumes_, {}))
+      start_part(each.begin, each.end, each.resumes);
   }
   for (std::size_t index = 0; index < parts_.size(); ++index) {
     Part& part = *parts_[index];
     if (!part.paused || part.over) continue;
-    if (blob_->kind() == cache::Blob::Kind::kept && !timer_.armed() && ++starved_ > kStarvedRetries) {
+    if (blob_->kind() == cache::Blob::Kind::kept && !timer_.armed() &&
+        ++starved_ > kStarvedRetries) {
       body_broken();
       return;
     }
@@ -247,11 +259,10 @@ void Fetch::on_signal() {
     if (!may_fill() || running_parts() >= limits.parts_per_fetch) break;
     const auto gap = blob_->first_gap(offset);
     if (!gap) continue;
-    const bool someone_is_near =
-        std::any_of(parts_.begin(), parts_.end(), [&](const auto& part) {
-          return !part->over && part->position <= gap->begin &&
-                 gap->begin - part->position <= limits.seek_ahead_bytes;
-        });
+    const bool someone_is_near = std::any_of(parts_.begin(), parts_.end(), [&](const auto& part) {
+      return !part->over && part->position <= gap->begin &&
+             gap->begin - part->position <= limits.seek_ahead_bytes;
+    });
     const bool mending_is_near =
         std::any_of(resumes_.begin(), resumes_.end(), [&](const Resume& resume) {
           return resume.begin <= gap->begin && gap->begin - resume.begin <= limits.seek_ahead_bytes;

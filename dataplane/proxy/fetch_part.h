@@ -1,5 +1,6 @@
-// Fetch::Part: one origin call of a fetch and the stretch of the body it fills. A thin observer: it knows where the next byte goes, the fetch decides
-// everything else. Included by the sources of Fetch only.
+// Fetch::Part: one origin call of a fetch and the stretch of the body it fills. A thin observer: it
+// knows where the next byte goes, the fetch decides everything else. Included by the sources of
+// Fetch only.
 #pragma once
 
 #include <memory>
@@ -32,10 +33,10 @@ class Fetch::Part final : public origin::OriginObserver {
   Fetch& fetch_;
 
  public:
-  const bool lead;          // brings the first head of the fetch
+  const bool lead;  // brings the first head of the fetch
   std::unique_ptr<origin::OriginCall> call;
-  std::uint64_t position = 0;          // where the next byte goes
-  std::optional<std::uint64_t> end;    // one past the last byte it is to bring, if known
+  std::uint64_t position = 0;        // where the next byte goes
+  std::optional<std::uint64_t> end;  // one past the last byte it is to bring, if known
   unsigned resumes = 0;
   bool head_seen = false;
   bool paused = false;

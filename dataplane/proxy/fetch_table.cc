@@ -164,7 +164,8 @@ Ref<FetchTicket> FetchTable::ticket_of(const cache::Blob& blob) const {
 void FetchTable::remember_unshareable(std::string_view key, MonotonicTime until) {
   Shard& own = shard(key);
   const std::lock_guard lock(own.mutex);
-  // A full table forgets everything: it only costs a round of waiting, and a flood of names cannot make it grow.
+  // A full table forgets everything: it only costs a round of waiting, and a flood of names cannot
+  // make it grow.
   if (own.unshareable.size() >= kUnshareablePerShard) own.unshareable.clear();
   own.unshareable.insert_or_assign(std::string(key), until);
 }

@@ -1,9 +1,11 @@
 // FetchTicket and FetchTable: one fetch however many wait for it, across all workers.
 //
-// A ticket is what everyone who waits for a fetch sees of it: pending, then exactly one answer, which never changes. The table finds the ticket
-// of a running fetch by its collapse key (cache key and, where the node knows it, the Vary key) and by the blob it fills, and remembers for a
-// moment which names gave answers that may not be shared, so that those requests do not queue behind each other in vain. The awkward part: the
-// fetch lives on one worker, its waiters on any; they meet only here, under short locks, and through signals.
+// A ticket is what everyone who waits for a fetch sees of it: pending, then exactly one answer,
+// which never changes. The table finds the ticket of a running fetch by its collapse key (cache key
+// and, where the node knows it, the Vary key) and by the blob it fills, and remembers for a moment
+// which names gave answers that may not be shared, so that those requests do not queue behind each
+// other in vain. The awkward part: the fetch lives on one worker, its waiters on any; they meet
+// only here, under short locks, and through signals.
 #pragma once
 
 #include <array>
@@ -34,15 +36,19 @@ enum class FetchPhase : std::uint8_t {
 };
 
 struct FetchAnswer {
-  // The response: its head, its body (perhaps still growing) and, when it is in the store, its object.
+  // The response: its head, its body (perhaps still growing) and, when it is in the store, its
+  // object.
   cache::Found found;
-  // The head for the request that started the fetch, where it differs from what is kept (fields that must not be stored).
+  // The head for the request that started the fetch, where it differs from what is kept (fields
+  // that must not be stored).
   Ref<const cache::Metadata> as_received;
-  // A 206 with another range than was asked for: the starter gets it as it is, these bytes under the head as received.
+  // A 206 with another range than was asked for: the starter gets it as it is, these bytes under
+  // the head as received.
   std::optional<http::ByteRange> verbatim;
   // Others than the starter may use it. Otherwise they go to the origin themselves.
   bool shareable = false;
-  // Every byte of the body will come (or the fetch breaks). False for a part that cannot be completed for want of a strong validator.
+  // Every byte of the body will come (or the fetch breaks). False for a part that cannot be
+  // completed for want of a strong validator.
   bool fills_all = true;
   // The origin confirmed the stored response (304).
   bool validated = false;
@@ -74,7 +80,8 @@ class FetchTicket : public RefCounted<FetchTicket> {
   void want(std::uint64_t offset);
   // The request that started the fetch has no listener any more.
   void abandon();
-  // A place at the beginning of the body, held since it began so that nothing is forgotten before the starter reads; empty if taken.
+  // A place at the beginning of the body, held since it began so that nothing is forgotten before
+  // the starter reads; empty if taken.
   cache::BlobReader take_reader();
 
   // --- the fetch ---
@@ -107,10 +114,12 @@ class FetchTable {
 
   // The running fetch of this key, or `fresh`, which then is the running one (`*began`).
   Ref<FetchTicket> join_or_begin(std::string_view key, const Ref<FetchTicket>& fresh, bool* began);
-  // No new waiters: the head is there (later requests find the object in the store) or there is none.
+  // No new waiters: the head is there (later requests find the object in the store) or there is
+  // none.
   void end(std::string_view key, const FetchTicket& ticket);
 
-  // Which fetch fills this blob, for as long as it does: at most one, since a blob has one writer. False when there is one already.
+  // Which fetch fills this blob, for as long as it does: at most one, since a blob has one writer.
+  // False when there is one already.
   bool attach_blob(const cache::Blob& blob, Ref<FetchTicket> ticket);
   void detach_blob(const cache::Blob& blob);
   Ref<FetchTicket> ticket_of(const cache::Blob& blob) const;
@@ -121,7 +130,9 @@ class FetchTable {
  private:
   struct StringHash {
     using is_transparent = void;
-    std::size_t operator()(std::string_view text) const { return std::hash<std::string_view>{}(text); }
+    std::size_t operator()(std::string_view text) const {
+      return std::hash<std::string_view>{}(text);
+    }
   };
   struct Shard {
     mutable std::mutex mutex;

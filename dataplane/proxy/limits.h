@@ -1,5 +1,6 @@
-// Limits: every bound and wait of the listener's side, with its default. All are configurable ([limits] of the configuration, see
-// docs/configuration.md); what happens at each is said beside it. Every refusal is counted (counters.h).
+// Limits: every bound and wait of the listener's side, with its default. All are configurable
+// ([limits] of the configuration, see docs/configuration.md); what happens at each is said beside
+// it. Every refusal is counted (counters.h).
 #pragma once
 
 #include <chrono>
@@ -10,8 +11,8 @@ namespace nearfield::proxy {
 struct Limits {
   // Connections of this process; beyond it a new one is reset. 0 means none are taken.
   std::uint32_t connections = 100'000;
-  // Connections of one client prefix (/24 or /56); beyond it a new one is reset. Carrier-grade NAT puts many listeners behind one
-  // address, so the default is generous. 0: not limited.
+  // Connections of one client prefix (/24 or /56); beyond it a new one is reset. Carrier-grade NAT
+  // puts many listeners behind one address, so the default is generous. 0: not limited.
   std::uint32_t connections_per_prefix = 4096;
   int prefix_v4_bits = 24;
   int prefix_v6_bits = 56;
@@ -22,27 +23,33 @@ struct Limits {
   std::uint32_t target_bytes = 8 * 1024;
   // Body of a forwarded request, held whole so that it can be sent again safely. Over: 413.
   std::uint32_t request_body_bytes = 1024 * 1024;
-  // Requests on one connection before it is closed in order; bounds what one peer can make us remember. 0: not limited.
+  // Requests on one connection before it is closed in order; bounds what one peer can make us
+  // remember. 0: not limited.
   std::uint32_t requests_per_connection = 0;
 
-  // From the first byte of a request to the end of its head, and of its body. Over: 408 and close (slowloris).
+  // From the first byte of a request to the end of its head, and of its body. Over: 408 and close
+  // (slowloris).
   std::chrono::milliseconds header_timeout{10'000};
   std::chrono::milliseconds body_timeout{30'000};
   // Without a request. Over: close.
   std::chrono::milliseconds idle_timeout{75'000};
-  // A response of which the peer takes nothing for this long, or less than minimum_send_rate over it: reset (slow read).
+  // A response of which the peer takes nothing for this long, or less than minimum_send_rate over
+  // it: reset (slow read).
   std::chrono::milliseconds send_timeout{20'000};
   std::uint32_t minimum_send_bytes_per_second = 1024;
-  // A listener waits this long for the head of a response. Over: 504. The origin's own time-outs are usually shorter.
+  // A listener waits this long for the head of a response. Over: 504. The origin's own time-outs
+  // are usually shorter.
   std::chrono::milliseconds response_timeout{60'000};
 
   // Fetches from origins under way, of this process. Over: 503 with Retry-After.
   std::uint32_t fetches = 4096;
   // Listeners waiting for the head of one fetch. Over: 503 with Retry-After.
   std::uint32_t waiting_per_fetch = 65'536;
-  // Concurrent origin requests that fill different places of one object (listeners who seek in a cold object).
+  // Concurrent origin requests that fill different places of one object (listeners who seek in a
+  // cold object).
   std::uint32_t parts_per_fetch = 4;
-  // A listener who asks for bytes this far ahead of a running fetch waits for it rather than starting another part.
+  // A listener who asks for bytes this far ahead of a running fetch waits for it rather than
+  // starting another part.
   std::uint64_t seek_ahead_bytes = 1024 * 1024;
   // Ranges in one request; more are answered with the whole representation (RFC 9110 14.2).
   std::uint32_t ranges_per_request = 16;

@@ -7,7 +7,8 @@
 
 namespace nearfield::proxy {
 
-// Prefixes are spread by the bytes a truncated address has; an attacker who aims at one shard or bucket gains nothing but its own limit.
+// Prefixes are spread by the bytes a truncated address has; an attacker who aims at one shard or
+// bucket gains nothing but its own limit.
 std::size_t PrefixLimiter::AddressHash::operator()(const net::Address& address) const {
   std::uint64_t high = 0;
   std::uint64_t low = 0;

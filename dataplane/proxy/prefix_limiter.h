@@ -1,15 +1,17 @@
-// PrefixLimiter: how many connections each client prefix has, over all workers, in a table of fixed size.
+// PrefixLimiter: how many connections each client prefix has, over all workers, in a table of fixed
+// size.
 //
-// Invariant: what was counted in is counted out exactly once (Slot does it). The table has a bound: a prefix that finds no room is not
-// limited (the total bound still holds), so that a flood of prefixes cannot lock others out. Thread-safe, sharded locks.
+// Invariant: what was counted in is counted out exactly once (Slot does it). The table has a bound:
+// a prefix that finds no room is not limited (the total bound still holds), so that a flood of
+// prefixes cannot lock others out. Thread-safe, sharded locks.
 #pragma once
 
 #include <array>
 #include <atomic>
 #include <cstdint>
 #include <mutex>
-#include <utility>
 #include <unordered_map>
+#include <utility>
 
 #include "dataplane/net/endpoint.h"
 
@@ -43,7 +45,8 @@ class PrefixLimiter {
     net::Address prefix_;
   };
 
-  // `prefix` is already truncated. False when it has `maximum` connections; `slot` is filled when it is counted.
+  // `prefix` is already truncated. False when it has `maximum` connections; `slot` is filled when
+  // it is counted.
   bool take(const net::Address& prefix, std::uint32_t maximum, Slot& slot);
   std::uint32_t connections(const net::Address& prefix) const;
 

@@ -1,5 +1,6 @@
-// RequestWork: what a connection needs while a request is read and answered, and not a moment longer: parser, body, exchange.
-// Lent by the worker, which keeps a bounded number for the next ones, so that parsers and heads are not allocated anew per request.
+// RequestWork: what a connection needs while a request is read and answered, and not a moment
+// longer: parser, body, exchange. Lent by the worker, which keeps a bounded number for the next
+// ones, so that parsers and heads are not allocated anew per request.
 #pragma once
 
 #include <string>

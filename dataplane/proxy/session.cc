@@ -100,7 +100,8 @@ void Session::refuse(std::uint16_t status, std::string_view reason) {
 
 void Session::on_receive_end() {
   peer_ended_ = true;
-  // A listener may end its side and still read the response; one that ends in the middle of a request, or between requests, is gone.
+  // A listener may end its side and still read the response; one that ends in the middle of a
+  // request, or between requests, is gone.
   if (!busy()) close();
 }
 
@@ -113,7 +114,8 @@ void Session::on_send_ready(net::SendPlan& plan) {
     outstanding_bytes_ += added;
     switch (progress) {
       case Exchange::Progress::waiting:
-        if (!work_->exchange.waiting_for_head() && outstanding_bytes_ > 0 && wait_ != Wait::sending) {
+        if (!work_->exchange.waiting_for_head() && outstanding_bytes_ > 0 &&
+            wait_ != Wait::sending) {
           wait_for(Wait::sending);
         }
         return;
@@ -150,9 +152,12 @@ void Session::on_released(std::uint64_t bytes) {
   count(context_.counters.sent_bytes, bytes);
   if (busy()) work_->exchange.released(outstanding_bytes_);
   if (outstanding_bytes_ == 0 && wait_ == Wait::sending && !closing_) {
-    if (!work_ && draining_) close();
-    else if (!work_) wait_for(Wait::idle);
-    else if (!work_->exchange.running()) wait_for(Wait::head);
+    if (!work_ && draining_)
+      close();
+    else if (!work_)
+      wait_for(Wait::idle);
+    else if (!work_->exchange.running())
+      wait_for(Wait::head);
   }
 }
 
@@ -215,7 +220,8 @@ void Session::wait_for(Wait wait) {
       break;
   }
   deadline_ = context_.reactor.now() + patience;
-  // A timer that fires too early looks at deadline_ and waits on; so most turns need not touch the wheel.
+  // A timer that fires too early looks at deadline_ and waits on; so most turns need not touch the
+  // wheel.
   if (!timer_.armed() || timer_.deadline() > deadline_) context_.reactor.arm(timer_, deadline_);
 }
 
@@ -224,8 +230,10 @@ bool Session::peer_reads_too_slowly() {
   const std::uint64_t acknowledged = stream_.acknowledged_bytes();
   const std::uint64_t progress = acknowledged - acknowledged_at_check_;
   acknowledged_at_check_ = acknowledged;
-  if (!std::exchange(acknowledged_known_, true)) return false;  // the first look only takes the measure
-  const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(limits.send_timeout).count();
+  if (!std::exchange(acknowledged_known_, true))
+    return false;  // the first look only takes the measure
+  const auto seconds =
+      std::chrono::duration_cast<std::chrono::seconds>(limits.send_timeout).count();
   const auto expected = static_cast<std::uint64_t>(std::max<std::int64_t>(seconds, 1)) *
                         limits.minimum_send_bytes_per_second;
   return progress == 0 || progress < std::min(expected, outstanding_bytes_);

@@ -1,8 +1,10 @@
-// Session: one listener's connection. Reads requests one after the other, runs an exchange for each, and keeps every clock that protects the node:
-// slow heads, slow bodies, silence, slow readers.
+// Session: one listener's connection. Reads requests one after the other, runs an exchange for
+// each, and keeps every clock that protects the node: slow heads, slow bodies, silence, slow
+// readers.
 //
-// Invariants: requests are answered in order; what follows an ambiguous request is never read; an idle session holds no parser and no exchange (they
-// come from the worker's pool), so that a hundred thousand quiet listeners cost what their sockets cost. One thread.
+// Invariants: requests are answered in order; what follows an ambiguous request is never read; an
+// idle session holds no parser and no exchange (they come from the worker's pool), so that a
+// hundred thousand quiet listeners cost what their sockets cost. One thread.
 #pragma once
 
 #include <cstdint>
@@ -33,7 +35,8 @@ class SessionOwner {
 
 class Session final : public net::StreamHandler, private Exchange::Host {
  public:
-  Session(WorkerContext& context, SessionOwner& owner, net::Stream& stream, PrefixLimiter::Slot slot);
+  Session(WorkerContext& context, SessionOwner& owner, net::Stream& stream,
+          PrefixLimiter::Slot slot);
   ~Session();
 
   // Closes now if idle, else after the response under way.
@@ -78,7 +81,8 @@ class Session final : public net::StreamHandler, private Exchange::Host {
   std::unique_ptr<RequestWork> work_;
   std::uint64_t outstanding_bytes_ = 0;  // in the plan, not yet released
   std::uint64_t acknowledged_at_check_ = 0;
-  bool acknowledged_known_ = false;  // asked of the kernel only once a peer is slow: it costs a system call
+  bool acknowledged_known_ =
+      false;  // asked of the kernel only once a peer is slow: it costs a system call
   std::uint32_t requests_ = 0;
   Wait wait_ = Wait::idle;
   bool draining_ = false;

@@ -22,10 +22,11 @@ struct Settings {
   // Heuristics, stale-if-error beyond what the origin said, whether request directives count.
   http::CachePolicy cache;
 
-  // After a response that may not be shared, how long requests for its name go to the origin side by side, not one after the other.
+  // After a response that may not be shared, how long requests for its name go to the origin side
+  // by side, not one after the other.
   std::chrono::milliseconds unshareable_memory{2'000};
-  // A range asked of an object the node does not have begins a fetch at that place when it lies further in than this; nearer than
-  // this the whole object is fetched from its beginning.
+  // A range asked of an object the node does not have begins a fetch at that place when it lies
+  // further in than this; nearer than this the whole object is fetched from its beginning.
   std::uint64_t range_fetch_threshold_bytes = 256 * 1024;
   // Tell listeners in Cache-Status what happened (RFC 9211).
   bool send_cache_status = true;

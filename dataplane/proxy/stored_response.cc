@@ -19,11 +19,12 @@ StoredResponse::StoredResponse(std::uint16_t status, http::Fields fields,
                                        times, policy);
   received_age_ = fields_.combined("Age");
   fields_.remove("Age");
-  if (const auto length = fields_.find("Content-Length")) declared_length_ = http::parse_decimal(*length);
+  if (const auto length = fields_.find("Content-Length"))
+    declared_length_ = http::parse_decimal(*length);
   fields_.remove("Content-Length");
   fields_.shrink_to_fit();
-  validators_ = http::Validators::of(
-      fields_, std::chrono::floor<std::chrono::seconds>(times.response_time));
+  validators_ =
+      http::Validators::of(fields_, std::chrono::floor<std::chrono::seconds>(times.response_time));
 }
 
 bool StoredResponse::has_strong_validator() const {
@@ -32,9 +33,8 @@ bool StoredResponse::has_strong_validator() const {
 }
 
 bool StoredResponse::matches(const http::Fields& request) const {
-  return vary_names_.empty() ||
-         http::vary_matches(vary_names_, vary_key_, request,
-                            fields_.find("Content-Language").value_or(""));
+  return vary_names_.empty() || http::vary_matches(vary_names_, vary_key_, request,
+                                                   fields_.find("Content-Language").value_or(""));
 }
 
 std::size_t StoredResponse::memory_bytes() const {

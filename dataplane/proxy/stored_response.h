@@ -1,8 +1,10 @@
-// StoredResponse: the head of a response as the cache keeps it: fields ready to send, and everything a hit must know computed once.
+// StoredResponse: the head of a response as the cache keeps it: fields ready to send, and
+// everything a hit must know computed once.
 //
-// Invariant: immutable. Freshening (a 304, a HEAD) makes a new one around the same body. Fields stand as they go to a listener, less
-// what differs from response to response (Age, framing, this node's own members); Age is computed at each hit. A response that is not kept
-// has one too: a listener's side treats both alike.
+// Invariant: immutable. Freshening (a 304, a HEAD) makes a new one around the same body. Fields
+// stand as they go to a listener, less what differs from response to response (Age, framing, this
+// node's own members); Age is computed at each hit. A response that is not kept has one too: a
+// listener's side treats both alike.
 #pragma once
 
 #include <cstdint>
@@ -34,7 +36,11 @@ class StoredResponse final : public cache::Metadata {
   bool has_strong_validator() const;
   // Content-Length as the origin declared it, also where no body followed (the answer to a HEAD).
   std::optional<std::uint64_t> declared_length() const { return declared_length_; }
-  // Age as the origin (or a cache before us) sent it: what a listener gets when nothing was stored in between.
+  WallTime received() const {
+    return std::chrono::floor<std::chrono::seconds>(freshness_.response_time);
+  }
+  // Age as the origin (or a cache before us) sent it: what a listener gets when nothing was stored
+  // in between.
   const std::optional<std::string>& received_age() const { return received_age_; }
 
   bool matches(const http::Fields& request) const;

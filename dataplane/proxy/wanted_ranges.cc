@@ -26,7 +26,8 @@ WantedRanges::WantedRanges(const http::RequestHead& request, const StoredRespons
   }
   const auto text = request.fields.find("Range");
   if (!text || request.fields.count("Range") != 1) return;
-  // While the length is not known no range can be resolved; the whole answers as well (RFC 9110 14.2).
+  // While the length is not known no range can be resolved; the whole answers as well (RFC
+  // 9110 14.2).
   const auto total = blob.total_bytes();
   if (!total || !http::if_range_holds(request.fields, stored.validators(), now)) return;
   const auto parsed = http::parse_range(*text);

@@ -1,5 +1,6 @@
-// WantedRanges: which bytes of a stored response a request needs: nothing (a condition spares the body), the whole, or ranges of it.
-// One place decides, because what is asked of the fetch and what is sent must agree.
+// WantedRanges: which bytes of a stored response a request needs: nothing (a condition spares the
+// body), the whole, or ranges of it. One place decides, because what is asked of the fetch and what
+// is sent must agree.
 #pragma once
 
 #include <cstdint>
@@ -16,14 +17,14 @@ namespace nearfield::proxy {
 class WantedRanges {
  public:
   enum class Kind : std::uint8_t {
-    nothing,         // HEAD, or a precondition that is not met
-    whole,           //
-    ranges,          // answer 206
-    unsatisfiable    // answer 416
+    nothing,       // HEAD, or a precondition that is not met
+    whole,         //
+    ranges,        // answer 206
+    unsatisfiable  // answer 416
   };
 
-  WantedRanges(const http::RequestHead& request, const StoredResponse& stored, const cache::Blob& blob,
-               WallTime now, const Limits& limits);
+  WantedRanges(const http::RequestHead& request, const StoredResponse& stored,
+               const cache::Blob& blob, WallTime now, const Limits& limits);
 
   Kind kind() const { return kind_; }
   http::Precondition precondition() const { return precondition_; }

@@ -92,7 +92,8 @@ net::StreamHandler* ProxyWorker::on_accept(net::Stream& stream) {
     return nullptr;
   }
   PrefixLimiter::Slot slot;
-  const net::Address prefix = stream.peer().address.truncated(limits.prefix_v4_bits, limits.prefix_v6_bits);
+  const net::Address prefix =
+      stream.peer().address.truncated(limits.prefix_v4_bits, limits.prefix_v6_bits);
   if (!shared.prefixes.take(prefix, limits.connections_per_prefix, slot)) {
     shared.connections.fetch_sub(1, std::memory_order_relaxed);
     count(context.counters.connections_refused_prefix);
@@ -114,9 +115,7 @@ void ProxyWorker::drain() {
   for (const auto& session : impl_->sessions) session->drain();
 }
 
-bool ProxyWorker::idle() const {
-  return impl_->sessions.empty() && !impl_->context.has_fetches();
-}
+bool ProxyWorker::idle() const { return impl_->sessions.empty() && !impl_->context.has_fetches(); }
 
 void ProxyWorker::abort_all() {
   for (const auto& session : impl_->sessions) session->abort();

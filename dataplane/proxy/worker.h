@@ -1,8 +1,10 @@
-// ProxyWorker: one worker's share of the node: the acceptor of its listeners, its sessions, its fetches.
+// ProxyWorker: one worker's share of the node: the acceptor of its listeners, its sessions, its
+// fetches.
 //
-// Everything of one worker happens on its reactor's thread. What workers share (store, collapse table, prefix limits, settings) comes
-// in through SharedState. The awkward part is ending: drain() lets responses and fetches finish and closes idle connections; the owner
-// stops the reactor once idle() says so or its patience ends, and only then destroys the worker.
+// Everything of one worker happens on its reactor's thread. What workers share (store, collapse
+// table, prefix limits, settings) comes in through SharedState. The awkward part is ending: drain()
+// lets responses and fetches finish and closes idle connections; the owner stops the reactor once
+// idle() says so or its patience ends, and only then destroys the worker.
 #pragma once
 
 #include <atomic>
@@ -41,11 +43,13 @@ class ProxyWorker final : public net::Acceptor {
 
   // Reload: requests whose head is read from now on follow the new settings.
   void set_settings(std::shared_ptr<const Settings> settings);
-  // Idle connections close now, others after the response under way; nothing new is accepted here (the caller stops listening).
+  // Idle connections close now, others after the response under way; nothing new is accepted here
+  // (the caller stops listening).
   void drain();
   // No session and no fetch left. Worker thread.
   bool idle() const;
-  // Ends all sessions and fetches without waiting (the second SIGTERM, or the end of the drain's patience).
+  // Ends all sessions and fetches without waiting (the second SIGTERM, or the end of the drain's
+  // patience).
   void abort_all();
 
   const Counters& counters() const;  // any thread

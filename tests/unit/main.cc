@@ -1,6 +1,6 @@
 // The main of every unit test program: runs all CppUTest groups linked into it.
-// Leak detection is left to the address sanitizer, which sees through the standard library; CppUTest's own would count
-// lazily made library singletons as leaks.
+// Leak detection is left to the address sanitizer, which sees through the standard library;
+// CppUTest's own would count lazily made library singletons as leaks.
 #include "CppUTest/CommandLineTestRunner.h"
 #include "CppUTest/MemoryLeakWarningPlugin.h"
 

@@ -1,4 +1,5 @@
-// Exchange: what is answered from the cache, what goes to the origin, and what the answer looks like.
+// Exchange: what is answered from the cache, what goes to the origin, and what the answer looks
+// like.
 #include <vector>
 
 #include "CppUTest/TestHarness.h"
@@ -11,7 +12,8 @@ using namespace nearfield::proxy::testing;
 TEST_GROUP(Exchange) {
   ProxyFixture node;
 
-  void answer_with(std::uint16_t status, std::vector<std::pair<std::string, std::string>> fields, std::string text) {
+  void answer_with(std::uint16_t status, std::vector<std::pair<std::string, std::string>> fields,
+                   std::string text) {
     node.on_call = [=](ScriptedCall& call) { call.answer(status, fields, text); };
   }
 };
@@ -35,7 +37,8 @@ TEST(Exchange, the_second_request_is_a_hit_with_age_and_cache_status) {
 
 TEST(Exchange, via_is_added_in_both_directions_and_conditions_stay_here) {
   answer_with(200, {{"Cache-Control", "max-age=60"}, {"ETag", "\"a\""}}, "music");
-  const Reply reply = node.get("/a", "If-None-Match: \"zzz\"\r\nConnection: x-private\r\nX-Private: 1\r\n");
+  const Reply reply =
+      node.get("/a", "If-None-Match: \"zzz\"\r\nConnection: x-private\r\nX-Private: 1\r\n");
   LONGS_EQUAL(200, reply.status);
   STRCMP_CONTAINS("nearfield", reply.field("Via").c_str());
   CHECK_TRUE(node.call(0).request.fields.contains("Via"));
@@ -44,7 +47,9 @@ TEST(Exchange, via_is_added_in_both_directions_and_conditions_stay_here) {
 }
 
 TEST(Exchange, a_listeners_validator_is_answered_with_304_also_on_a_miss) {
-  answer_with(200, {{"Cache-Control", "max-age=60"}, {"ETag", "\"a\""}, {"Content-Type", "audio/mp4"}}, "music");
+  answer_with(200,
+              {{"Cache-Control", "max-age=60"}, {"ETag", "\"a\""}, {"Content-Type", "audio/mp4"}},
+              "music");
   const Reply cold = node.get("/a", "If-None-Match: \"a\"\r\n");
   LONGS_EQUAL(304, cold.status);
   const Reply hit = node.get("/a", "If-None-Match: W/\"a\", \"b\"\r\n");
@@ -55,7 +60,9 @@ TEST(Exchange, a_listeners_validator_is_answered_with_304_also_on_a_miss) {
 }
 
 TEST(Exchange, ranges_of_a_stored_response) {
-  answer_with(200, {{"Cache-Control", "max-age=60"}, {"ETag", "\"a\""}, {"Content-Type", "audio/mp4"}}, "0123456789");
+  answer_with(200,
+              {{"Cache-Control", "max-age=60"}, {"ETag", "\"a\""}, {"Content-Type", "audio/mp4"}},
+              "0123456789");
   node.get("/a");
   const Reply one = node.get("/a", "Range: bytes=2-4\r\n");
   LONGS_EQUAL(206, one.status);
@@ -86,8 +93,10 @@ TEST(Exchange, head_is_answered_from_a_stored_get) {
 
 TEST(Exchange, a_stale_response_is_validated_and_lives_again) {
   node.on_call = [](ScriptedCall& call) {
-    if (call.request.fields.contains("If-None-Match")) call.answer(304, {{"Cache-Control", "max-age=100"}}, "");
-    else call.answer(200, {{"Cache-Control", "max-age=10"}, {"ETag", "\"a\""}}, "music");
+    if (call.request.fields.contains("If-None-Match"))
+      call.answer(304, {{"Cache-Control", "max-age=100"}}, "");
+    else
+      call.answer(200, {{"Cache-Control", "max-age=10"}, {"ETag", "\"a\""}}, "music");
   };
   node.get("/a");
   node.world.run_for(std::chrono::seconds(20));
@@ -102,7 +111,8 @@ TEST(Exchange, a_stale_response_is_validated_and_lives_again) {
 }
 
 TEST(Exchange, stale_while_revalidate_answers_at_once_and_validates_once_behind) {
-  answer_with(200, {{"Cache-Control", "max-age=10, stale-while-revalidate=100"}, {"ETag", "\"a\""}}, "old");
+  answer_with(200, {{"Cache-Control", "max-age=10, stale-while-revalidate=100"}, {"ETag", "\"a\""}},
+              "old");
   node.get("/a");
   node.world.run_for(std::chrono::seconds(20));
   answer_with(200, {{"Cache-Control", "max-age=10"}, {"ETag", "\"b\""}}, "new");
@@ -150,7 +160,8 @@ TEST(Exchange, an_unsafe_method_is_forwarded_with_its_body_and_invalidates) {
   answer_with(200, {{"Cache-Control", "max-age=60"}}, "one");
   node.get("/a");
   answer_with(200, {}, "done");
-  const Reply post = node.request("POST /a HTTP/1.1\r\nHost: music.example\r\nContent-Length: 3\r\n\r\nabc");
+  const Reply post =
+      node.request("POST /a HTTP/1.1\r\nHost: music.example\r\nContent-Length: 3\r\n\r\nabc");
   STRCMP_EQUAL("done", post.body.c_str());
   STRCMP_EQUAL("abc", node.call(1).request.body.c_str());
   answer_with(200, {{"Cache-Control", "max-age=60"}}, "two");
@@ -202,7 +213,8 @@ TEST(Exchange, preflight_is_answered_here_and_plain_options_at_the_origin) {
   STRCMP_EQUAL("*", preflight.field("Access-Control-Allow-Origin").c_str());
   LONGS_EQUAL(0, node.calls());
   answer_with(200, {}, "options");
-  STRCMP_EQUAL("options", node.request("OPTIONS /a HTTP/1.1\r\nHost: music.example\r\n\r\n").body.c_str());
+  STRCMP_EQUAL("options",
+               node.request("OPTIONS /a HTTP/1.1\r\nHost: music.example\r\n\r\n").body.c_str());
   LONGS_EQUAL(405, node.request("TRACE /a HTTP/1.1\r\nHost: music.example\r\n\r\n").status);
 }
 
@@ -215,7 +227,8 @@ TEST(Exchange, the_age_of_an_origins_answer_passes_unchanged_on_a_miss) {
 
 TEST(Exchange, query_rules_leave_telemetry_out_of_the_key) {
   const std::vector<std::string> patterns{"CMCD", "token*"};
-  node.change_settings([&](Settings& settings) { settings.query_rules = *http::QueryRules::make(patterns, false); });
+  node.change_settings(
+      [&](Settings& settings) { settings.query_rules = *http::QueryRules::make(patterns, false); });
   answer_with(200, {{"Cache-Control", "max-age=60"}}, "music");
   node.get("/a?CMCD=bl%3D100&q=1&token1=secret");
   node.get("/a?q=1&CMCD=bl%3D200");

@@ -1,4 +1,5 @@
-// Fetch on objects with holes: cold ranges, filling behind, seeking ahead, parts that may not be combined.
+// Fetch on objects with holes: cold ranges, filling behind, seeking ahead, parts that may not be
+// combined.
 #include <algorithm>
 
 #include "CppUTest/TestHarness.h"
@@ -14,12 +15,14 @@ constexpr std::size_t kBytes = 1'000'000;
 
 std::string pattern() {
   std::string text(kBytes, ' ');
-  for (std::size_t at = 0; at < kBytes; ++at) text[at] = static_cast<char>('a' + (at * 11 + at / 263) % 26);
+  for (std::size_t at = 0; at < kBytes; ++at)
+    text[at] = static_cast<char>('a' + (at * 11 + at / 263) % 26);
   return text;
 }
 
 // An origin that knows ranges.
-void serve(ScriptedCall& call, const std::string& body, std::vector<std::pair<std::string, std::string>> fields) {
+void serve(ScriptedCall& call, const std::string& body,
+           std::vector<std::pair<std::string, std::string>> fields) {
   const auto range = call.request.fields.combined("Range");
   if (!range) {
     call.answer(200, fields, body);
@@ -34,7 +37,9 @@ void serve(ScriptedCall& call, const std::string& body, std::vector<std::pair<st
     first = std::strtoul(range->c_str() + 6, &end, 10);
     if (end[1] != '\0') last = std::min<std::size_t>(last, std::strtoul(end + 1, nullptr, 10));
   }
-  fields.emplace_back("Content-Range", "bytes " + std::to_string(first) + "-" + std::to_string(last) + "/" + std::to_string(body.size()));
+  fields.emplace_back("Content-Range", "bytes " + std::to_string(first) + "-" +
+                                           std::to_string(last) + "/" +
+                                           std::to_string(body.size()));
   call.answer(206, fields, std::string_view(body).substr(first, last - first + 1));
 }
 
@@ -46,11 +51,14 @@ TEST_GROUP(FetchRange) {
 };
 
 TEST(FetchRange, a_cold_range_goes_to_the_origin_as_asked_and_the_rest_is_filled_behind) {
-  node.on_call = [&](ScriptedCall& call) { serve(call, body, {{"ETag", "\"a\""}, {"Cache-Control", "max-age=60"}}); };
+  node.on_call = [&](ScriptedCall& call) {
+    serve(call, body, {{"ETag", "\"a\""}, {"Cache-Control", "max-age=60"}});
+  };
   const Reply reply = node.get("/a", "Range: bytes=500000-599999\r\n");
   LONGS_EQUAL(206, reply.status);
   CHECK_TRUE(reply.body == body.substr(500'000, 100'000));
-  STRCMP_EQUAL("bytes=500000-599999", std::string(*node.call(0).request.fields.find("Range")).c_str());
+  STRCMP_EQUAL("bytes=500000-599999",
+               std::string(*node.call(0).request.fields.find("Range")).c_str());
   node.world.settle();
   // Two more requests: what lies before, and what lies after.
   LONGS_EQUAL(3, node.calls());
@@ -63,7 +71,9 @@ TEST(FetchRange, a_cold_range_goes_to_the_origin_as_asked_and_the_rest_is_filled
 }
 
 TEST(FetchRange, a_suffix_is_forwarded_as_it_stands) {
-  node.on_call = [&](ScriptedCall& call) { serve(call, body, {{"ETag", "\"a\""}, {"Cache-Control", "max-age=60"}}); };
+  node.on_call = [&](ScriptedCall& call) {
+    serve(call, body, {{"ETag", "\"a\""}, {"Cache-Control", "max-age=60"}});
+  };
   const Reply reply = node.get("/a", "Range: bytes=-5\r\n");
   LONGS_EQUAL(206, reply.status);
   STRCMP_EQUAL(body.substr(kBytes - 5).c_str(), reply.body.c_str());
@@ -122,20 +132,29 @@ TEST(FetchRange, a_206_that_contradicts_itself_passes_through_and_is_not_kept) {
 }
 
 TEST(FetchRange, when_the_object_changed_the_old_part_is_dropped_and_the_new_whole_taken) {
-  node.on_call = [&](ScriptedCall& call) { serve(call, body, {{"Last-Modified", "Wed, 01 Jan 2020 00:00:00 GMT"}, {"ETag", "W/\"1\""}, {"Cache-Control", "max-age=60"}}); };
+  node.on_call = [&](ScriptedCall& call) {
+    serve(call, body,
+          {{"Last-Modified", "Wed, 01 Jan 2020 00:00:00 GMT"},
+           {"ETag", "W/\"1\""},
+           {"Cache-Control", "max-age=60"}});
+  };
   node.get("/a", "Range: bytes=0-99\r\n");
   node.world.settle();
   LONGS_EQUAL(1, node.calls());
   std::string other = body;
   std::reverse(other.begin(), other.end());
-  node.on_call = [&](ScriptedCall& call) { call.answer(200, {{"ETag", "\"2\""}, {"Cache-Control", "max-age=60"}}, other); };
+  node.on_call = [&](ScriptedCall& call) {
+    call.answer(200, {{"ETag", "\"2\""}, {"Cache-Control", "max-age=60"}}, other);
+  };
   CHECK_TRUE(node.get("/a").body == other);
   CHECK_TRUE(node.get("/a").body == other);
   LONGS_EQUAL(2, node.calls());
 }
 
 TEST(FetchRange, an_origin_without_ranges_answers_whole_and_the_range_is_cut_here) {
-  node.on_call = [&](ScriptedCall& call) { call.answer(200, {{"Cache-Control", "max-age=60"}}, body); };
+  node.on_call = [&](ScriptedCall& call) {
+    call.answer(200, {{"Cache-Control", "max-age=60"}}, body);
+  };
   const Reply reply = node.get("/a", "Range: bytes=10-19\r\n");
   LONGS_EQUAL(206, reply.status);
   CHECK_TRUE(reply.body == body.substr(10, 10));

@@ -1,4 +1,5 @@
-// Fetch: one origin request for everyone, streaming while it arrives, mending what breaks, keeping nothing that is not whole.
+// Fetch: one origin request for everyone, streaming while it arrives, mending what breaks, keeping
+// nothing that is not whole.
 #include <vector>
 
 #include "CppUTest/TestHarness.h"
@@ -12,7 +13,8 @@ namespace {
 
 std::string pattern(std::size_t bytes) {
   std::string text(bytes, ' ');
-  for (std::size_t at = 0; at < bytes; ++at) text[at] = static_cast<char>('a' + (at * 7 + at / 251) % 26);
+  for (std::size_t at = 0; at < bytes; ++at)
+    text[at] = static_cast<char>('a' + (at * 7 + at / 251) % 26);
   return text;
 }
 
@@ -21,10 +23,12 @@ struct Crowd {
   std::vector<std::string> bytes;
   std::vector<std::optional<Reply>> replies;
 
-  Crowd(ProxyFixture& node, std::size_t size, std::string_view path, std::string_view fields = "") : bytes(size), replies(size) {
+  Crowd(ProxyFixture& node, std::size_t size, std::string_view path, std::string_view fields = "")
+      : bytes(size), replies(size) {
     for (std::size_t each = 0; each < size; ++each) {
       peers.push_back(node.client());
-      peers.back()->send("GET " + std::string(path) + " HTTP/1.1\r\nHost: music.example\r\n" + std::string(fields) + "\r\n");
+      peers.back()->send("GET " + std::string(path) + " HTTP/1.1\r\nHost: music.example\r\n" +
+                         std::string(fields) + "\r\n");
     }
   }
   bool all_whole() {
@@ -158,7 +162,8 @@ TEST(Fetch, a_chunked_body_that_breaks_ends_without_its_last_chunk) {
   };
   auto peer = node.client();
   peer->send("GET /a HTTP/1.1\r\nHost: music.example\r\n\r\n");
-  CHECK_TRUE(node.run_until([&] { return peer->received().find("some of it") != std::string::npos; }));
+  CHECK_TRUE(
+      node.run_until([&] { return peer->received().find("some of it") != std::string::npos; }));
   open->fail(origin::OriginFailureKind::broken);
   CHECK_TRUE(node.run_until([&] { return peer->closed(); }));
   CHECK_TRUE(peer->received().find("0\r\n\r\n") == std::string::npos);
@@ -200,7 +205,9 @@ TEST(Fetch, a_listener_that_leaves_does_not_stop_the_fetch) {
 TEST(Fetch, a_slow_client_does_not_slow_the_fetch_or_the_others) {
   ProxyFixture node(3);
   const std::string body = pattern(2'000'000);
-  node.on_call = [&](ScriptedCall& call) { call.answer(200, {{"Cache-Control", "max-age=60"}}, body); };
+  node.on_call = [&](ScriptedCall& call) {
+    call.answer(200, {{"Cache-Control", "max-age=60"}}, body);
+  };
   auto slow = node.client();
   slow->send("GET /a HTTP/1.1\r\nHost: music.example\r\n\r\n");
   CHECK_TRUE(node.run_until([&] { return slow->received_bytes() > 0; }));
@@ -212,7 +219,9 @@ TEST(Fetch, a_slow_client_does_not_slow_the_fetch_or_the_others) {
 TEST(Fetch, what_exceeds_its_share_streams_through_in_a_window_and_says_so) {
   ProxyFixture node(5, 1, 4 << 20);
   const std::string body = pattern(12 << 20);
-  node.on_call = [&](ScriptedCall& call) { call.answer(200, {{"Cache-Control", "max-age=60"}}, body); };
+  node.on_call = [&](ScriptedCall& call) {
+    call.answer(200, {{"Cache-Control", "max-age=60"}}, body);
+  };
   const Reply reply = node.get("/big");
   CHECK_TRUE(reply.body == body);
   STRCMP_CONTAINS("detail=too-large", reply.field("Cache-Status").c_str());
@@ -258,7 +267,9 @@ TEST(Fetch, a_pass_through_ends_when_its_listener_leaves) {
 
 TEST(Fetch, followers_of_what_cannot_be_shared_go_alone_and_later_ones_do_not_wait) {
   ProxyFixture node;
-  node.on_call = [](ScriptedCall& call) { call.answer(200, {{"Cache-Control", "private"}}, "mine"); };
+  node.on_call = [](ScriptedCall& call) {
+    call.answer(200, {{"Cache-Control", "private"}}, "mine");
+  };
   Crowd crowd(node, 10, "/a");
   CHECK_TRUE(node.run_until([&] { return crowd.all_whole(); }));
   LONGS_EQUAL(10, node.calls());
@@ -290,7 +301,9 @@ TEST(Fetch, the_number_of_waiting_listeners_is_bounded) {
 TEST(Fetch, equal_bodies_under_two_names_are_stored_once) {
   ProxyFixture node;
   const std::string body = pattern(500'000);
-  node.on_call = [&](ScriptedCall& call) { call.answer(200, {{"Cache-Control", "max-age=60"}}, body); };
+  node.on_call = [&](ScriptedCall& call) {
+    call.answer(200, {{"Cache-Control", "max-age=60"}}, body);
+  };
   node.get("/album1/track");
   node.get("/album2/track");
   node.world.settle();
@@ -301,7 +314,9 @@ TEST(Fetch, equal_bodies_under_two_names_are_stored_once) {
 
 TEST(Fetch, an_empty_body_is_a_hit_as_well) {
   ProxyFixture node;
-  node.on_call = [](ScriptedCall& call) { call.answer(204, {{"Cache-Control", "max-age=60"}}, ""); };
+  node.on_call = [](ScriptedCall& call) {
+    call.answer(204, {{"Cache-Control", "max-age=60"}}, "");
+  };
   LONGS_EQUAL(204, node.get("/a").status);
   node.world.settle();
   LONGS_EQUAL(204, node.get("/a").status);

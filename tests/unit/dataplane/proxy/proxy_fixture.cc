@@ -15,7 +15,8 @@ std::string Reply::field(std::string_view name) const {
     const std::size_t end = head.find("\r\n", at);
     const std::string_view line = std::string_view(head).substr(at, end - at);
     const std::size_t colon = line.find(':');
-    if (colon != std::string_view::npos && http::equals_ignoring_case(line.substr(0, colon), name)) {
+    if (colon != std::string_view::npos &&
+        http::equals_ignoring_case(line.substr(0, colon), name)) {
       return std::string(http::trim_ows(line.substr(colon + 1)));
     }
     at = end;
@@ -42,7 +43,8 @@ std::optional<Reply> take_reply(std::string& bytes, bool head_request, std::stri
       return reply;
     }
     if (!reply.field("Content-Length").empty()) {
-      const auto length = static_cast<std::size_t>(std::strtoull(reply.field("Content-Length").c_str(), nullptr, 10));
+      const auto length = static_cast<std::size_t>(
+          std::strtoull(reply.field("Content-Length").c_str(), nullptr, 10));
       if (bytes.size() - at < length) return std::nullopt;
       reply.body = bytes.substr(at, length);
       bytes.erase(0, at + length);
@@ -83,7 +85,8 @@ ProxyFixture::ProxyFixture(std::uint64_t seed, std::size_t worker_count, std::ui
     worker.origin->on_call = [this](ScriptedCall& call) {
       if (on_call) on_call(call);
     };
-    worker.proxy = std::make_unique<ProxyWorker>(*shared, reactor, *worker.origin, settings, nullptr);
+    worker.proxy =
+        std::make_unique<ProxyWorker>(*shared, reactor, *worker.origin, settings, nullptr);
     world.serve(address, reactor, *worker.proxy);
     workers.push_back(std::move(worker));
   }
@@ -121,13 +124,15 @@ Reply ProxyFixture::request(std::string_view text, bool head_request) {
     cut.head = bytes.substr(0, head_end + 2);
     cut.status = std::atoi(cut.head.c_str() + 9);
     cut.body = bytes.substr(head_end + 4);
-    cut.whole = cut.field("Content-Length").empty() && cut.field("Transfer-Encoding").empty() && peer->ended();
+    cut.whole = cut.field("Content-Length").empty() && cut.field("Transfer-Encoding").empty() &&
+                peer->ended();
   }
   return cut;
 }
 
 Reply ProxyFixture::get(std::string_view path, std::string_view more_fields) {
-  return request("GET " + std::string(path) + " HTTP/1.1\r\nHost: music.example\r\n" + std::string(more_fields) + "\r\n");
+  return request("GET " + std::string(path) + " HTTP/1.1\r\nHost: music.example\r\n" +
+                 std::string(more_fields) + "\r\n");
 }
 
 void ProxyFixture::change_settings(const std::function<void(Settings&)>& change) {

@@ -1,4 +1,5 @@
-// ProxyFixture: a whole node but for its transports and origin connections: store, workers, sessions, in virtual time and from a seed.
+// ProxyFixture: a whole node but for its transports and origin connections: store, workers,
+// sessions, in virtual time and from a seed.
 #pragma once
 
 #include <map>
@@ -26,15 +27,19 @@ struct Reply {
   std::string field(std::string_view name) const;
 };
 
-// Takes the first final response (and interim ones before it, collected in `interim`) from the front of `bytes`; nothing when it is not whole yet.
-std::optional<Reply> take_reply(std::string& bytes, bool head_request, std::string* interim = nullptr);
+// Takes the first final response (and interim ones before it, collected in `interim`) from the
+// front of `bytes`; nothing when it is not whole yet.
+std::optional<Reply> take_reply(std::string& bytes, bool head_request,
+                                std::string* interim = nullptr);
 
 class ProxyFixture {
  public:
-  explicit ProxyFixture(std::uint64_t seed = 1, std::size_t workers = 1, std::uint64_t arena_bytes = 16 << 20);
+  explicit ProxyFixture(std::uint64_t seed = 1, std::size_t workers = 1,
+                        std::uint64_t arena_bytes = 16 << 20);
   ~ProxyFixture();
 
-  // Sends one request on a connection of its own and waits for the whole reply (or the end of the connection).
+  // Sends one request on a connection of its own and waits for the whole reply (or the end of the
+  // connection).
   Reply get(std::string_view path, std::string_view more_fields = "");
   Reply request(std::string_view text, bool head_request = false);
   // A client of its own, connected.

@@ -59,7 +59,8 @@ void ScriptedCall::interim(std::uint16_t status, std::string_view name, std::str
   deliver([head](origin::OriginObserver& to) { to.on_interim(head); });
 }
 
-void ScriptedCall::head(std::uint16_t status, std::vector<std::pair<std::string, std::string>> fields,
+void ScriptedCall::head(std::uint16_t status,
+                        std::vector<std::pair<std::string, std::string>> fields,
                         std::optional<std::uint64_t> length, bool no_body) {
   http::ResponseHead head;
   head.status = status;
@@ -101,11 +102,13 @@ void ScriptedCall::fail(origin::OriginFailureKind kind) {
   });
 }
 
-void ScriptedCall::answer(std::uint16_t status, std::vector<std::pair<std::string, std::string>> fields,
+void ScriptedCall::answer(std::uint16_t status,
+                          std::vector<std::pair<std::string, std::string>> fields,
                           std::string_view text) {
   const bool no_body = status == 204 || status == 304 || request.method == "HEAD";
   head(status, std::move(fields),
-       status == 204 || status == 304 ? std::nullopt : std::optional<std::uint64_t>(text.size()), no_body);
+       status == 204 || status == 304 ? std::nullopt : std::optional<std::uint64_t>(text.size()),
+       no_body);
   if (!no_body && !text.empty()) body(text);
   complete();
 }

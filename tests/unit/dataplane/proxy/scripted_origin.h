@@ -1,4 +1,5 @@
-// ScriptedOrigin: an OriginClient that answers as the test says, in virtual time. What the proxy asked is kept, in order.
+// ScriptedOrigin: an OriginClient that answers as the test says, in virtual time. What the proxy
+// asked is kept, in order.
 #pragma once
 
 #include <deque>
@@ -32,7 +33,8 @@ class ScriptedCall {
   void complete();
   void fail(origin::OriginFailureKind kind);
   // A whole answer.
-  void answer(std::uint16_t status, std::vector<std::pair<std::string, std::string>> fields, std::string_view text);
+  void answer(std::uint16_t status, std::vector<std::pair<std::string, std::string>> fields,
+              std::string_view text);
 
  private:
   friend class ScriptedOrigin;

@@ -41,7 +41,8 @@ TEST(Session, what_is_ambiguous_gets_400_and_a_closed_connection_and_never_reach
            "GET /a HTTP/1.1\r\n\r\n",
            "GET /a HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n",
            "POST /a HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab",
-           "POST /a HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+           "POST /a HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nTransfer-Encoding: "
+           "chunked\r\n\r\n0\r\n\r\n",
            "GET /a HTTP/1.1\r\nHost: a\r\nX: 1\r\n 2\r\n\r\n",
            "POST /a HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
            "GET http://other/a HTTP/1.1\r\nHost: a\r\n\r\n",
@@ -92,15 +93,19 @@ TEST(Session, a_response_that_does_not_come_is_answered_with_504) {
 }
 
 TEST(Session, a_body_over_the_limit_gets_413) {
-  const Reply reply = node.request("POST /a HTTP/1.1\r\nHost: music.example\r\nContent-Length: 2000000\r\n\r\n");
+  const Reply reply =
+      node.request("POST /a HTTP/1.1\r\nHost: music.example\r\nContent-Length: 2000000\r\n\r\n");
   LONGS_EQUAL(413, reply.status);
   LONGS_EQUAL(1, node.counter(&Counters::limit_request_body));
 }
 
 TEST(Session, expect_continue_is_answered_here) {
   auto peer = node.client();
-  peer->send("POST /a HTTP/1.1\r\nHost: music.example\r\nContent-Length: 3\r\nExpect: 100-continue\r\n\r\n");
-  CHECK_TRUE(node.run_until([&] { return peer->received().starts_with("HTTP/1.1 100 Continue\r\n\r\n"); }));
+  peer->send(
+      "POST /a HTTP/1.1\r\nHost: music.example\r\nContent-Length: 3\r\nExpect: "
+      "100-continue\r\n\r\n");
+  CHECK_TRUE(node.run_until(
+      [&] { return peer->received().starts_with("HTTP/1.1 100 Continue\r\n\r\n"); }));
   peer->send("abc");
   CHECK_TRUE(node.run_until([&] { return peer->received().find("of /a") != std::string::npos; }));
   STRCMP_EQUAL("abc", node.call(0).request.body.c_str());
