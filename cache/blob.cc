@@ -4,7 +4,6 @@
 
 #include <limits>
 
-#include "cache/blob_hasher.h"
 #include "cache/blob_state.h"
 
 namespace nearfield::cache {

@@ -4,7 +4,6 @@
 // thread this is, could stop keeping it.
 #include <array>
 
-#include "cache/blob_hasher.h"
 #include "cache/blob_state.h"
 
 namespace nearfield::cache {

@@ -3,7 +3,6 @@
 #include <cstring>
 #include <limits>
 
-#include "cache/blob_hasher.h"
 #include "cache/blob_state.h"
 
 namespace nearfield::cache {

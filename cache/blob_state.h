@@ -22,14 +22,13 @@
 
 #include "cache/base/assert.h"
 #include "cache/blob.h"
+#include "cache/blob_hasher.h"
 #include "cache/extent_list.h"
 #include "cache/interval_set.h"
 #include "cache/reader_table.h"
 #include "cache/waiter_list.h"
 
 namespace nearfield::cache {
-
-class BlobHasher;
 
 struct Blob::Impl {
   static constexpr std::uint64_t kUnknown = UINT64_MAX;

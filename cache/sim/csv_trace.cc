@@ -59,7 +59,8 @@ class CsvTrace final : public TraceSource {
   }
 
   Result<void> rewind() override {
-    std::rewind(file_.get());
+    if (std::fseek(file_.get(), 0, SEEK_SET) != 0)
+      return file_failure(path_, "cannot be read again");
     line_number_ = 0;
     last_time_ = 0;
     any_ = false;
@@ -106,7 +107,7 @@ Result<std::uint64_t> write_csv_trace(TraceSource& source, std::FILE* file,
                                       const std::string& path) {
   std::vector<Request> requests(16384);
   std::uint64_t lines = 0;
-  if (std::fprintf(file, "%s\n", kHeader.data()) < 0)
+  if (std::fprintf(file, "%.*s\n", static_cast<int>(kHeader.size()), kHeader.data()) < 0)
     return file_failure(path, "cannot be written");
   for (;;) {
     const auto got = source.read(requests);

@@ -83,7 +83,8 @@ class OracleGeneralTrace final : public TraceSource {
   }
 
   Result<void> rewind() override {
-    std::rewind(file_.get());
+    if (std::fseek(file_.get(), 0, SEEK_SET) != 0)
+      return file_failure(path_, "cannot be read again");
     next_ = 0;
     last_time_ = 0;
     return {};
@@ -134,7 +135,7 @@ Result<std::unique_ptr<TraceSource>> open_oracle_general(const std::string& path
   if (!file) return file_failure(path, "cannot be opened");
   if (fseeko(file.get(), 0, SEEK_END) != 0) return file_failure(path, "cannot be measured");
   const auto size = static_cast<std::uint64_t>(ftello(file.get()));
-  std::rewind(file.get());
+  if (std::fseek(file.get(), 0, SEEK_SET) != 0) return file_failure(path, "cannot be read");
   if (size == 0) return failure(path + ": is empty; a trace has at least one record of 24 bytes");
   if (size % kRecordBytes != 0) {
     return failure(path + ": " + std::to_string(size) + " bytes is not a whole number of 24-byte " +

@@ -1,6 +1,7 @@
-// Reactor: one worker's loop, as everything above the transports sees it: time, timers, wake-ups from other threads, outgoing streams,
-// listeners. One a worker thread; methods are for that thread unless marked otherwise. Implemented by net/uring, later net/dpdk, and
-// in virtual time by tests/sim.
+// Reactor: one worker's loop, as everything above the transports sees it: time, timers, wake-ups
+// from other threads, outgoing streams, listeners. One a worker thread; methods are for that thread
+// unless marked otherwise. Implemented by net/uring, later net/dpdk, and in virtual time by
+// tests/sim.
 #pragma once
 
 #include <cstdint>
@@ -16,7 +17,8 @@
 
 namespace nearfield::net {
 
-// Decides about new connections. Returning null refuses (the transport closes with RST). Called on the worker that accepted.
+// Decides about new connections. Returning null refuses (the transport closes with RST). Called on
+// the worker that accepted.
 class Acceptor {
  public:
   virtual StreamHandler* on_accept(Stream& stream) = 0;
@@ -44,17 +46,22 @@ class Reactor {
   virtual void arm(Timer& timer, MonotonicTime deadline) = 0;
   virtual void cancel(Timer& timer) = 0;
 
-  // A signal that runs `callback` on this worker's thread, once per raise or fewer; make it on this thread, raise it anywhere.
-  // The owner calls cancel_signal() before what the callback uses goes away; after that it never runs.
+  // A signal that runs `callback` on this worker's thread, once per raise or fewer; make it on this
+  // thread, raise it anywhere. The owner calls cancel_signal() before what the callback uses goes
+  // away; after that it never runs.
   virtual Ref<Signal> make_signal(std::function<void()> callback) = 0;
   virtual void cancel_signal(const Ref<Signal>& signal) = 0;
-  // Runs `task` on this worker's thread in a coming turn. Any thread; may allocate; for control, not for the data path.
+  // Runs `task` on this worker's thread in a coming turn. Any thread; may allocate; for control,
+  // not for the data path.
   virtual void post(std::function<void()> task) = 0;
 
-  // Starts an outgoing stream; on_connected() or on_closed() follows, never within this call. Null with out of resources only.
-  virtual Stream* connect(const Endpoint& peer, const ConnectOptions& options, StreamHandler& handler) = 0;
+  // Starts an outgoing stream; on_connected() or on_closed() follows, never within this call. Null
+  // with out of resources only.
+  virtual Stream* connect(const Endpoint& peer, const ConnectOptions& options,
+                          StreamHandler& handler) = 0;
 
-  // Accepts on a listening descriptor made by the caller's platform layer (see net/listener.h); the acceptor must outlive stop_listening().
+  // Accepts on a listening descriptor made by the caller's platform layer (see net/listener.h); the
+  // acceptor must outlive stop_listening().
   virtual void listen(int descriptor, Acceptor& acceptor) = 0;
   virtual void stop_listening() = 0;  // already queued connections are still accepted once
 };

@@ -1,10 +1,14 @@
-// SendPlan: the bytes a connection owes its peer, a bounded queue of immutable pieces that the transport pulls from.
+// SendPlan: the bytes a connection owes its peer, a bounded queue of immutable pieces that the
+// transport pulls from.
 //
-// Invariant: a byte offered by peek() reads the same until release() passed it, so a transport may pull the same bytes again (a lost
-// TCP segment, a lost TLS record) and always sees what it saw. Nothing is copied into send buffers: text (response heads, part
-// headers, chunk framing) is written once into blocks the plan owns, bodies are ranges of cache blobs that the plan keeps alive.
+// Invariant: a byte offered by peek() reads the same until release() passed it, so a transport may
+// pull the same bytes again (a lost TCP segment, a lost TLS record) and always sees what it saw.
+// Nothing is copied into send buffers: text (response heads, part headers, chunk framing) is
+// written once into blocks the plan owns, bodies are ranges of cache blobs that the plan keeps
+// alive.
 //
-// The producer (an HTTP session) appends only bytes that exist; it is asked for more through StreamHandler::on_send_ready(). One thread.
+// The producer (an HTTP session) appends only bytes that exist; it is asked for more through
+// StreamHandler::on_send_ready(). One thread.
 #pragma once
 
 #include <sys/uio.h>
@@ -30,7 +34,8 @@ class SendPlan {
   SendPlan& operator=(SendPlan&&) noexcept;
 
   // --- producer ---
-  // Pieces that still fit; append_* assert on a full plan. Adjacent text pieces and adjacent ranges of one blob join.
+  // Pieces that still fit; append_* assert on a full plan. Adjacent text pieces and adjacent ranges
+  // of one blob join.
   std::size_t room() const;
   void append_text(std::string_view text);
   // [offset, offset + length) must be published in `blob`.
@@ -38,7 +43,8 @@ class SendPlan {
 
   // --- transport ---
   std::uint64_t size_bytes() const;  // appended and not yet released
-  // Addresses of up to `maximum_bytes` starting `offset` bytes after the first unreleased one. Returns the vectors used;
+  // Addresses of up to `maximum_bytes` starting `offset` bytes after the first unreleased one.
+  // Returns the vectors used;
   // `*covered_bytes` says how much they hold.
   std::size_t peek(std::uint64_t offset, std::uint64_t maximum_bytes, std::span<iovec> vectors,
                    std::uint64_t* covered_bytes) const;

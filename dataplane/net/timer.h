@@ -1,5 +1,6 @@
-// Timer: a deadline on a worker's wheel, embedded in whoever waits; arming and cancelling are O(1) and never allocate.
-// Fires once, on the worker's thread, not before its deadline and within a tick (kTimerTick) or a turn of the loop after it.
+// Timer: a deadline on a worker's wheel, embedded in whoever waits; arming and cancelling are O(1)
+// and never allocate. Fires once, on the worker's thread, not before its deadline and within a tick
+// (kTimerTick) or a turn of the loop after it.
 #pragma once
 
 #include <chrono>

@@ -1,3 +1,4 @@
+// Steps in the order a call takes them: choose, connect, exchange, again or not, the end.
 #include "dataplane/origin/call.h"
 
 #include <algorithm>

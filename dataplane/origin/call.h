@@ -3,8 +3,8 @@
 //
 //   choosing -> queued -> exchanging -> ended
 //       ^         |            |
-//       +---------+------------+   repeated: at another server at once, at the same one after a
-//       short pause
+//       +---------+------------+
+//   again: at another server at once, at the same one after a short pause
 //
 // When a request may be sent again (RFC 9110 9.2.2): any, while no byte of it left this node; an
 // idempotent one, while no byte of a response came. What timed out goes only to another server. A

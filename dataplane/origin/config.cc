@@ -1,3 +1,5 @@
+// Check collects the first complaint about a group, so that each rule is one line that reads like
+// its message.
 #include "dataplane/origin/config.h"
 
 #include <algorithm>

@@ -45,7 +45,7 @@ struct PathMapping {
 };
 
 struct OriginTimeouts {
-  Duration wait = std::chrono::seconds(10);    // for a free connection, when all are busy
+  Duration wait = std::chrono::seconds(10);    // for a free connection, beyond `connect`
   Duration connect = std::chrono::seconds(5);  // name look-up included, all addresses together
   Duration first_byte =
       std::chrono::seconds(30);  // from the request's last byte to the end of the response's head
@@ -68,7 +68,9 @@ struct OriginPoolLimits {
 
 // Passive: calls that fail (not answered, or not in HTTP; a 5xx is an answer) put a server aside,
 // for a time that doubles from `eject` to `eject_maximum` (jitter of a quarter), after which one
-// call may probe it. Active: with a `path`, one worker asks every server for it.
+// call may probe it. One that is alone in its group is put aside only for what cannot be connected
+// to: with nobody else to ask, one object it chokes on must not take the others away.
+// Active: with a `path`, one worker asks every server for it.
 struct HealthCheck {
   std::uint32_t failures_to_eject = 5;  // 1-1000 in a row
   Duration eject = std::chrono::seconds(1);

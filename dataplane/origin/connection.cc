@@ -1,3 +1,6 @@
+// Opening, writing, reading, endings. on_receive() is a loop over the parser's events; what the
+// exchange did not take stays with the transport and is counted in held_body_ and held_framing_,
+// because the parser is past it.
 #include "dataplane/origin/connection.h"
 
 #include <algorithm>

@@ -1,3 +1,5 @@
+// Failures are told from the timer: start() and the resolver's answer may be on the stack when they
+// are known.
 #include "dataplane/origin/dialer.h"
 
 #include <algorithm>

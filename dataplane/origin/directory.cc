@@ -1,3 +1,4 @@
+// Building a directory from a configuration and the one before; finding a group; choosing a server.
 #include "dataplane/origin/directory.h"
 
 #include <algorithm>

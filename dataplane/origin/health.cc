@@ -1,3 +1,4 @@
+// Changes are made under the lock and told after it was let go.
 #include "dataplane/origin/health.h"
 
 #include <algorithm>

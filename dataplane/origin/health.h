@@ -1,10 +1,12 @@
 // OriginHealth: may calls go to this server now? One for each server of a group, shared by the
 // workers of the process, so that what one worker learns the others need not learn again.
 //
-//   healthy  --(failures_to_eject calls in a row failed)-->  ejected  --(its time is over, one call
-//   asks)-->  probing probing  --(a response head came)-->  healthy            probing
-//   --(failed)-->  ejected, for twice as long any      --(unhealthy_after active checks failed)-->
-//   unhealthy  --(healthy_after good ones)-->  healthy
+//   healthy --(failures_to_eject calls in a row failed)--> ejected
+//   ejected --(its time is over, one call asks)--> probing
+//   probing --(a response head came)--> healthy
+//   probing --(failed)--> ejected, for twice as long
+//   any --(unhealthy_after active checks failed)--> unhealthy
+//   unhealthy or ejected --(healthy_after good ones)--> healthy
 //
 // Only active checks bring an `unhealthy` server back: an operator who names a check path means it.
 // An ejected one comes back by good checks as well. Any thread; the common case (healthy, no

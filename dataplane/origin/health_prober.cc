@@ -1,3 +1,5 @@
+// A check is a dial, an exchange and a verdict; the timer is its time-out while it runs and its
+// interval between.
 #include "dataplane/origin/health_prober.h"
 
 #include <algorithm>
@@ -9,13 +11,29 @@
 
 namespace nearfield::origin {
 
+namespace {
+
+// A group of this one server for its checks: their traffic is not that of listeners and is not
+// counted as theirs.
+std::shared_ptr<const OriginGroupEntry> group_for_checks(const OriginGroupEntry& group,
+                                                         const Origin& origin) {
+  auto own = std::make_shared<OriginGroupEntry>();
+  own->config = group.config;
+  own->config.timeouts.connect = own->config.health.timeout;
+  own->origins = {origin};
+  own->origins[0].statistics = std::make_shared<OriginStatistics>();
+  return own;
+}
+
+}  // namespace
+
 HealthProber::HealthProber(net::Reactor& reactor, std::shared_ptr<Resolver> resolver,
-                           std::shared_ptr<const OriginGroupEntry> group, const Origin& origin,
+                           const OriginGroupEntry& group, const Origin& origin,
                            const http::ResponseLimits& limits)
     : reactor_(reactor),
       resolver_(std::move(resolver)),
-      group_(std::move(group)),
-      origin_(origin),
+      group_(group_for_checks(group, origin)),
+      origin_(group_->origins[0]),
       limits_(limits),
       timer_([](void* self) { static_cast<HealthProber*>(self)->on_timer(); }, this) {
   const auto interval = static_cast<std::uint64_t>(group_->config.health.interval.count());
@@ -23,8 +41,13 @@ HealthProber::HealthProber(net::Reactor& reactor, std::shared_ptr<Resolver> reso
   reactor_.arm(timer_, next_check_);
 }
 
-HealthProber::~HealthProber() {
-  if (connection_ != nullptr) connection_->abandon();
+HealthProber::~HealthProber() { drop_connection(); }
+
+void HealthProber::drop_connection() {
+  OriginConnection* connection = std::exchange(connection_, nullptr);
+  if (connection == nullptr) return;
+  connection->abandon();
+  connection->discard();  // it might be draining for an owner that goes
 }
 
 void HealthProber::on_timer() {
@@ -51,7 +74,7 @@ void HealthProber::begin_check() {
 void HealthProber::end_check(const std::string& problem) {
   checking_ = false;
   dialer_.reset();
-  if (connection_ != nullptr) std::exchange(connection_, nullptr)->abandon();
+  drop_connection();
   reactor_.arm(timer_, next_check_);
   origin_.health->report_check(problem, reactor_.now());
 }

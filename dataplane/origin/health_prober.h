@@ -14,7 +14,7 @@ namespace nearfield::origin {
 class HealthProber final : private DialObserver, private ConnectionOwner, private Exchange {
  public:
   HealthProber(net::Reactor& reactor, std::shared_ptr<Resolver> resolver,
-               std::shared_ptr<const OriginGroupEntry> group, const Origin& origin,
+               const OriginGroupEntry& group, const Origin& origin,
                const http::ResponseLimits& limits);
   ~HealthProber();
   HealthProber(const HealthProber&) = delete;
@@ -22,6 +22,7 @@ class HealthProber final : private DialObserver, private ConnectionOwner, privat
 
  private:
   void on_timer();
+  void drop_connection();
   void begin_check();
   void end_check(const std::string& problem);
 
@@ -39,7 +40,7 @@ class HealthProber final : private DialObserver, private ConnectionOwner, privat
 
   net::Reactor& reactor_;
   const std::shared_ptr<Resolver> resolver_;
-  const std::shared_ptr<const OriginGroupEntry> group_;
+  const std::shared_ptr<const OriginGroupEntry> group_;  // of its own
   const Origin& origin_;
   const http::ResponseLimits limits_;
   net::Timer timer_;

@@ -1,3 +1,5 @@
+// Pools are made when first asked for; those of servers that went with a reload are swept when
+// their last call ended.
 #include "dataplane/origin/http_client.h"
 
 #include <algorithm>
@@ -74,7 +76,7 @@ void HttpOriginClient::restart_health_checks() {
   for (const auto& group : directory_->groups()) {
     if (group->config.health.path.empty()) continue;
     for (const Origin& origin : group->origins) {
-      probers_.push_back(std::make_unique<HealthProber>(reactor_, directory_->resolver(), group,
+      probers_.push_back(std::make_unique<HealthProber>(reactor_, directory_->resolver(), *group,
                                                         origin, options_.response));
     }
   }

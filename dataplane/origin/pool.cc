@@ -1,3 +1,5 @@
+// Whatever frees a connection or a place for one ends in give() or pump(), which keep the invariant
+// of the header.
 #include "dataplane/origin/pool.h"
 
 #include <algorithm>

@@ -1,9 +1,9 @@
 // OriginPool: one worker's connections to one server, and the calls that wait for one.
 //
 // Invariant: connections (idle, busy, draining) and those being opened together never exceed the
-// limit; a call waits only while none is idle; there are never more being opened than calls
-// waiting. The most recently used idle connection goes first: it is the least likely to have been
-// closed by the server.
+// limit; a call waits only while none is idle; one is opened only while fewer are being opened than
+// calls wait. The most recently used idle connection goes first: it is the least likely to have
+// been closed by the server.
 #pragma once
 
 #include <cstddef>

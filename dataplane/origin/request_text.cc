@@ -1,3 +1,4 @@
+// Fields are copied one by one, leaving out those that are this connection's own.
 #include "dataplane/origin/request_text.h"
 
 #include <algorithm>

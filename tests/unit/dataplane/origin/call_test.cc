@@ -20,7 +20,7 @@ TEST_GROUP(HttpOriginCall) {
     two.servers[1].priority = 2;
     second.always(response_of("second"));
   }
-  static void close_unanswered(sim::SimPeer& peer, const std::string&) { peer.close(); }
+  static void close_unanswered(sim::SimPeer & peer, const std::string&) { peer.close(); }
   void refuse(const char* endpoint) {
     sim::LinkOptions link;
     link.outcome = sim::ConnectOutcome::refused;
@@ -36,7 +36,9 @@ TEST(HttpOriginCall, FailsOverWhenRefused) {
   CHECK(fetch(OriginFixture::get()));
   STRCMP_EQUAL("second", observer.body.c_str());
   CHECK(fixture.world.now() - begin < 50ms);
-  CHECK_EQUAL(1u, fixture.statistics(0).failures[static_cast<std::size_t>(OriginFailureKind::unreachable)].load());
+  CHECK_EQUAL(1u, fixture.statistics(0)
+                      .failures[static_cast<std::size_t>(OriginFailureKind::unreachable)]
+                      .load());
 }
 
 TEST(HttpOriginCall, APostFailsOverAsLongAsNothingWasSent) {
@@ -226,8 +228,10 @@ TEST(HttpOriginCall, ALoneServerThatCannotBeReachedFailsFast) {
     CHECK(fetch(OriginFixture::get()));
     CHECK(observer.failure->kind == OriginFailureKind::unreachable);
   }
-  STRCMP_CONTAINS("its server is set aside as failing (last: origin g/192.0.2.1:80: 192.0.2.1:80: connection refused)",
-                  observer.failure->message.c_str());
+  STRCMP_CONTAINS(
+      "its server is set aside as failing (last: origin g/192.0.2.1:80: 192.0.2.1:80: connection "
+      "refused)",
+      observer.failure->message.c_str());
   // And is found again within its time.
   first.always(response_of("back"));
   fixture.world.set_link(net::Endpoint::parse("192.0.2.1:80").value(), {});

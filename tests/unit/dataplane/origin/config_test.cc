@@ -1,4 +1,5 @@
-// What an operator may say about origins, and how a mistake is answered: with the group, the key and what to do.
+// What an operator may say about origins, and how a mistake is answered: with the group, the key
+// and what to do.
 #include "dataplane/origin/config.h"
 
 #include <functional>
@@ -25,7 +26,7 @@ std::string complaint(const std::function<void(OriginGroup&)>& change) {
 
 }  // namespace
 
-TEST_GROUP(OriginConfig) {};
+TEST_GROUP(OriginConfig){};
 
 TEST(OriginConfig, ReadsUrls) {
   const auto name = parse_origin_url("http://Origin.Example/");
@@ -41,10 +42,26 @@ TEST(OriginConfig, ReadsUrls) {
 }
 
 TEST(OriginConfig, RefusesOddUrls) {
-  for (const char* url :
-       {"", "origin.example", "ftp://a", "http://", "http://:80", "http://a:", "http://a:0", "http://a:65536",
-        "http://a:8o", "http://user@a", "http://a/path", "http://a?q", "http://a b", "http://[::1", "http://[]",
-        "http://[a]", "http://a..b", "http://.a", "http://a:80:80", "http://[192.0.2.1]"}) {
+  for (const char* url : {"",
+                          "origin.example",
+                          "ftp://a",
+                          "http://",
+                          "http://:80",
+                          "http://a:",
+                          "http://a:0",
+                          "http://a:65536",
+                          "http://a:8o",
+                          "http://user@a",
+                          "http://a/path",
+                          "http://a?q",
+                          "http://a b",
+                          "http://[::1",
+                          "http://[]",
+                          "http://[a]",
+                          "http://a..b",
+                          "http://.a",
+                          "http://a:80:80",
+                          "http://[192.0.2.1]"}) {
     CHECK_TEXT(!parse_origin_url(url).has_value(), url);
   }
 }
@@ -69,7 +86,8 @@ TEST(OriginConfig, NamesTheKeyThatIsWrong) {
       {"hosts[0] is 'A.example'", [](OriginGroup& g) { g.hosts = {"A.example"}; }},
       {"hosts[1]", [](OriginGroup& g) { g.hosts = {"a.example", "a.*"}; }},
       {"servers ", [](OriginGroup& g) { g.servers.clear(); }},
-      {"servers[1] is the same as servers[0]", [](OriginGroup& g) { g.servers.push_back(g.servers[0]); }},
+      {"servers[1] is the same as servers[0]",
+       [](OriginGroup& g) { g.servers.push_back(g.servers[0]); }},
       {"servers[0].port is 0: use 1 to 65535", [](OriginGroup& g) { g.servers[0].port = 0; }},
       {"servers[0].weight is 0: use 1 to 1000", [](OriginGroup& g) { g.servers[0].weight = 0; }},
       {"servers[0].priority", [](OriginGroup& g) { g.servers[0].priority = 1001; }},
@@ -80,7 +98,8 @@ TEST(OriginConfig, NamesTheKeyThatIsWrong) {
       {"path.add", [](OriginGroup& g) { g.path.add = "/music/"; }},
       {"path.add", [](OriginGroup& g) { g.path.add = "/a?b"; }},
       {"timeouts.connect", [](OriginGroup& g) { g.timeouts.connect = Duration::zero(); }},
-      {"timeouts.first_byte", [](OriginGroup& g) { g.timeouts.first_byte = std::chrono::hours(25); }},
+      {"timeouts.first_byte",
+       [](OriginGroup& g) { g.timeouts.first_byte = std::chrono::hours(25); }},
       {"timeouts.whole", [](OriginGroup& g) { g.timeouts.whole = Duration(-1); }},
       {"pool.connections", [](OriginGroup& g) { g.pool.connections = 0; }},
       {"pool.waiting_calls", [](OriginGroup& g) { g.pool.waiting_calls = 0; }},
@@ -102,10 +121,12 @@ TEST(OriginConfig, NamesTheKeyThatIsWrong) {
 }
 
 TEST(OriginConfig, HostPatterns) {
-  for (const char* good : {"*", "a", "a.example", "a.example:8080", "*.a.example", "[::1]", "[::1]:80", "192.0.2.1"}) {
+  for (const char* good :
+       {"*", "a", "a.example", "a.example:8080", "*.a.example", "[::1]", "[::1]:80", "192.0.2.1"}) {
     STRCMP_EQUAL("none", complaint([&](OriginGroup& g) { g.hosts = {good}; }).c_str());
   }
-  for (const char* bad : {"", "**", "*a", "a:", "a:0", "a:b", "*.", "*.*", "[::1", "[a]", "a b", "a/b"}) {
+  for (const char* bad :
+       {"", "**", "*a", "a:", "a:0", "a:b", "*.", "*.*", "[::1", "[a]", "a b", "a/b"}) {
     CHECK_TEXT(complaint([&](OriginGroup& g) { g.hosts = {bad}; }) != "none", bad);
   }
 }
@@ -113,9 +134,11 @@ TEST(OriginConfig, HostPatterns) {
 TEST(OriginConfig, GroupsTogetherNameEverythingOnce) {
   OriginGroup one = good_group();
   OriginGroup two = good_group();
-  STRCMP_CONTAINS("origin group 'music' is there twice", validate({one, two}).error().message.c_str());
+  STRCMP_CONTAINS("origin group 'music' is there twice",
+                  validate({one, two}).error().message.c_str());
   two.name = "video";
-  STRCMP_CONTAINS("hosts has '*', which is already served", validate({one, two}).error().message.c_str());
+  STRCMP_CONTAINS("hosts has '*', which is already served",
+                  validate({one, two}).error().message.c_str());
   two.hosts = {"video.example"};
   CHECK(validate({one, two}).has_value());
 }

@@ -1,4 +1,5 @@
-// Servers that misbehave: what breaks is never presented as whole, what is unsound ends the connection, and every wait ends.
+// Servers that misbehave: what breaks is never presented as whole, what is unsound ends the
+// connection, and every wait ends.
 #include "dataplane/origin/connection.h"
 
 #include <format>
@@ -79,19 +80,23 @@ TEST(OriginConnection, ClosedInAChunkedBody) {
 }
 
 TEST(OriginConnection, ClosedBeforeTheLastTrailer) {
-  sends_and_closes("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\nX: y\r\n");
+  sends_and_closes(
+      "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\nX: y\r\n");
   fails(OriginFailureKind::broken, "in the middle of the body");
 }
 
 TEST(OriginConnection, ResetInABodyThatRunsUntilTheEnd) {
   // The end of the connection is the end of the body only when it came in order.
-  origin.answer = [](sim::SimPeer& peer, const std::string&) { peer.send("HTTP/1.1 200 OK\r\n\r\nhello"); };
+  origin.answer = [](sim::SimPeer& peer, const std::string&) {
+    peer.send("HTTP/1.1 200 OK\r\n\r\nhello");
+  };
   const auto call = fixture.start(OriginFixture::get(), observer);
   CHECK(fixture.world.run_until([&] { return observer.body == "hello"; }));
   origin.server.peer(0).abort();
   CHECK(fixture.world.run_until([&] { return observer.ended(); }));
   CHECK(observer.failure.has_value());
-  STRCMP_CONTAINS("reset the connection in the middle of the body", observer.failure->message.c_str());
+  STRCMP_CONTAINS("reset the connection in the middle of the body",
+                  observer.failure->message.c_str());
 }
 
 TEST(OriginConnection, ResetAnywhereIsBroken) {
@@ -112,8 +117,11 @@ TEST(OriginConnection, ResetAnywhereIsBroken) {
 }
 
 TEST(OriginConnection, ALengthThatIsTooShortEndsTheConnection) {
-  // What was promised is delivered; what follows belongs to nothing and must not become the next response.
-  origin.always("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhelloHTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil");
+  // What was promised is delivered; what follows belongs to nothing and must not become the next
+  // response.
+  origin.always(
+      "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhelloHTTP/1.1 200 OK\r\nContent-Length: "
+      "4\r\n\r\nevil");
   CHECK(fixture.fetch(OriginFixture::get(), observer));
   CHECK(observer.complete);
   STRCMP_EQUAL("hello", observer.body.c_str());
@@ -136,9 +144,12 @@ TEST(OriginConnection, UnsoundResponses) {
   for (const char* bytes :
        {"garbage", "SSH-2.0-x\r\n", "HTTP/2.0 200 OK\r\n\r\n", "HTTP/1.1 abc OK\r\n\r\n",
         "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nhello",
-        "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
-        "HTTP/1.1 200 OK\r\nContent-Length: -5\r\n\r\n", "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\nx",
-        "HTTP/1.1 200 OK\r\nA: b\r\n c\r\nContent-Length: 0\r\n\r\n", "HTTP/1.1 101 Switching Protocols\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nTransfer-Encoding: "
+        "chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nContent-Length: -5\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\nx",
+        "HTTP/1.1 200 OK\r\nA: b\r\n c\r\nContent-Length: 0\r\n\r\n",
+        "HTTP/1.1 101 Switching Protocols\r\n\r\n",
         "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\nhello\r\n"}) {
     OriginFixture own;
     own.use(group);
@@ -163,7 +174,8 @@ TEST(OriginConnection, TooManyInterimResponses) {
 
 TEST(OriginConnection, AHeadWithoutEnd) {
   std::string endless = "HTTP/1.1 200 OK\r\n";
-  for (int i = 0; i < 10'000; ++i) endless += std::format("X-{}: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\r\n", i);
+  for (int i = 0; i < 10'000; ++i)
+    endless += std::format("X-{}: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\r\n", i);
   origin.always(endless);
   fails(OriginFailureKind::malformed, "is not sound HTTP");
 }

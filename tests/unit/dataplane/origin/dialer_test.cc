@@ -1,4 +1,5 @@
-// From a name to a connection: addresses of both families, failures of each kind, and how long it may take.
+// From a name to a connection: addresses of both families, failures of each kind, and how long it
+// may take.
 #include "dataplane/origin/dialer.h"
 
 #include "CppUTest/TestHarness.h"
@@ -80,7 +81,8 @@ TEST(Dialer, AllAddressesRefuse) {
   link("192.0.2.1:80", sim::ConnectOutcome::refused);
   fetch();
   CHECK(observer.failure->kind == OriginFailureKind::unreachable);
-  STRCMP_CONTAINS("192.0.2.1:80: connection refused (2 addresses tried)", observer.failure->message.c_str());
+  STRCMP_CONTAINS("192.0.2.1:80: connection refused (2 addresses tried)",
+                  observer.failure->message.c_str());
 }
 
 TEST(Dialer, NobodyAnswers) {

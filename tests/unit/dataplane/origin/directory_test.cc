@@ -30,20 +30,21 @@ std::shared_ptr<const OriginDirectory> directory_of(std::vector<OriginGroup> gro
 
 }  // namespace
 
-TEST_GROUP(OriginDirectory) {
-  static std::string served_by(const OriginDirectory& directory, std::string_view authority) {
-    const auto found = directory.find(authority);
-    return found == nullptr ? "nobody" : found->config.name;
-  }
-  static void eject(const Origin& origin) {
-    for (int i = 0; i < 5; ++i) origin.health->report_failure("x", kStart, 0);
-  }
-};
+TEST_GROUP(OriginDirectory){
+    static std::string served_by(const OriginDirectory& directory, std::string_view authority){
+        const auto found = directory.find(authority);
+return found == nullptr ? "nobody" : found->config.name;
+}
+static void eject(const Origin& origin) {
+  for (int i = 0; i < 5; ++i) origin.health->report_failure("x", kStart, 0);
+}
+}
+;
 
 TEST(OriginDirectory, TheMostExactPatternServes) {
-  const auto directory = directory_of({group("exact", {"a.example"}), group("port", {"a.example:81"}),
-                                       group("wild", {"*.example"}), group("deep", {"*.b.example"}),
-                                       group("v6", {"[::1]"})});
+  const auto directory = directory_of(
+      {group("exact", {"a.example"}), group("port", {"a.example:81"}), group("wild", {"*.example"}),
+       group("deep", {"*.b.example"}), group("v6", {"[::1]"})});
   STRCMP_EQUAL("exact", served_by(*directory, "a.example").c_str());
   STRCMP_EQUAL("exact", served_by(*directory, "a.example:80").c_str());
   STRCMP_EQUAL("exact", served_by(*directory, "a.example.").c_str());
@@ -109,7 +110,8 @@ TEST(OriginDirectory, FailsOverByPriority) {
   CHECK_EQUAL(0u, choose_origin(entry, 0b000, true, kStart, 7).index);
   CHECK_EQUAL(1u, choose_origin(entry, 0b001, true, kStart, 7).index);
   CHECK_EQUAL(2u, choose_origin(entry, 0b011, true, kStart, 7).index);
-  CHECK_EQUAL(0u, choose_origin(entry, 0b111, true, kStart, 7).index);  // all tried: from the beginning
+  CHECK_EQUAL(0u,
+              choose_origin(entry, 0b111, true, kStart, 7).index);  // all tried: from the beginning
   eject(entry.origins[0]);
   CHECK_EQUAL(1u, choose_origin(entry, 0, true, kStart, 7).index);
   eject(entry.origins[1]);

@@ -33,7 +33,8 @@ TEST(HealthProber, AsksEveryInterval) {
   fixture.world.run_for(51s);
   CHECK(origin.requests.size() >= 10 && origin.requests.size() <= 11);
   STRCMP_EQUAL(
-      "GET /check HTTP/1.1\r\nHost: 192.0.2.1\r\nUser-Agent: nearfield-health\r\nConnection: close\r\n\r\n",
+      "GET /check HTTP/1.1\r\nHost: 192.0.2.1\r\nUser-Agent: nearfield-health\r\nConnection: "
+      "close\r\n\r\n",
       origin.requests[0].c_str());
   CHECK(fixture.health_changes.empty());
   // In order, not by RST.
@@ -45,7 +46,8 @@ TEST(HealthProber, TakesAFailingServerOutAndBack) {
   fixture.use(group);
   fixture.world.run_for(16s);
   CHECK(fixture.health().state() == HealthState::unhealthy);
-  STRCMP_CONTAINS("health check of /check was answered with 503", fixture.health_changes.at(0).reason.c_str());
+  STRCMP_CONTAINS("health check of /check was answered with 503",
+                  fixture.health_changes.at(0).reason.c_str());
   RecordingObserver observer;
   CHECK(fixture.fetch(OriginFixture::get(), observer));
   CHECK(observer.failure->kind == OriginFailureKind::unreachable);
@@ -89,6 +91,24 @@ TEST(HealthProber, AnEndlessAnswerIsCutOff) {
   fixture.world.run_for(30s);
   CHECK(fixture.health().state() == HealthState::healthy);
   CHECK(origin.server.peer(0).released_bytes() < 700'000);
+}
+
+TEST(HealthProber, ChecksAreNotCountedAsCalls) {
+  close_after("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+  fixture.use(group);
+  fixture.world.run_for(20s);
+  CHECK_EQUAL(0u, fixture.statistics().requests.load());
+  CHECK_EQUAL(0u, fixture.statistics().connections_opened.load());
+}
+
+// Regression: the connection read on for an owner that was no more.
+TEST(HealthProber, AReloadWhileAnAnswerIsBeingReadIsHarmless) {
+  origin.always("HTTP/1.1 503 Service Unavailable\r\nContent-Length: 1000\r\n\r\nhalf");
+  fixture.use(group);
+  CHECK(fixture.world.run_until([&] { return !origin.requests.empty(); }));
+  fixture.world.run_for(50ms);
+  fixture.use(OriginFixture::group_of({"http://192.0.2.2"}));
+  fixture.world.run_for(20s);
 }
 
 TEST(HealthProber, OneWorkerChecksForAll) {

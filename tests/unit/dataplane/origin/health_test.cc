@@ -12,7 +12,8 @@ using Admission = OriginHealth::Admission;
 
 TEST_GROUP(OriginHealth) {
   std::vector<HealthChange> changes;
-  OriginHealth health{"g", "a:80", [this](const HealthChange& change) { changes.push_back(change); }};
+  OriginHealth health{"g", "a:80",
+                      [this](const HealthChange& change) { changes.push_back(change); }};
   MonotonicTime now{1h};
   HealthCheck settings;
 
@@ -111,7 +112,7 @@ TEST(OriginHealth, ActiveChecksDecide) {
   CHECK(health.state() == HealthState::unhealthy);
   now += 1h;
   CHECK(health.admit(now) == Admission::closed);  // no probe by a call
-  health.report_success();  // of a call begun before
+  health.report_success();                        // of a call begun before
   health.report_check("", now);
   CHECK(health.state() == HealthState::unhealthy);
   health.report_check("", now);

@@ -27,7 +27,8 @@ TEST(HttpOriginClient, FetchesAnObject) {
   STRCMP_EQUAL("audio/flac", std::string(*observer.head->fields.find("Content-Type")).c_str());
   CHECK(observer.head->content_length == body.size());
   CHECK(observer.body == body);
-  STRCMP_EQUAL("GET /album/1.flac?x=y HTTP/1.1\r\nHost: music.example\r\n\r\n", origin.requests.at(0).c_str());
+  STRCMP_EQUAL("GET /album/1.flac?x=y HTTP/1.1\r\nHost: music.example\r\n\r\n",
+               origin.requests.at(0).c_str());
 }
 
 TEST(HttpOriginClient, CountsWhatHappened) {
@@ -71,9 +72,11 @@ TEST(HttpOriginClient, DecodesChunksAndTrailers) {
 TEST(HttpOriginClient, ResponsesWithoutABody) {
   OriginRequest head = OriginFixture::get();
   head.method = "HEAD";
-  origin.in_turn({"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n", "HTTP/1.1 204 No Content\r\n\r\n",
+  origin.in_turn({"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n",
+                  "HTTP/1.1 204 No Content\r\n\r\n",
                   "HTTP/1.1 304 Not Modified\r\nContent-Length: 1000\r\n\r\n", response_of("")});
-  for (const OriginRequest& request : {head, OriginFixture::get(), OriginFixture::get(), OriginFixture::get()}) {
+  for (const OriginRequest& request :
+       {head, OriginFixture::get(), OriginFixture::get(), OriginFixture::get()}) {
     RecordingObserver one;
     CHECK(fixture.fetch(request, one));
     CHECK(one.complete);
@@ -173,7 +176,8 @@ TEST(HttpOriginClient, TakingALittleAtATime) {
     std::string response = response_of(body);
     if (chunked) {
       response = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
-      for (std::size_t at = 0; at < body.size(); at += 100) response += "64\r\n" + body.substr(at, 100) + "\r\n";
+      for (std::size_t at = 0; at < body.size(); at += 100)
+        response += "64\r\n" + body.substr(at, 100) + "\r\n";
       response += "0\r\n\r\n";
     }
     origin.always(response);
@@ -288,7 +292,9 @@ TEST(HttpOriginClient, AReloadLeavesRunningCallsAlone) {
   TestOrigin next{fixture.world, fixture.machine, "192.0.2.2:80"};
   next.always(response_of("new"));
   std::string response = response_of("old body");
-  origin.answer = [&](sim::SimPeer& peer, const std::string&) { peer.send(response.substr(0, response.size() - 3)); };
+  origin.answer = [&](sim::SimPeer& peer, const std::string&) {
+    peer.send(response.substr(0, response.size() - 3));
+  };
   const auto call = fixture.start(OriginFixture::get(), observer);
   CHECK(fixture.world.run_until([&] { return observer.deliveries > 0; }));
   const auto old_statistics = fixture.directory->groups()[0]->origins[0].statistics;

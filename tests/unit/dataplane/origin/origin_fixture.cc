@@ -49,7 +49,8 @@ void TestOrigin::in_turn(std::vector<std::string> responses) {
 }
 
 std::string response_of(std::string_view body, std::string_view fields) {
-  return std::format("HTTP/1.1 200 OK\r\n{}Content-Length: {}\r\n\r\n{}", fields, body.size(), body);
+  return std::format("HTTP/1.1 200 OK\r\n{}Content-Length: {}\r\n\r\n{}", fields, body.size(),
+                     body);
 }
 
 std::string body_of(std::size_t bytes) {

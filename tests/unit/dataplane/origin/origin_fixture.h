@@ -1,5 +1,5 @@
-// What the tests of origin/ share: origins that say what a test tells them, an observer that writes everything down, and a
-// resolver that answers from a table; all in virtual time on tests/sim.
+// What the tests of origin/ share: origins that say what a test tells them, an observer that writes
+// everything down, and a resolver that answers from a table; all in virtual time on tests/sim.
 #pragma once
 
 #include <functional>

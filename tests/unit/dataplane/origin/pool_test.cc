@@ -1,4 +1,5 @@
-// Connections are few, kept briefly, and given to those who have waited longest; those who wait are bounded in number and time.
+// Connections are few, kept briefly, and given to those who have waited longest; those who wait are
+// bounded in number and time.
 #include "dataplane/origin/pool.h"
 
 #include <algorithm>
@@ -21,14 +22,17 @@ TEST_GROUP(OriginPool) {
   TEST_TEARDOWN() { calls.clear(); }
   void start(int count) {
     for (int i = 0; i < count; ++i) {
-      calls.push_back(fixture.start(OriginFixture::get("/" + std::to_string(calls.size())), observers.emplace_back()));
+      calls.push_back(fixture.start(OriginFixture::get("/" + std::to_string(calls.size())),
+                                    observers.emplace_back()));
     }
   }
   std::size_t ended() const {
-    return static_cast<std::size_t>(std::ranges::count_if(observers, [](const auto& one) { return one.ended(); }));
+    return static_cast<std::size_t>(
+        std::ranges::count_if(observers, [](const auto& one) { return one.ended(); }));
   }
   std::size_t completed() const {
-    return static_cast<std::size_t>(std::ranges::count_if(observers, [](const auto& one) { return one.complete; }));
+    return static_cast<std::size_t>(
+        std::ranges::count_if(observers, [](const auto& one) { return one.complete; }));
   }
   bool run_all() {
     return fixture.world.run_until([&] { return ended() == observers.size(); }, 10min);
@@ -54,7 +58,8 @@ TEST(OriginPool, FirstComeFirstServed) {
   start(10);
   CHECK(run_all());
   for (int i = 0; i < 10; ++i) {
-    STRCMP_CONTAINS(("GET /" + std::to_string(i) + " ").c_str(), origin.requests[static_cast<std::size_t>(i)].c_str());
+    STRCMP_CONTAINS(("GET /" + std::to_string(i) + " ").c_str(),
+                    origin.requests[static_cast<std::size_t>(i)].c_str());
   }
 }
 

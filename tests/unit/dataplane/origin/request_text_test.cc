@@ -19,7 +19,8 @@ TEST_GROUP(RequestText) {
 
 TEST(RequestText, AsAskedByDefault) {
   request.fields.add("Accept", "audio/flac");
-  STRCMP_EQUAL("GET /a?b HTTP/1.1\r\nHost: music.example\r\nAccept: audio/flac\r\n\r\n", text().c_str());
+  STRCMP_EQUAL("GET /a?b HTTP/1.1\r\nHost: music.example\r\nAccept: audio/flac\r\n\r\n",
+               text().c_str());
 }
 
 TEST(RequestText, HostIsTheGroupsElseTheListenersElseTheServers) {
@@ -34,12 +35,14 @@ TEST(RequestText, HostIsTheGroupsElseTheListenersElseTheServers) {
 }
 
 TEST(RequestText, ConnectionFieldsAreOurOwn) {
-  for (const char* name : {"Host", "connection", "Content-Length", "Transfer-Encoding", "Keep-Alive", "TE", "Trailer",
-                           "Proxy-Connection", "Upgrade", "Expect"}) {
+  for (const char* name :
+       {"Host", "connection", "Content-Length", "Transfer-Encoding", "Keep-Alive", "TE", "Trailer",
+        "Proxy-Connection", "Upgrade", "Expect"}) {
     request.fields.add(name, "x");
   }
   request.fields.add("Range", "bytes=0-1");
-  STRCMP_EQUAL("GET /a?b HTTP/1.1\r\nHost: music.example\r\nRange: bytes=0-1\r\n\r\n", text().c_str());
+  STRCMP_EQUAL("GET /a?b HTTP/1.1\r\nHost: music.example\r\nRange: bytes=0-1\r\n\r\n",
+               text().c_str());
 }
 
 TEST(RequestText, LengthWhereABodyIsOrCouldBe) {

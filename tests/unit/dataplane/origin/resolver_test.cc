@@ -44,7 +44,8 @@ class PostBox final : public net::Reactor {
   void cancel(net::Timer&) override {}
   Ref<Signal> make_signal(std::function<void()>) override { return {}; }
   void cancel_signal(const Ref<Signal>&) override {}
-  net::Stream* connect(const net::Endpoint&, const net::ConnectOptions&, net::StreamHandler&) override {
+  net::Stream* connect(const net::Endpoint&, const net::ConnectOptions&,
+                       net::StreamHandler&) override {
     return nullptr;
   }
   void listen(int, net::Acceptor&) override {}
@@ -225,7 +226,8 @@ TEST(Resolver, NothingIsPostedAfterStop) {
 }
 
 TEST(Resolver, AThrowingLookUpIsAFailure) {
-  SystemResolver throwing(limits, [](const std::string&) -> Resolution { throw std::runtime_error("broken"); });
+  SystemResolver throwing(
+      limits, [](const std::string&) -> Resolution { throw std::runtime_error("broken"); });
   throwing.resolve("a", now, reactor, waiter);
   reactor.run_one();
   STRCMP_EQUAL("broken", waiter->answers.at(0).failure.c_str());
@@ -241,7 +243,8 @@ TEST(Resolver, TheSystemKnowsLocalhost) {
 
 TEST(Resolver, FamiliesTakeTurns) {
   std::vector<net::Address> addresses;
-  for (const char* text : {"2001:db8::1", "2001:db8::2", "2001:db8::1", "192.0.2.1", "192.0.2.2", "192.0.2.3"}) {
+  for (const char* text :
+       {"2001:db8::1", "2001:db8::2", "2001:db8::1", "192.0.2.1", "192.0.2.2", "192.0.2.3"}) {
     addresses.push_back(address(text));
   }
   std::string order;

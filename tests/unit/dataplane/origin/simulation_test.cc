@@ -1,5 +1,6 @@
-// Many calls against servers that fail in every way at once, from a seed. Whatever happens: every call ends exactly once, nothing broken is
-// presented as whole, a body that is whole is the one that was asked for, no POST reaches the servers twice, and nothing is left open.
+// Many calls against servers that fail in every way at once, from a seed. Whatever happens: every
+// call ends exactly once, nothing broken is presented as whole, a body that is whole is the one
+// that was asked for, no POST reaches the servers twice, and nothing is left open.
 #include <algorithm>
 #include <deque>
 #include <format>
@@ -32,7 +33,8 @@ std::string body_for(const std::string& path) {
 class Storm {
  public:
   explicit Storm(std::uint64_t seed) : random_(seed), fixture_(seed) {
-    OriginGroup group = OriginFixture::group_of({"http://192.0.2.1", "http://192.0.2.2", "http://slow.example"});
+    OriginGroup group =
+        OriginFixture::group_of({"http://192.0.2.1", "http://192.0.2.2", "http://slow.example"});
     group.servers[2].priority = 2;
     group.pool.connections = 8;
     group.pool.idle_connections = 4;
@@ -44,8 +46,11 @@ class Storm {
     group_ = group;
     fixture_.use(group);
     for (const char* endpoint : {"192.0.2.1:80", "192.0.2.2:80", "192.0.2.3:80"}) {
-      auto& server = servers_.emplace_back(std::make_unique<TestOrigin>(fixture_.world, fixture_.machine, endpoint));
-      server->answer = [this](sim::SimPeer& peer, const std::string& request) { answer(peer, request); };
+      auto& server = servers_.emplace_back(
+          std::make_unique<TestOrigin>(fixture_.world, fixture_.machine, endpoint));
+      server->answer = [this](sim::SimPeer& peer, const std::string& request) {
+        answer(peer, request);
+      };
     }
   }
 
@@ -73,7 +78,8 @@ class Storm {
           for (auto& client : clients_) {
             if (client.call != nullptr) client.call->resume();
           }
-          return std::ranges::all_of(clients_, [](const Client& c) { return c.cancelled || c.observer.ended(); });
+          return std::ranges::all_of(
+              clients_, [](const Client& c) { return c.cancelled || c.observer.ended(); });
         },
         10min);
     CHECK(done);
@@ -82,11 +88,12 @@ class Storm {
     fixture_.world.run_for(2min);
   }
   std::size_t completed() const {
-    return static_cast<std::size_t>(std::ranges::count_if(clients_, [](const Client& c) { return c.observer.complete; }));
+    return static_cast<std::size_t>(
+        std::ranges::count_if(clients_, [](const Client& c) { return c.observer.complete; }));
   }
   std::size_t failed() const {
-    return static_cast<std::size_t>(
-        std::ranges::count_if(clients_, [](const Client& c) { return c.observer.failure.has_value(); }));
+    return static_cast<std::size_t>(std::ranges::count_if(
+        clients_, [](const Client& c) { return c.observer.failure.has_value(); }));
   }
 
  private:
@@ -102,7 +109,8 @@ class Storm {
   // Links of connections begun from now on.
   void weather() {
     if (chance(5) != 0) return;
-    for (const char* endpoint : {"192.0.2.1:80", "192.0.2.2:80", "192.0.2.3:80", "[2001:db8::3]:80"}) {
+    for (const char* endpoint :
+         {"192.0.2.1:80", "192.0.2.2:80", "192.0.2.3:80", "[2001:db8::3]:80"}) {
       sim::LinkOptions link;
       link.to_server.latency = link.to_client.latency = std::chrono::milliseconds(1 + chance(40));
       link.to_client.maximum_segment_bytes = 1 + chance(3000);
@@ -135,10 +143,12 @@ class Storm {
     Client& client = clients_.emplace_back();
     client.path = std::format("/{}", clients_.size());
     client.post = chance(4) == 0;
-    if (chance(4) == 0) client.observer.take = [this](std::size_t offered) { return chance(offered + 1); };
-    client.call = fixture_.start(client.post ? OriginFixture::post(client.path, body_of(chance(100'000)))
-                                             : OriginFixture::get(client.path),
-                                 client.observer);
+    if (chance(4) == 0)
+      client.observer.take = [this](std::size_t offered) { return chance(offered + 1); };
+    client.call =
+        fixture_.start(client.post ? OriginFixture::post(client.path, body_of(chance(100'000)))
+                                   : OriginFixture::get(client.path),
+                       client.observer);
   }
 
   void answer(sim::SimPeer& peer, const std::string& request) {
@@ -160,7 +170,8 @@ class Storm {
       case 2:
         return;  // silence
       case 3:
-        peer.send("HTTP/1.1 200 OK\r\nContent-Length: " + std::to_string(body.size() + 1) + "\r\n\r\n" + body);
+        peer.send("HTTP/1.1 200 OK\r\nContent-Length: " + std::to_string(body.size() + 1) +
+                  "\r\n\r\n" + body);
         if (chance(2) == 0) peer.close();
         return;
       case 4:
@@ -217,13 +228,12 @@ class Storm {
 
 }  // namespace
 
-TEST_GROUP(OriginSimulation) {};
+TEST_GROUP(OriginSimulation){};
 
 TEST(OriginSimulation, StormsFromSeeds) {
   std::size_t completed = 0;
   std::size_t failed = 0;
   for (std::uint64_t seed = 1; seed <= 40; ++seed) {
-    UtestShell::getCurrent()->countCheck();
     Storm storm(seed);
     storm.run();
     completed += storm.completed();

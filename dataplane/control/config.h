@@ -1,0 +1,80 @@
+// Config: everything an operator can say about a node, as plain values with their defaults; where
+// it comes from (a TOML file, or a few flags for a first look), and the check that it can work.
+// docs/configuration.md is the manual of every key.
+//
+// Invariant: a Config that load_config(), parse_config() or config_from_flags() returned is
+// complete and within its ranges. The environment is not consulted: what a node does is written in
+// one file.
+#pragma once
+
+#include <cstdint>
+#include <expected>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "cache/base/clock.h"
+#include "cache/base/error.h"
+#include "cache/store.h"
+#include "dataplane/control/config_error.h"
+#include "dataplane/control/log.h"
+#include "dataplane/net/endpoint.h"
+#include "dataplane/origin/config.h"
+#include "dataplane/proxy/settings.h"
+
+namespace nearfield::control {
+
+struct AccessLogConfig {
+  std::string path;                          // "-": stdout; empty: none
+  std::uint32_t buffer_bytes = 1024 * 1024;  // of each worker; a power of two
+
+  bool operator==(const AccessLogConfig&) const = default;
+};
+
+struct Config {
+  std::string source;  // the file, or "command line"
+
+  // --- fixed at start: a reload says so when they differ (needs_restart()) ---
+  std::vector<net::Endpoint> listen;
+  std::uint32_t workers = 0;  // 0: one for each CPU this process may use
+  bool pin_workers = false;   // each to its own CPU
+  std::string control_path = "/run/nearfield/control.sock";  // empty: none
+  std::optional<net::Endpoint> admin;  // /metrics and /v1/status over TCP, read-only
+  cache::StoreOptions store;
+
+  // --- follow a reload ---
+  std::vector<origin::OriginGroup> origins;
+  proxy::Settings settings;
+  std::vector<std::string> query_drop;  // what settings.query_rules was made of
+  bool query_forward_dropped = true;
+  AccessLogConfig access_log;
+  LogLevel level = LogLevel::info;
+  Duration drain_timeout = std::chrono::seconds(60);
+
+  Config();
+};
+
+// What `--listen` and its companions say, unparsed.
+struct QuickLook {
+  std::vector<std::string> listen;
+  std::string origin;
+  std::optional<std::string> ram;
+  std::optional<std::uint32_t> workers;
+  std::string control_path;
+  std::string admin;
+  std::string access_log;
+  std::string log_level;
+};
+
+inline constexpr std::uint64_t kMaximumConfigBytes = 1024 * 1024;
+
+std::expected<Config, ConfigErrors> load_config(const std::string& path);
+// `file` is what messages call it.
+std::expected<Config, ConfigErrors> parse_config(std::string_view text, std::string_view file);
+std::expected<Config, ConfigErrors> config_from_flags(const QuickLook& flags);
+
+// The keys that differ and that a running process cannot change.
+std::vector<std::string> needs_restart(const Config& running, const Config& wanted);
+
+}  // namespace nearfield::control

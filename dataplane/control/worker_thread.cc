@@ -1,0 +1,168 @@
+// The one file that decides which transport serves.
+#include "dataplane/control/worker_thread.h"
+
+#include <pthread.h>
+#include <sched.h>
+
+#include <format>
+#include <future>
+#include <utility>
+
+#include "cache/base/assert.h"
+#include "dataplane/net/uring/uring_reactor.h"
+#include "dataplane/origin/http_client.h"
+
+namespace nearfield::control {
+
+// Destroyed last to first: the proxy's calls before their client, the client before its reactor.
+struct WorkerThread::Parts {
+  std::unique_ptr<net::UringReactor> reactor;
+  std::unique_ptr<origin::HttpOriginClient> client;
+  std::unique_ptr<proxy::ProxyWorker> proxy;
+  std::promise<Result<void>> made;
+};
+
+namespace {
+
+void name_and_pin(const WorkerOptions& options) {
+  ::pthread_setname_np(::pthread_self(), std::format("nf-worker-{}", options.index).c_str());
+  if (options.cpu < 0) return;
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  CPU_SET(static_cast<std::size_t>(options.cpu), &set);
+  // A CPU that was taken from us since start() is the scheduler's business.
+  ::pthread_setaffinity_np(::pthread_self(), sizeof(set), &set);
+}
+
+}  // namespace
+
+Result<std::unique_ptr<WorkerThread>> WorkerThread::start(WorkerOptions options) {
+  NEARFIELD_ASSERT(options.shared != nullptr);
+  std::unique_ptr<WorkerThread> worker(new WorkerThread());
+  std::promise<Parts*> parts;
+  auto made_parts = parts.get_future();
+  worker->thread_ = std::thread([raw = worker.get(), &parts, options = std::move(options)] {
+    Parts local;
+    parts.set_value(&local);
+    raw->parts_ = &local;
+    raw->run(options);
+  });
+  auto made = made_parts.get()->made.get_future().get();
+  if (!made) {
+    worker->thread_.join();
+    return std::unexpected(made.error());
+  }
+  return worker;
+}
+
+void WorkerThread::run(const WorkerOptions& options) {
+  name_and_pin(options);
+  net::UringOptions transport;
+  transport.maximum_streams = options.maximum_streams;
+  auto reactor = net::UringReactor::create(transport);
+  if (!reactor) {
+    parts_->made.set_value(std::unexpected(reactor.error()));
+    return;
+  }
+  Parts& parts = *parts_;
+  parts.reactor = *std::move(reactor);
+  origin::HttpOriginOptions client;
+  client.runs_health_checks = options.index == 0;
+  parts.client = origin::HttpOriginClient::create(*parts.reactor, options.directory, client);
+  parts.proxy = std::make_unique<proxy::ProxyWorker>(*options.shared, *parts.reactor, *parts.client,
+                                                     options.settings, options.access_sink);
+  counters_ = &parts.proxy->counters();
+  parts.made.set_value({});
+  if (const auto ran = parts.reactor->run(); !ran && options.on_failed) {
+    options.on_failed(ran.error());
+  }
+  // Others may still look at the counters and post; stop() is the last of it.
+  may_end_.wait(false);
+}
+
+WorkerThread::~WorkerThread() { stop(); }
+
+void WorkerThread::listen(std::vector<net::Listener> listeners) {
+  std::vector<int> descriptors;
+  for (const net::Listener& listener : listeners) descriptors.push_back(listener.descriptor());
+  listeners_ = std::move(listeners);
+  parts_->reactor->post([parts = parts_, descriptors = std::move(descriptors)] {
+    for (const int descriptor : descriptors) parts->reactor->listen(descriptor, *parts->proxy);
+  });
+}
+
+void WorkerThread::apply(std::shared_ptr<const proxy::Settings> settings,
+                         std::shared_ptr<const origin::OriginDirectory> directory) {
+  parts_->reactor->post(
+      [parts = parts_, settings = std::move(settings), directory = std::move(directory)] {
+        parts->proxy->set_settings(settings);
+        parts->client->use(directory);
+      });
+}
+
+void WorkerThread::stop_listening() {
+  // The sockets close with the task, on the worker, after it stopped using them.
+  auto sockets = std::make_shared<std::vector<net::Listener>>(std::exchange(listeners_, {}));
+  parts_->reactor->post([parts = parts_, sockets] {
+    parts->reactor->stop_listening();
+    sockets->clear();
+  });
+}
+
+void WorkerThread::drain() {
+  parts_->reactor->post([parts = parts_] { parts->proxy->drain(); });
+}
+
+void WorkerThread::ask_idle() {
+  parts_->reactor->post([this, parts = parts_] {
+    const int looks = parts->proxy->idle() ? idle_looks_.load(std::memory_order_relaxed) + 1 : 0;
+    idle_looks_.store(looks, std::memory_order_release);
+  });
+}
+
+void WorkerThread::stop() {
+  if (!thread_.joinable()) return;
+  parts_->reactor->post([parts = parts_] {
+    parts->proxy->abort_all();
+    parts->reactor->stop();
+  });
+  may_end_.store(true);
+  may_end_.notify_one();
+  thread_.join();
+}
+
+std::string_view WorkerThread::transport_name() { return "io_uring"; }
+
+std::vector<TransportValue> WorkerThread::transport_values() const {
+  const net::UringStatistics now = parts_->reactor->statistics();
+  return {
+      {"turns", "Turns of the workers' loops", now.turns, false},
+      {"completions", "Completions taken from the kernel", now.completions, false},
+      {"streams_open", "Connections open now, to listeners and origins", now.streams_now, true},
+      {"accepted", "Connections accepted", now.accepted, false},
+      {"accept_refused", "Connections reset because the proxy refused them", now.accept_refused,
+       false},
+      {"accept_overflows", "Connections reset because the transport's table was full",
+       now.accept_overflows, false},
+      {"accept_failures", "Times accepting paused for want of descriptors or memory",
+       now.accept_failures, false},
+      {"connects", "Connections begun to origins", now.connects, false},
+      {"connect_failures", "Of these, failed", now.connect_failures, false},
+      {"received_bytes", "Bytes received", now.received_bytes, false},
+      {"receives", "Receive completions", now.receives, false},
+      {"receive_buffer_exhaustions", "Times no receive buffer was free",
+       now.receive_buffer_exhaustions, false},
+      {"receive_pauses", "Times a receiver asked for a pause", now.receive_pauses, false},
+      {"sent_bytes", "Bytes sent", now.sent_bytes, false},
+      {"sends", "Send completions", now.sends, false},
+      {"short_sends", "Sends that took less than they were given", now.short_sends, false},
+      {"zero_copy_sends", "Sends without a copy", now.zero_copy_sends, false},
+      {"zero_copy_copied", "Of these, copied by the kernel all the same", now.zero_copy_copied,
+       false},
+      {"resets_received", "Connections reset by their peer", now.resets_received, false},
+      {"completion_overflows", "Turns that found the completion queue had been full",
+       now.completion_overflows, false},
+  };
+}
+
+}  // namespace nearfield::control

@@ -1,0 +1,83 @@
+// WorkerThread: one worker: its thread, its reactor, its origin client, its share of the proxy.
+//
+// Invariant: what belongs to a worker is made, used and destroyed on its thread; others post to it.
+// Counters are the exception, they are atomics. The owner calls stop() before what the workers
+// share goes away.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string_view>
+#include <thread>
+#include <vector>
+
+#include "cache/base/error.h"
+#include "dataplane/control/snapshot.h"
+#include "dataplane/net/listener.h"
+#include "dataplane/origin/directory.h"
+#include "dataplane/proxy/access_record.h"
+#include "dataplane/proxy/worker.h"
+
+namespace nearfield::control {
+
+struct WorkerOptions {
+  std::uint32_t index = 0;
+  int cpu = -1;  // pinned to it; -1: not pinned
+  proxy::SharedState* shared = nullptr;
+  std::shared_ptr<const proxy::Settings> settings;
+  std::shared_ptr<const origin::OriginDirectory> directory;
+  proxy::AccessSink* access_sink = nullptr;
+  std::size_t maximum_streams = 0;  // of listeners and origins together
+  // The transport failed and the worker serves no more. Called on the worker's thread.
+  std::function<void(const Error&)> on_failed;
+};
+
+class WorkerThread {
+ public:
+  // Returns once the worker is made, or with what kept it from being made.
+  static Result<std::unique_ptr<WorkerThread>> start(WorkerOptions options);
+  ~WorkerThread();  // as stop()
+  WorkerThread(const WorkerThread&) = delete;
+  WorkerThread& operator=(const WorkerThread&) = delete;
+
+  // All from the control thread; none but stop() waits.
+  void listen(std::vector<net::Listener> listeners);
+  void apply(std::shared_ptr<const proxy::Settings> settings,
+             std::shared_ptr<const origin::OriginDirectory> directory);
+  // Accepts what is queued, then no more.
+  void stop_listening();
+  // Closes idle connections and finishes the others.
+  void drain();
+  // Whether the last two looks that ask_idle() began found nothing left to do. Two, because
+  // connections that were queued when the drain began are accepted a turn later.
+  bool idle() const { return idle_looks_.load(std::memory_order_acquire) >= 2; }
+  void ask_idle();
+  // Ends what is left, then the thread.
+  void stop();
+
+  // Not after stop().
+  const proxy::Counters& counters() const { return *counters_; }
+  std::vector<TransportValue> transport_values() const;
+  const std::vector<net::Listener>& listeners() const {
+    return listeners_;
+  }  // empty after stop_listening()
+
+  static std::string_view transport_name();
+
+ private:
+  struct Parts;
+
+  WorkerThread() = default;
+  void run(const WorkerOptions& options);
+
+  std::thread thread_;
+  Parts* parts_ = nullptr;  // on the thread's stack, from start() to stop()
+  const proxy::Counters* counters_ = nullptr;
+  std::vector<net::Listener> listeners_;
+  std::atomic<int> idle_looks_{0};
+  std::atomic<bool> may_end_{false};
+};
+
+}  // namespace nearfield::control

@@ -1,0 +1,542 @@
+"""The life of a node and its control interface: start, status, purge, reload, logs, drain, restart under load, and every way it can fail to start."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import socket
+import threading
+from pathlib import Path
+
+import pytest
+from node_support import PATIENCE_S, group, until
+from origin_support import content, free_port
+from wire_support import Wire, ask, request
+
+CONFIG = """\
+[node]
+listen = ["127.0.0.1:{port}"]
+workers = {workers}
+control = "{control}"
+drain_timeout = "{drain}"
+[cache]
+ram = "64M"
+hugepages = false
+{origins}
+[access_log]
+path = "{access}"
+{more}
+"""
+
+
+@pytest.fixture
+def place(tmp_path_factory) -> Path:
+    # Short: a socket's path has 80 bytes.
+    return tmp_path_factory.mktemp("n")
+
+
+class Files:
+    """A node's configuration and what it names, in one folder."""
+
+    def __init__(self, place: Path):
+        self.control = place / "c"
+        self.config = place / "node.toml"
+        self.access = place / "access.jsonl"
+
+    def write(self, origin_url: str, *, port: int = 0, workers: int = 2, drain: str = "10s", more: str = "") -> Path:
+        self.config.write_text(CONFIG.format(port=port, workers=workers, control=self.control, drain=drain, access=self.access,
+                                             origins=group(origin_url), more=more))
+        return self.config
+
+
+@pytest.fixture
+def files(place) -> Files:
+    return Files(place)
+
+
+def lines_of(path: Path) -> list[dict]:
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+# --- starting and not starting ---------------------------------------------------------------------------------------------
+
+
+def test_serves_from_flags_alone(program, nginx_origin, place):
+    nginx_origin.put("/a.txt", b"hello")
+    control = place / "c"
+    node = program("--listen", "127.0.0.1:0", "--origin", nginx_origin.url, "--ram", "64M", "--workers", 1, "--control", control,
+                   control=control).serves()
+    assert ask(node.port(), "/a.txt").body == b"hello"
+    status = node.status()
+    assert status["schema"] == 1 and status["state"] == "serving" and status["workers"] == 1
+    assert status["cache"]["ram_capacity_bytes"] == 64 * 1024 * 1024
+    assert re.search(r"nearfield \S+ serves on 127\.0\.0\.1:\d+ with 1 worker: RAM 64M \(.* pages\), policy \w+, origins origin", node.log)
+    node.signal(signal.SIGTERM)
+    assert node.ends() == 0
+    assert not control.exists() and not Path(f"{control}.handover").exists()
+
+
+def test_checks_a_configuration(program, files):
+    files.write("http://127.0.0.1:9")
+    good = program("--config", files.config, "--check")
+    assert good.ends() == 0 and good.output == [f"{files.config}: ok"] and good.lines == []
+    files.config.write_text("[node]\nlisten = [\":80\"]\nlog_levle = \"info\"\n")
+    bad = program("--config", files.config, "--check")
+    assert bad.ends() == 1
+    assert f"{files.config}:3: node.log_levle: is not known: did you mean 'log_level'?" in bad.lines
+    assert any("origin: is missing" in line for line in bad.lines)
+
+
+def test_the_documented_example_is_good(program):
+    example = Path(__file__).resolve().parents[2] / "docs" / "examples" / "node.toml"
+    assert program("--config", example, "--check").ends() == 0
+
+
+@pytest.mark.parametrize(("arguments", "says"), [
+    ((), "say what to serve"),
+    (("--wrong",), "--wrong"),
+    (("--listen",), "--listen"),
+    (("--listen", ":0"), "wants --origin"),
+    (("--origin", "http://x"), "wants --listen"),
+    (("--check",), "--check wants --config"),
+    (("--listen", "x", "--origin", "http://x"), "--listen: 'x' is not an address"),
+    (("--listen", ":0", "--origin", "gopher://x"), "--origin: "),
+    (("--listen", ":0", "--origin", "http://x", "--ram", "some"), "--ram: 'some' is not a size"),
+    (("--listen", ":0", "--origin", "http://x", "--workers", "0"), "--workers"),
+    (("--config", "a", "--listen", ":0"), "--listen does not go with --config"),
+])
+def test_wrong_flags_are_named_in_few_words(program, arguments, says):
+    node = program(*arguments)
+    assert node.ends() == 2
+    assert says in node.log and len(node.lines) <= 2
+
+
+def test_help_and_version(program):
+    for flag in ("--help", "--version"):
+        node = program(flag)
+        assert node.ends() == 0 and node.output and not node.lines
+
+
+def test_says_what_keeps_it_from_starting(program, place):
+    def fails(*arguments: object) -> str:
+        node = program(*arguments)
+        assert node.ends() == 1, node.log
+        return node.lines[-1]
+
+    usual = ("--origin", "http://127.0.0.1:9", "--ram", "16M", "--workers", 1)
+    assert "cannot be read: No such file" in fails("--config", place / "missing.toml")
+    assert "there is no folder" in fails("--listen", "127.0.0.1:0", *usual, "--control", place / "no" / "c")
+    assert "make its folder" in fails("--listen", "127.0.0.1:0", *usual, "--access-log", place / "no" / "log")
+    assert "does not have that address" in fails("--listen", "192.0.2.1:0", *usual)
+    assert "nobody hands over" in fails("--listen", "127.0.0.1:0", *usual, "--takeover", place / "nobody")
+    assert "configure less" in fails("--listen", "127.0.0.1:0", "--origin", "http://127.0.0.1:9", "--ram", "1000T")
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        assert "another process" in fails("--listen", f"127.0.0.1:{taken.getsockname()[1]}", *usual)
+
+
+def test_two_nodes_do_not_share_a_port_or_a_control_socket_by_accident(program, files):
+    files.write("http://127.0.0.1:9")
+    first = program("--config", files.config, control=files.control).serves()
+    second = program("--config", files.config)
+    assert second.ends() == 1 and "--takeover" in second.log
+    other = program("--listen", f"127.0.0.1:{first.port()}", "--origin", "http://127.0.0.1:9", "--ram", "16M")
+    assert other.ends() == 1 and "another process" in other.log
+    assert first.status()["state"] == "serving"
+
+
+def test_replaces_the_socket_of_a_dead_process(program, files):
+    files.write("http://127.0.0.1:9")
+    first = program("--config", files.config, control=files.control).serves()
+    first.process.kill()
+    first.ends()
+    assert files.control.exists()
+    program("--config", files.config, control=files.control).serves().status()
+
+
+def test_the_control_socket_is_not_for_everybody(program, files):
+    files.write("http://127.0.0.1:9")
+    program("--config", files.config, control=files.control).serves()
+    assert files.control.stat().st_mode & 0o777 == 0o660
+    assert Path(f"{files.control}.handover").stat().st_mode & 0o777 == 0o600
+
+
+# --- the interface ---------------------------------------------------------------------------------------------------------
+
+
+def test_counts_purges_and_shows(program, nginx_origin, files):
+    for name in ("a/1", "a/2", "b/1"):
+        nginx_origin.put(f"/{name}", content(1000))
+    node = program("--config", files.write(nginx_origin.url), control=files.control).serves()
+    port = node.port()
+    for _ in range(2):
+        for name in ("a/1", "a/2", "b/1"):
+            assert ask(port, f"/{name}").body == content(1000)
+    counters = node.call("GET", "/v1/counters")[1]
+    assert counters["counters"]["requests"] == 6
+    assert counters["counters"]["cache_hits"] == 3 and counters["counters"]["cache_misses"] == 3
+    assert counters["cache"]["objects"] == 3
+    assert node.call("POST", "/v1/purge", {"name": "HTTP://Music.Example:80/a/%31"}) == \
+        (200, {"schema": 1, "purged": 1, "name": "http://music.example/a/1"})
+    assert node.call("POST", "/v1/purge", {"prefix": "http://music.example/a/"})[1]["purged"] == 1
+    assert node.call("POST", "/v1/purge", {"prefix": "http://music.exampl"})[1]["purged"] == 0
+    assert node.status()["cache"]["objects"] == 1
+    assert ask(port, "/a/1").status == 200
+    assert len(nginx_origin.log("/a/1")) == 2 and len(nginx_origin.log("/b/1")) == 1
+    config = node.call("GET", "/v1/config")[1]
+    assert config["config"]["cache"]["ram_bytes"] == 64 * 1024 * 1024 and config["source"] == str(files.config)
+
+
+def test_errors_are_json(program, files):
+    node = program("--config", files.write("http://127.0.0.1:9"), control=files.control).serves()
+    for method, path, body, status in (("GET", "/v1/none", None, 404), ("GET", "/v1/purge", None, 405), ("POST", "/v1/purge", "{", 400),
+                                       ("POST", "/v1/purge", "{}", 400), ("PUT", "/v1/log-level", '{"level":"x"}', 400),
+                                       ("POST", "/v1/purge", "x" * 100_000, 413)):
+        got, fields, text = node.request(method, path, body)
+        assert (got, "error" in json.loads(text)) == (status, True), text
+        assert ("Allow" in fields) == (status == 405)
+
+
+def test_metrics_are_what_prometheus_reads(program, nginx_origin, files):
+    nginx_origin.put("/a", content(1000))
+    admin = free_port()
+    config = files.write(nginx_origin.url)
+    config.write_text(config.read_text().replace("[cache]", f'admin = "127.0.0.1:{admin}"\n[cache]', 1))
+    node = program("--config", config, control=files.control).serves()
+    ask(node.port(), "/a")
+    _, fields, text = node.request("GET", "/metrics")
+    assert fields["Content-Type"].startswith("text/plain; version=0.0.4")
+    types: dict[str, str] = {}
+    series: dict[str, float] = {}
+    for line in text.splitlines():
+        if line.startswith("# TYPE "):
+            _, _, name, kind = line.split(" ")
+            assert name not in types
+            types[name] = kind
+        elif not line.startswith("#"):
+            key, value = line.rsplit(" ", 1)
+            assert key not in series
+            series[key] = float(value)
+            name = key.split("{")[0]
+            family = next(each for each in (name, re.sub(r"_(bucket|sum|count)$", "", name)) if each in types)
+            assert (types[family] == "counter") == family.endswith("_total"), line
+    assert series["nearfield_requests_total"] == 1
+    assert series['nearfield_responses_total{class="2xx"}'] == 1
+    assert series[f'nearfield_origin_requests_total{{group="music",server="127.0.0.1:{nginx_origin.port}"}}'] == 1
+    assert series["process_open_fds"] > 5
+    by_tcp = ask(admin, "/metrics")
+    assert by_tcp.status == 200 and b"nearfield_requests_total 1\n" in by_tcp.body
+    assert ask(admin, "/v1/status").status == 200
+    assert ask(admin, "/v1/drain", method="POST").status == 404
+
+
+def test_log_level_changes_while_it_runs(program, files):
+    node = program("--config", files.write("http://127.0.0.1:9"), control=files.control).serves()
+    assert node.call("PUT", "/v1/log-level", {"level": "error"}) == (200, {"schema": 1, "level": "error"})
+    node.call("POST", "/v1/purge", {"name": "http://x/silent"})
+    node.call("PUT", "/v1/log-level", {"level": "info"})
+    node.call("POST", "/v1/purge", {"name": "http://x/loud"})
+    node.says("/loud")
+    assert "/silent" not in node.log
+
+
+def test_log_lines_stay_lines(program, files):
+    node = program("--config", files.write("http://127.0.0.1:9"), control=files.control).serves()
+    node.signal(signal.SIGHUP)
+    node.says("reloaded")
+    for line in node.lines:
+        assert re.match(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z (debug|info|warning|error) .", line), line
+
+
+# --- reload ----------------------------------------------------------------------------------------------------------------
+
+
+def test_reloads_origins_and_settings(program, nginx_origin, fault_origin, files):
+    nginx_origin.put("/a", b"nginx")
+    nginx_origin.put("/c", b"nginx")
+    fault_origin.on("/b", lambda asked: asked.answer(b"other"))
+    node = program("--config", files.write(nginx_origin.url), control=files.control).serves()
+    port = node.port()
+    assert ask(port, "/a").body == b"nginx"
+    files.write(fault_origin.url, more="[cors]\nenabled = false\n")
+    assert node.call("POST", "/v1/reload") == (200, {"schema": 1, "reloaded": True, "restart_required": []})
+    after = until(lambda: (got := ask(port, "/b")).status == 200 and got, "the new origin is asked")
+    assert after.body == b"other" and "Access-Control-Allow-Origin" not in after
+    assert ask(port, "/a").body == b"nginx"  # what was cached stays
+    assert node.status()["config"]["reloads"] == 1
+
+
+def test_refuses_a_bad_configuration_and_keeps_the_old_one(program, nginx_origin, files):
+    nginx_origin.put("/a", b"good")
+    node = program("--config", files.write(nginx_origin.url), control=files.control).serves()
+    files.config.write_text(files.config.read_text().replace("64M", "64 megabytes") + "[limits]\nfetchs = 3\n")
+    status, answer = node.call("POST", "/v1/reload")
+    assert status == 422 and "the old one stays" in answer["error"]
+    assert {(each["line"], each["key"]) for each in answer["problems"]} >= {(7, "cache.ram")}
+    assert any("did you mean 'fetches'" in each["reason"] and each["file"] == str(files.config) for each in answer["problems"])
+    node.signal(signal.SIGHUP)
+    node.says(f"{files.config}:7: cache.ram: '64 megabytes' is not a size")
+    until(lambda: node.status()["config"]["reloads_refused"] == 2, "both were counted")
+    assert ask(node.port(), "/a").body == b"good"
+
+
+def test_says_what_a_reload_cannot_change(program, files):
+    node = program("--config", files.write("http://127.0.0.1:9"), control=files.control).serves()
+    before = node.port()
+    config = files.write("http://127.0.0.1:9", workers=1)
+    config.write_text(config.read_text().replace("64M", "96M"))
+    assert node.call("POST", "/v1/reload")[1]["restart_required"] == ["node.workers", "cache.ram"]
+    node.says("need a restart: node.workers, cache.ram")
+    status = node.status()
+    assert status["workers"] == 2 and node.port() == before
+    assert status["config"]["restart_required"] == ["node.workers", "cache.ram"]
+    assert node.call("GET", "/v1/config")[1]["config"]["cache"]["ram_bytes"] == 64 * 1024 * 1024
+
+
+def test_cannot_reload_without_a_file(program, place):
+    control = place / "c"
+    node = program("--listen", "127.0.0.1:0", "--origin", "http://127.0.0.1:9", "--ram", "16M", "--control", control,
+                   control=control).serves()
+    assert node.call("POST", "/v1/reload")[0] == 409
+
+
+# --- the access log --------------------------------------------------------------------------------------------------------
+
+
+def test_access_log_says_what_was_served_and_not_to_whom(program, nginx_origin, files):
+    nginx_origin.put("/a.txt", content(1000))
+    node = program("--config", files.write(nginx_origin.url), control=files.control).serves()
+    port = node.port()
+    ask(port, "/a.txt?token=secret")
+    ask(port, "/a.txt?token=secret", "Range: bytes=0-99")
+    ask(port, "/%22%5C")
+    lines = until(lambda: len(got := lines_of(files.access)) >= 3 and got, "three lines")
+    first, second, third = sorted(lines, key=lambda each: each["time"])  # each worker writes in its own order
+    assert list(first) == ["time", "client", "method", "host", "path", "status", "body_bytes", "first_byte_us", "duration_us", "cache"]
+    assert first["client"] == "127.0.0.0" and first["path"] == "/a.txt" and first["host"] == "music.example"
+    assert first["status"] == 200 and first["body_bytes"] == 1000 and "fwd=" in first["cache"]
+    assert second["status"] == 206 and second["body_bytes"] == 100 and second["range"] == "bytes=0-99" and "hit" in second["cache"]
+    assert third["status"] == 404 and third["path"] == "/%22%5C"
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", first["time"])
+    assert "secret" not in files.access.read_text() and "127.0.0.1" not in first["client"]
+
+
+def test_access_log_is_rotated(program, nginx_origin, files):
+    nginx_origin.put("/a", b"x")
+    node = program("--config", files.write(nginx_origin.url), control=files.control).serves()
+    ask(node.port(), "/a")
+    until(lambda: len(lines_of(files.access)) == 1, "the first line")
+    rotated = files.access.with_suffix(".1")
+    files.access.rename(rotated)
+    node.signal(signal.SIGUSR1)
+    node.says("opened anew")
+    ask(node.port(), "/a")
+    until(lambda: len(lines_of(files.access)) == 1, "the second line in the new file")
+    assert len(lines_of(rotated)) == 1
+
+
+def test_a_full_disk_costs_lines_and_not_listeners(program, nginx_origin, files):
+    nginx_origin.put("/a", b"x")
+    config = files.write(nginx_origin.url)
+    config.write_text(config.read_text().replace(str(files.access), "/dev/full"))
+    node = program("--config", config, control=files.control).serves()
+    for _ in range(20):
+        assert ask(node.port(), "/a").status == 200
+    until(lambda: node.status()["access_log"]["failed"] == 20, "the lines are counted")
+    assert sum("cannot be written" in line for line in node.lines) == 1
+
+
+# --- ending ----------------------------------------------------------------------------------------------------------------
+
+
+def slowly(gate: threading.Event, body: bytes):
+    """Half of the body, and the rest when the gate opens."""
+    def script(asked):
+        asked.send(f"HTTP/1.1 200 OK\r\nCache-Control: max-age=60\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body[:len(body) // 2])
+        gate.wait(PATIENCE_S)
+        asked.send(body[len(body) // 2:])
+        return True
+    return script
+
+
+@pytest.mark.parametrize("how", ["signal", "request"])
+def test_drain_finishes_what_is_under_way_and_refuses_the_rest(program, fault_origin, files, how):
+    gate, body = threading.Event(), content(400_000)
+    fault_origin.on("/slow", slowly(gate, body))
+    node = program("--config", files.write(fault_origin.url), control=files.control).serves()
+    port = node.port()
+    with Wire(port) as idle, Wire(port) as busy:
+        busy.send(request("/slow"))
+        busy.until(b"\r\n\r\n")
+        idle.send(request("/none"))
+        idle.response()
+        if how == "signal":
+            node.signal(signal.SIGTERM)
+        else:
+            assert node.call("POST", "/v1/drain")[0] == 202
+        assert idle.is_closed()
+        assert node.status()["state"] == "draining"
+
+        def refused() -> bool:
+            try:
+                socket.create_connection(("127.0.0.1", port), timeout=5).close()
+                return False
+            except ConnectionRefusedError:
+                return True
+        until(refused, "new connections are refused")
+        assert node.process.poll() is None
+        gate.set()
+        assert busy.exactly(len(body)) == body
+        assert busy.is_closed()
+    assert node.ends() == 0
+    assert "drained" in node.log
+
+
+def test_a_second_signal_ends_at_once(program, fault_origin, files):
+    gate = threading.Event()
+    fault_origin.on("/slow", slowly(gate, content(100_000)))
+    node = program("--config", files.write(fault_origin.url, drain="1h"), control=files.control).serves()
+    with Wire(node.port()) as wire:
+        wire.send(request("/slow"))
+        wire.until(b"\r\n\r\n")
+        node.signal(signal.SIGTERM)
+        node.says("draining")
+        node.signal(signal.SIGINT)
+        assert node.ends() == 0
+        assert "told again" in node.log
+    gate.set()
+
+
+def test_the_drains_time_is_bounded(program, fault_origin, files):
+    gate = threading.Event()
+    fault_origin.on("/slow", slowly(gate, content(100_000)))
+    node = program("--config", files.write(fault_origin.url, drain="100ms"), control=files.control).serves()
+    with Wire(node.port()) as wire:
+        wire.send(request("/slow"))
+        wire.until(b"\r\n\r\n")
+        node.signal(signal.SIGTERM)
+        assert node.ends() == 0
+        assert "the drain's time is over: closing 1 connections" in node.log
+    gate.set()
+
+
+def test_tells_the_service_manager(program, files, place):
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(place / "notify"))
+        manager.settimeout(PATIENCE_S)
+        node = program("--config", files.write("http://127.0.0.1:9"), control=files.control,
+                       env={**os.environ, "NOTIFY_SOCKET": str(place / "notify")}).serves()
+        assert f"READY=1\nMAINPID={node.process.pid}" in manager.recv(1000).decode()
+        node.signal(signal.SIGTERM)
+        assert "STOPPING=1" in manager.recv(1000).decode()
+
+
+# --- restart without a gap -------------------------------------------------------------------------------------------------
+
+
+class Load:
+    """Listeners who connect, ask for two things and go, as fast as they can; every error counts."""
+
+    def __init__(self, port: int, bodies: dict[str, bytes], listeners: int = 4):
+        self.errors: list[str] = []
+        self.answers = 0
+        self._stop = threading.Event()
+        self._port, self._bodies = port, bodies
+        self._threads = [threading.Thread(target=self._run, daemon=True) for _ in range(listeners)]
+        for thread in self._threads:
+            thread.start()
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            for target, body in self._bodies.items():
+                try:
+                    # A connection each: what a restart must not refuse or reset.
+                    got = ask(self._port, target)
+                    if not got.complete or got.status != 200 or got.body != body:
+                        self.errors.append(f"{target}: {got.status}, {len(got.body)} bytes")
+                    self.answers += 1
+                except Exception as error:  # noqa: BLE001
+                    self.errors.append(f"{target}: {error!r}")
+
+    def more(self, count: int) -> None:
+        wanted = self.answers + count
+        until(lambda: self.answers >= wanted or self.errors, f"{count} more answers")
+
+    def end(self) -> None:
+        self._stop.set()
+        for thread in self._threads:
+            thread.join(PATIENCE_S)
+
+
+@pytest.mark.parametrize("workers", [(2, 2), (1, 3), (3, 1)])
+def test_takes_over_under_load_without_an_error(program, nginx_origin, files, workers):
+    bodies = {f"/{size}": nginx_origin.put(f"/{size}", content(size)) for size in (100, 70_000, 500_000)}
+    files.write(nginx_origin.url, workers=workers[0])
+    old = program("--config", files.config, control=files.control).serves()
+    port = old.port()
+    load = Load(port, bodies)
+    load.more(30)
+    files.write(nginx_origin.url, workers=workers[1])
+    new = program("--config", files.config, "--takeover", files.control, control=files.control)
+    new.says(" took over and serves on ")
+    assert old.ends() == 0
+    load.more(30)
+    load.end()
+    assert load.errors == []
+    assert new.port() == port  # "port 0" of the configuration is the port the old process had
+    status = new.status()
+    assert status["pid"] == new.process.pid and status["workers"] == workers[1]
+    assert "a new process took over" in old.log and "drained" in old.log
+    assert files.control.exists()
+
+
+def test_takes_over_again_and_again(program, nginx_origin, files):
+    bodies = {"/a": nginx_origin.put("/a", content(1000))}
+    files.write(nginx_origin.url)
+    node = program("--config", files.config, control=files.control).serves()
+    load = Load(node.port(), bodies)
+    for _ in range(4):
+        following = program("--config", files.config, "--takeover", files.control, control=files.control)
+        following.says(" took over and serves on ")
+        assert node.ends() == 0
+        node = following
+        load.more(10)
+    load.end()
+    assert load.errors == []
+
+
+def test_a_response_under_way_survives_the_takeover(program, fault_origin, files):
+    gate, body = threading.Event(), content(400_000)
+    fault_origin.on("/slow", slowly(gate, body))
+    old = program("--config", files.write(fault_origin.url), control=files.control).serves()
+    with Wire(old.port()) as wire:
+        wire.send(request("/slow"))
+        wire.until(b"\r\n\r\n")
+        new = program("--config", files.config, "--takeover", files.control, control=files.control)
+        new.says(" took over and serves on ")
+        assert new.status()["pid"] == new.process.pid and old.process.poll() is None
+        gate.set()
+        assert wire.exactly(len(body)) == body
+    assert old.ends() == 0
+
+
+def test_a_failed_takeover_changes_nothing(program, nginx_origin, files, place):
+    nginx_origin.put("/a", b"x")
+    old = program("--config", files.write(nginx_origin.url), control=files.control).serves()
+    port = old.port()
+    bad = place / "bad.toml"
+    bad.write_text(files.config.read_text().replace("64M", "60T"))
+    failed = program("--config", bad, "--takeover", files.control)
+    assert failed.ends() == 1 and "configure less" in failed.log
+    other = place / "other.toml"
+    other.write_text(files.config.read_text().replace(str(files.access), str(place / "no" / "log")))
+    failed = program("--config", other, "--takeover", files.control)
+    assert failed.ends() == 1 and "make its folder" in failed.log
+    old.says("serving goes on here")
+    assert old.status()["state"] == "serving"
+    for _ in range(20):
+        assert ask(port, "/a").body == b"x"
+    new = program("--config", files.config, "--takeover", files.control, control=files.control)
+    new.says(" took over and serves on ")
+    assert old.ends() == 0

@@ -1,0 +1,125 @@
+// The control interface: paths, methods, bodies, errors.
+#include "dataplane/control/api.h"
+
+#include <boost/json.hpp>
+
+#include "CppUTest/TestHarness.h"
+#include "tests/unit/dataplane/control/fake_node.h"
+
+using namespace nearfield::control;
+namespace json = boost::json;
+
+TEST_GROUP(Api) {
+  FakeNode node;
+  ApiResponse response;
+
+  json::value call(std::string_view method, std::string_view target, std::string_view body = "",
+                   ApiSurface surface = ApiSurface::full) {
+    response = answer({.method = method, .target = target, .body = body}, surface, node);
+    return response.content_type == "application/json" ? json::parse(response.body) : json::value();
+  }
+  void expect_error(unsigned status, const char* part) {
+    LONGS_EQUAL(status, response.status);
+    STRCMP_CONTAINS(part, json::parse(response.body).at("error").as_string().c_str());
+  }
+};
+
+TEST(Api, ShowsStatusCountersConfigAndMetrics) {
+  STRCMP_EQUAL("box-7", call("GET", "/v1/status").at("node").as_string().c_str());
+  CHECK_EQUAL(100, call("GET", "/v1/counters").at("counters").at("requests").to_number<int>());
+  CHECK_EQUAL(1, call("GET", "/v1/config").at("schema").as_int64());
+  call("GET", "/metrics?x=1");
+  LONGS_EQUAL(200, response.status);
+  STRCMP_EQUAL("text/plain; version=0.0.4; charset=utf-8", response.content_type.c_str());
+  STRCMP_CONTAINS("# TYPE nearfield_requests_total counter", response.body.c_str());
+}
+
+TEST(Api, PurgesByTheCachesOwnNames) {
+  CHECK_EQUAL(1, call("POST", "/v1/purge", R"({"name":"HTTP://Music.example:80/a?CMCD=1"})")
+                     .at("purged")
+                     .to_number<int>());
+  STRCMP_EQUAL("purge http://music.example/a", node.asked.back().c_str());
+  CHECK_EQUAL(7, call("POST", "/v1/purge", R"({"prefix":"http://music.example"})")
+                     .at("purged")
+                     .to_number<int>());
+  STRCMP_EQUAL("purge_prefix http://music.example/", node.asked.back().c_str());
+}
+
+TEST(Api, RefusesPurgesItDoesNotUnderstand) {
+  for (const char* body : {"", "{}", "[]", "{\"name\":1}", "{\"nam\":\"http://x/\"}",
+                           "{\"name\":\"http://x/\",\"prefix\":\"http://x/\"}", "{\"name\":\"x\"}",
+                           "{\"prefix\":\"/a\"}", "{", "{\"name\":\"http://x/\"} x"}) {
+    call("POST", "/v1/purge", body);
+    LONGS_EQUAL_TEXT(400, response.status, body);
+    CHECK_TEXT(json::parse(response.body).at("error").is_string(), body);
+  }
+  CHECK(node.asked.empty());
+}
+
+TEST(Api, Drains) {
+  STRCMP_EQUAL("draining", call("POST", "/v1/drain").at("state").as_string().c_str());
+  LONGS_EQUAL(202, response.status);
+  STRCMP_EQUAL("drain", node.asked.back().c_str());
+}
+
+TEST(Api, ReloadsAndSaysWhatWaitsForARestart) {
+  node.outcome.reloaded = true;
+  node.outcome.restart_required = {"cache.ram"};
+  const json::value value = call("POST", "/v1/reload");
+  LONGS_EQUAL(200, response.status);
+  STRCMP_EQUAL("cache.ram", value.at("restart_required").at(0).as_string().c_str());
+}
+
+TEST(Api, ReportsARefusedConfigurationProblemByProblem) {
+  node.outcome.errors.add(
+      {.file = "node.toml", .line = 3, .key = "cache.ram", .reason = "is small"});
+  const json::value value = call("POST", "/v1/reload");
+  expect_error(422, "the old one stays");
+  const json::value& problem = value.at("problems").at(0);
+  STRCMP_EQUAL("node.toml", problem.at("file").as_string().c_str());
+  CHECK_EQUAL(3, problem.at("line").to_number<int>());
+  STRCMP_EQUAL("cache.ram", problem.at("key").as_string().c_str());
+  STRCMP_EQUAL("is small", problem.at("reason").as_string().c_str());
+}
+
+TEST(Api, CannotReloadWithoutAFile) {
+  node.outcome.has_file = false;
+  call("POST", "/v1/reload");
+  expect_error(409, "--config");
+}
+
+TEST(Api, ChangesTheLogLevel) {
+  STRCMP_EQUAL(
+      "error",
+      call("PUT", "/v1/log-level", R"({"level":"error"})").at("level").as_string().c_str());
+  CHECK(log_level() == LogLevel::error);
+  STRCMP_EQUAL("error", call("GET", "/v1/log-level").at("level").as_string().c_str());
+  call("PUT", "/v1/log-level", R"({"level":"loud"})");
+  expect_error(400, "'loud' is not a log level");
+  set_log_level(LogLevel::info);
+}
+
+TEST(Api, KnowsWhatItDoesNotKnow) {
+  call("GET", "/v1/nothing");
+  expect_error(404, "GET /v1/status");
+  call("POST", "/v1/status");
+  expect_error(405, "GET");
+  STRCMP_EQUAL("GET", response.allow.c_str());
+  call("DELETE", "/v1/log-level");
+  STRCMP_EQUAL("GET, PUT", response.allow.c_str());
+}
+
+TEST(Api, TheAdminAddressOnlyShows) {
+  for (const char* path : {"/metrics", "/v1/status"}) {
+    call("GET", path, "", ApiSurface::read_only);
+    LONGS_EQUAL_TEXT(200, response.status, path);
+  }
+  for (const char* path :
+       {"/v1/purge", "/v1/drain", "/v1/reload", "/v1/log-level", "/v1/config", "/v1/counters"}) {
+    for (const char* method : {"GET", "POST", "PUT"}) {
+      call(method, path, "{}", ApiSurface::read_only);
+      LONGS_EQUAL_TEXT(404, response.status, path);
+    }
+  }
+  CHECK(node.asked.empty());
+}
