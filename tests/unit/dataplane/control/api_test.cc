@@ -13,6 +13,9 @@ TEST_GROUP(Api) {
   FakeNode node;
   ApiResponse response;
 
+  void setup() override { set_log_level(LogLevel::off); }
+  void teardown() override { set_log_level(LogLevel::info); }
+
   json::value call(std::string_view method, std::string_view target, std::string_view body = "",
                    ApiSurface surface = ApiSurface::full) {
     response = answer({.method = method, .target = target, .body = body}, surface, node);
@@ -96,7 +99,6 @@ TEST(Api, ChangesTheLogLevel) {
   STRCMP_EQUAL("error", call("GET", "/v1/log-level").at("level").as_string().c_str());
   call("PUT", "/v1/log-level", R"({"level":"loud"})");
   expect_error(400, "'loud' is not a log level");
-  set_log_level(LogLevel::info);
 }
 
 TEST(Api, KnowsWhatItDoesNotKnow) {
