@@ -106,7 +106,8 @@ def test_an_origin_that_never_gets_further_is_given_up(node, origin):
     data = content(100 * KIB)
 
     def script(asked: Asked):
-        asked.answer(data[:1000] if asked.number == 0 else b"", TAG, length=len(data)) if asked.number == 0 else None
+        if asked.number == 0:
+            asked.answer(data[:1000], TAG, length=len(data))
         return False
 
     target = origin.on("/stuck", script)
@@ -164,14 +165,14 @@ def test_curl_sees_the_break(node, origin):
     with Wire(node.port) as wire:  # so that curl joins a fetch that is under way
         wire.send(request(target))
         until(lambda: b"\r\n\r\n" in wire.buffer or wire.more(), "the head")
+        gain = Gain(node)
         curl = subprocess.Popen(["curl", "-sS", "-o", "/dev/null", "-H", "Host: music.example", f"http://127.0.0.1:{node.port}{target}"],
                                 stderr=subprocess.PIPE)
-        until(lambda: node.gauges()["connections_open"] >= 2, "curl is there")
-        gain = Gain(node)
+        until(lambda: gain["requests"] == 1, "curl has asked")
         heard.set()
         _, message = curl.communicate(timeout=20)
-    assert curl.returncode in (18, 52, 56) or (curl.returncode == 22 and gain["responses_5xx"]), (curl.returncode, message)
-    assert len(origin.to(target)) <= 2
+    assert curl.returncode in (18, 56), (curl.returncode, message)  # partial file, or reset: an error in any case
+    assert len(origin.to(target)) == 1
 
 
 def test_an_origin_that_dies_under_one_listener_dies_under_all(node, origin):
@@ -454,7 +455,7 @@ def test_a_reset_before_the_head_is_502(node, origin):
     assert len(origin.to(target)) < 10
 
 
-def test_a_refused_connection_is_502_at_once_and_the_node_recovers():
+def test_a_refused_connection_is_502():
     port = free_port()
     with Node(group(f"http://127.0.0.1:{port}")) as node:
         assert ask(node.port, "/refused").status == 502
