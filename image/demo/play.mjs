@@ -8,7 +8,7 @@
 import { createHash } from 'node:crypto';
 import { chromium } from 'playwright-core';
 
-const START_UP_LIMIT_MS = 15_000;
+const START_UP_LIMIT_MS = 30_000;
 const FLAGS = ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
   '--disable-component-update', '--disable-sync', '--autoplay-policy=no-user-gesture-required'];
 

@@ -44,7 +44,9 @@ def make_short_album(cache: Path, folder: Path, children: Children) -> albums.Ma
     folder.mkdir(parents=True, exist_ok=True)
     tone = write_tone(folder / "tone.wav", children, rate_hz=44_100, bits=16, seconds=9.7)
     tracks = [source.Track("Canon, opening", "Johann Pachelbel", short_piece(), None), source.Track("Tone", "nobody", None, tone)]
-    return albums.make(source.Album("Short", "Test", tracks, None, []), cache, children, Progress(open(os.devnull, "w")))
+    made = albums.make(source.Album("Short", "Test", tracks, None, []), cache, children, Progress(open(os.devnull, "w")))
+    assert made.description["skipped"] == []
+    return made
 
 
 def node_program() -> Path:

@@ -89,7 +89,7 @@ def make_source(track: Track, sound_font: Path | None, work: Path, children: Chi
 def _probe(path: Path, children: Children) -> dict:
     said = children.run(["ffprobe", "-v", "error", "-select_streams", "a:0", "-show_entries",
                          "stream=sample_rate,sample_fmt,bits_per_raw_sample,bits_per_sample,channels:stream_tags:format_tags",
-                         "-of", "json", str(path)], timeout_s=60)
+                         "-of", "json", str(path)])
     return json.loads(said.stdout)
 
 
