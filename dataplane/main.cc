@@ -4,10 +4,12 @@
 #include <cstdio>
 #include <exception>
 #include <string>
+#include <utility>
 
 #include "dataplane/control/config.h"
 #include "dataplane/control/node.h"
 #include "dataplane/control/version.h"
+#include "dataplane/uring_transport.h"
 
 namespace {
 
@@ -124,8 +126,11 @@ int run(int argc, char** argv) {
     std::printf("%s: ok\n", flags.config.c_str());
     return kGood;
   }
-  auto node = nearfield::control::Node::start(
-      {.config = *std::move(config), .config_path = flags.config, .takeover_path = flags.takeover});
+  nearfield::control::NodeOptions options{.config = *std::move(config),
+                                          .transport = nearfield::uring_transport(),
+                                          .config_path = flags.config,
+                                          .takeover_path = flags.takeover};
+  auto node = nearfield::control::Node::start(std::move(options));
   if (!node) {
     say("nearfield-dataplane: " + node.error().message);
     return kFailed;

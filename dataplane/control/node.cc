@@ -58,8 +58,10 @@ LogLevel level_of(const origin::HealthChange& change) {
 }  // namespace
 
 struct Node::Impl final : NodeControl {
-  Impl(NodeOptions options, Config started)
-      : config(std::move(started)), config_path(std::move(options.config_path)) {}
+  explicit Impl(NodeOptions options)
+      : config(std::move(options.config)),
+        transport(std::move(options.transport)),
+        config_path(std::move(options.config_path)) {}
   ~Impl();
 
   Result<void> start(const std::string& takeover_path);
@@ -91,6 +93,7 @@ struct Node::Impl final : NodeControl {
   ReloadOutcome reload() override;
 
   Config config;  // in force; keys that need a restart as they were at the start
+  const TransportKind transport;
   const std::string config_path;
   NodeState state = NodeState::starting;
   const std::chrono::milliseconds started_ms = wall_now_ms();
@@ -171,6 +174,7 @@ Result<void> Node::Impl::start_workers(std::vector<std::vector<net::Listener>> l
     options.settings = settings;
     options.directory = directory;
     options.access_sink = &access_log->ring(index);
+    options.transport = transport;
     options.maximum_streams = maximum_streams();
     options.on_failed = [this](const Error& error) {
       loop.post([this, error] { on_worker_failed(error); });
@@ -450,7 +454,7 @@ NodeSnapshot Node::Impl::snapshot() {
   result.listen = bound;
   result.admin = admin_bound;
   result.workers = worker_count;
-  result.transport = WorkerThread::transport_name();
+  result.transport = transport.name;
   result.level = log_level();
   result.config_source = config.source;
   result.config_loaded_ms = config_loaded_ms;
@@ -482,8 +486,7 @@ Node::~Node() = default;
 
 Result<std::unique_ptr<Node>> Node::start(NodeOptions options) {
   const std::string takeover_path = options.takeover_path;
-  Config config = options.config;
-  auto impl = std::make_unique<Impl>(std::move(options), std::move(config));
+  auto impl = std::make_unique<Impl>(std::move(options));
   set_log_level(impl->config.level);
   if (auto started = impl->start(takeover_path); !started) return std::unexpected(started.error());
   return std::unique_ptr<Node>(new Node(std::move(impl)));

@@ -17,11 +17,13 @@
 
 #include "cache/base/error.h"
 #include "dataplane/control/config.h"
+#include "dataplane/control/transport.h"
 
 namespace nearfield::control {
 
 struct NodeOptions {
   Config config;
+  TransportKind transport;    // what the workers serve with
   std::string config_path;    // what a reload reads; empty: started with flags, nothing to reload
   std::string takeover_path;  // control path of the process to take over from; empty: none
 };

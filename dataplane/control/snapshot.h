@@ -14,6 +14,7 @@
 #include "dataplane/control/access_log.h"
 #include "dataplane/control/config_error.h"
 #include "dataplane/control/log.h"
+#include "dataplane/control/transport.h"
 #include "dataplane/net/endpoint.h"
 #include "dataplane/origin/directory.h"
 #include "dataplane/proxy/counters.h"
@@ -32,14 +33,6 @@ struct CounterTotals {
   std::int64_t fetches_open = 0;
 
   void add(const proxy::Counters& counters);
-};
-
-// A number a transport wants shown, beside the ones everybody has.
-struct TransportValue {
-  std::string name;  // snake_case with its unit
-  std::string help;
-  std::uint64_t value = 0;
-  bool is_gauge = false;
 };
 
 struct NodeSnapshot {

@@ -1,4 +1,3 @@
-// The one file that decides which transport serves.
 #include "dataplane/control/worker_thread.h"
 
 #include <pthread.h>
@@ -9,14 +8,13 @@
 #include <utility>
 
 #include "cache/base/assert.h"
-#include "dataplane/net/uring/uring_reactor.h"
 #include "dataplane/origin/http_client.h"
 
 namespace nearfield::control {
 
-// Destroyed last to first: the proxy's calls before their client, the client before its reactor.
+// Destroyed last to first: the proxy's calls before their client, the client before its transport.
 struct WorkerThread::Parts {
-  std::unique_ptr<net::UringReactor> reactor;
+  std::unique_ptr<Transport> transport;
   std::unique_ptr<origin::HttpOriginClient> client;
   std::unique_ptr<proxy::ProxyWorker> proxy;
   std::promise<Result<void>> made;
@@ -57,23 +55,23 @@ Result<std::unique_ptr<WorkerThread>> WorkerThread::start(WorkerOptions options)
 
 void WorkerThread::run(const WorkerOptions& options) {
   name_and_pin(options);
-  net::UringOptions transport;
-  transport.maximum_streams = options.maximum_streams;
-  auto reactor = net::UringReactor::create(transport);
-  if (!reactor) {
-    parts_->made.set_value(std::unexpected(reactor.error()));
+  auto transport = options.transport.make(options.maximum_streams);
+  if (!transport) {
+    parts_->made.set_value(std::unexpected(transport.error()));
     return;
   }
   Parts& parts = *parts_;
-  parts.reactor = *std::move(reactor);
+  parts.transport = *std::move(transport);
+  transport_ = parts.transport.get();
+  net::Reactor& reactor = parts.transport->reactor();
   origin::HttpOriginOptions client;
   client.runs_health_checks = options.index == 0;
-  parts.client = origin::HttpOriginClient::create(*parts.reactor, options.directory, client);
-  parts.proxy = std::make_unique<proxy::ProxyWorker>(*options.shared, *parts.reactor, *parts.client,
+  parts.client = origin::HttpOriginClient::create(reactor, options.directory, client);
+  parts.proxy = std::make_unique<proxy::ProxyWorker>(*options.shared, reactor, *parts.client,
                                                      options.settings, options.access_sink);
   counters_ = &parts.proxy->counters();
   parts.made.set_value({});
-  if (const auto ran = parts.reactor->run(); !ran && options.on_failed) {
+  if (const auto ran = parts.transport->run(); !ran && options.on_failed) {
     options.on_failed(ran.error());
   }
   // Others may still look at the counters and post; stop() is the last of it.
@@ -86,14 +84,15 @@ void WorkerThread::listen(std::vector<net::Listener> listeners) {
   std::vector<int> descriptors;
   for (const net::Listener& listener : listeners) descriptors.push_back(listener.descriptor());
   listeners_ = std::move(listeners);
-  parts_->reactor->post([parts = parts_, descriptors = std::move(descriptors)] {
-    for (const int descriptor : descriptors) parts->reactor->listen(descriptor, *parts->proxy);
+  parts_->transport->reactor().post([parts = parts_, descriptors = std::move(descriptors)] {
+    for (const int descriptor : descriptors)
+      parts->transport->reactor().listen(descriptor, *parts->proxy);
   });
 }
 
 void WorkerThread::apply(std::shared_ptr<const proxy::Settings> settings,
                          std::shared_ptr<const origin::OriginDirectory> directory) {
-  parts_->reactor->post(
+  parts_->transport->reactor().post(
       [parts = parts_, settings = std::move(settings), directory = std::move(directory)] {
         parts->proxy->set_settings(settings);
         parts->client->use(directory);
@@ -103,18 +102,18 @@ void WorkerThread::apply(std::shared_ptr<const proxy::Settings> settings,
 void WorkerThread::stop_listening() {
   // The sockets close with the task, on the worker, after it stopped using them.
   auto sockets = std::make_shared<std::vector<net::Listener>>(std::exchange(listeners_, {}));
-  parts_->reactor->post([parts = parts_, sockets] {
-    parts->reactor->stop_listening();
+  parts_->transport->reactor().post([parts = parts_, sockets] {
+    parts->transport->reactor().stop_listening();
     sockets->clear();
   });
 }
 
 void WorkerThread::drain() {
-  parts_->reactor->post([parts = parts_] { parts->proxy->drain(); });
+  parts_->transport->reactor().post([parts = parts_] { parts->proxy->drain(); });
 }
 
 void WorkerThread::ask_idle() {
-  parts_->reactor->post([this, parts = parts_] {
+  parts_->transport->reactor().post([this, parts = parts_] {
     const int looks = parts->proxy->idle() ? idle_looks_.load(std::memory_order_relaxed) + 1 : 0;
     idle_looks_.store(looks, std::memory_order_release);
   });
@@ -122,47 +121,13 @@ void WorkerThread::ask_idle() {
 
 void WorkerThread::stop() {
   if (!thread_.joinable()) return;
-  parts_->reactor->post([parts = parts_] {
+  parts_->transport->reactor().post([parts = parts_] {
     parts->proxy->abort_all();
-    parts->reactor->stop();
+    parts->transport->stop();
   });
   may_end_.store(true);
   may_end_.notify_one();
   thread_.join();
-}
-
-std::string_view WorkerThread::transport_name() { return "io_uring"; }
-
-std::vector<TransportValue> WorkerThread::transport_values() const {
-  const net::UringStatistics now = parts_->reactor->statistics();
-  return {
-      {"turns", "Turns of the workers' loops", now.turns, false},
-      {"completions", "Completions taken from the kernel", now.completions, false},
-      {"streams_open", "Connections open now, to listeners and origins", now.streams_now, true},
-      {"accepted", "Connections accepted", now.accepted, false},
-      {"accept_refused", "Connections reset because the proxy refused them", now.accept_refused,
-       false},
-      {"accept_overflows", "Connections reset because the transport's table was full",
-       now.accept_overflows, false},
-      {"accept_failures", "Times accepting paused for want of descriptors or memory",
-       now.accept_failures, false},
-      {"connects", "Connections begun to origins", now.connects, false},
-      {"connect_failures", "Of these, failed", now.connect_failures, false},
-      {"received_bytes", "Bytes received", now.received_bytes, false},
-      {"receives", "Receive completions", now.receives, false},
-      {"receive_buffer_exhaustions", "Times no receive buffer was free",
-       now.receive_buffer_exhaustions, false},
-      {"receive_pauses", "Times a receiver asked for a pause", now.receive_pauses, false},
-      {"sent_bytes", "Bytes sent", now.sent_bytes, false},
-      {"sends", "Send completions", now.sends, false},
-      {"short_sends", "Sends that took less than they were given", now.short_sends, false},
-      {"zero_copy_sends", "Sends without a copy", now.zero_copy_sends, false},
-      {"zero_copy_copied", "Of these, copied by the kernel all the same", now.zero_copy_copied,
-       false},
-      {"resets_received", "Connections reset by their peer", now.resets_received, false},
-      {"completion_overflows", "Turns that found the completion queue had been full",
-       now.completion_overflows, false},
-  };
 }
 
 }  // namespace nearfield::control

@@ -9,12 +9,11 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
-#include <string_view>
 #include <thread>
 #include <vector>
 
 #include "cache/base/error.h"
-#include "dataplane/control/snapshot.h"
+#include "dataplane/control/transport.h"
 #include "dataplane/net/listener.h"
 #include "dataplane/origin/directory.h"
 #include "dataplane/proxy/access_record.h"
@@ -29,6 +28,7 @@ struct WorkerOptions {
   std::shared_ptr<const proxy::Settings> settings;
   std::shared_ptr<const origin::OriginDirectory> directory;
   proxy::AccessSink* access_sink = nullptr;
+  TransportKind transport;
   std::size_t maximum_streams = 0;  // of listeners and origins together
   // The transport failed and the worker serves no more. Called on the worker's thread.
   std::function<void(const Error&)> on_failed;
@@ -59,12 +59,10 @@ class WorkerThread {
 
   // Not after stop().
   const proxy::Counters& counters() const { return *counters_; }
-  std::vector<TransportValue> transport_values() const;
+  std::vector<TransportValue> transport_values() const { return transport_->values(); }
   const std::vector<net::Listener>& listeners() const {
     return listeners_;
   }  // empty after stop_listening()
-
-  static std::string_view transport_name();
 
  private:
   struct Parts;
@@ -74,6 +72,7 @@ class WorkerThread {
 
   std::thread thread_;
   Parts* parts_ = nullptr;  // on the thread's stack, from start() to stop()
+  const Transport* transport_ = nullptr;
   const proxy::Counters* counters_ = nullptr;
   std::vector<net::Listener> listeners_;
   std::atomic<int> idle_looks_{0};
