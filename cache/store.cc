@@ -211,7 +211,7 @@ std::optional<Found> Store::insert(std::string_view name, Ref<const Metadata> me
   impl_->names.link(*object);
   ++impl_->counted.objects;
   ++impl_->counted.growing;
-  const Found found = look_at(*object);
+  Found found = look_at(*object);
   if (found.blob->state() != Blob::State::complete || found.blob->kind() != Blob::Kind::kept) {
     return found;
   }

@@ -159,3 +159,14 @@ TEST(StoreBodies, PinsOnSharedBodiesCountTheBytesOnce) {
   UNSIGNED_LONGS_EQUAL(0, store->statistics().pinned_bytes);
   CHECK_TRUE(there("/second"));
 }
+
+TEST(StoreBodies, WhoIsLeftOfASharedBodyWeighsItsBytes) {
+  const auto first = put("/first", 1);
+  const auto second = put("/second", 1);
+  CHECK_TRUE(store->set_pinned(first, true));
+  CHECK_TRUE(store->set_pinned(second, true));
+  store->remove(second);
+  CHECK_TRUE(store->statistics().pinned_bytes >= kCharged);
+  store->remove(first);
+  UNSIGNED_LONGS_EQUAL(0, store->statistics().pinned_bytes);
+}

@@ -183,21 +183,34 @@ TEST(Store, WhenEverythingGrowsWritersRunDryAndAreWokenWhenSomethingGoes) {
   const auto signal = make_ref<CountingSignal>();
   std::vector<Ref<Blob>> blobs;
   for (int i = 0; i < 64; ++i) {
-    blobs.push_back(store->make_blob(Blob::Kind::kept, 60000));
+    blobs.push_back(store->make_blob(Blob::Kind::kept, kBlockBytes));
     write_all(*blobs.back(), 1, 0, 100);
   }
   const auto one_more = store->make_blob(Blob::Kind::kept, 60000);
   one_more->set_space_signal(signal);
-  // What is left between the blocks is used before the arena counts as full.
-  std::uint64_t at = 0;
-  while (const std::size_t count = one_more->write(at, bytes_of(1, at, 60000 - at))) at += count;
-  if (at < 60000) {
-    CHECK_FALSE(signal->consume());
-    blobs.pop_back();
-    CHECK_TRUE(signal->consume());
-    CHECK_TRUE(store->statistics().refused_no_room > 0);
+  UNSIGNED_LONGS_EQUAL(0, one_more->writable(0).size());
+  CHECK_FALSE(signal->consume());
+  CHECK_TRUE(store->statistics().refused_no_room > 0);
+  blobs.pop_back();
+  CHECK_TRUE(signal->consume());
+  write_all(*one_more, 1, 0, 60000);
+}
+
+// Slow readers of everything must not have the whole index emptied for memory that does not come
+// back.
+TEST(Store, EvictionStopsWhenEverythingEvictedIsStillRead) {
+  std::vector<Ref<Blob>> held;
+  for (std::uint64_t i = 0; i < 1000; ++i) {
+    put(std::format("/{}", i), i, 4096);
+    held.push_back(store->find(std::format("/{}", i), kAny, true)->blob);
   }
-  UNSIGNED_LONGS_EQUAL(60000 - at, one_more->write(at, bytes_of(1, at, 60000 - at)));
+  std::vector<Extent> rest;
+  while (store->arena().used_bytes() < store->arena().capacity_bytes()) {
+    rest.push_back(*store->take_extent(kPageBytes));
+  }
+  CHECK_FALSE(store->take_extent(kPageBytes).has_value());
+  CHECK_TRUE(store->statistics().evictions <= 64);
+  for (const Extent& extent : rest) store->give_extent(extent);
 }
 
 TEST(Store, SmallBodiesDoNotFragmentTheArenaForLargeOnes) {
