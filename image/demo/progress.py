@@ -56,6 +56,6 @@ def _width(stream) -> int:
     import os
 
     try:
-        return max(20, os.get_terminal_size(stream.fileno()).columns)
+        return max(20, os.get_terminal_size(stream.fileno()).columns or 100)  # 0: a terminal that does not know
     except (OSError, ValueError):
         return 100

@@ -9,6 +9,7 @@ and no temporary file behind; the album stays in the cache for the next time.
 from __future__ import annotations
 
 import argparse
+import fcntl
 import os
 import re
 import shutil
@@ -17,6 +18,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import IO
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
@@ -79,7 +81,7 @@ def main(arguments: list[str]) -> int:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, stop)
 
-    work = Path(tempfile.mkdtemp(prefix="nearfield-run-"))
+    work, held = work_folder()
     served = False
     try:
         url, started, root = start(options, work, children, progress)
@@ -104,6 +106,22 @@ def main(arguments: list[str]) -> int:
         progress.end_live()
         children.stop_all()
         shutil.rmtree(work, ignore_errors=True)
+        held.close()
+
+
+def work_folder() -> tuple[Path, IO]:
+    """A folder for this run, and the lock that says it lives; removes what runs that were killed have left."""
+    for old in Path(tempfile.gettempdir()).glob("nearfield-run-*"):
+        try:
+            with open(old / "lock") as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(old, ignore_errors=True)
+        except OSError:
+            continue  # alive, or another user's
+    work = Path(tempfile.mkdtemp(prefix="nearfield-run-"))
+    held = open(work / "lock", "w")
+    fcntl.flock(held, fcntl.LOCK_EX)
+    return work, held
 
 
 def start(options: argparse.Namespace, work: Path, children: Children, progress: Progress) -> tuple[str, node.Node, Path]:

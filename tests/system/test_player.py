@@ -13,6 +13,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.request
 from pathlib import Path
@@ -194,9 +195,16 @@ def test_even_a_killed_run_leaves_no_process(run):
     process = run("--no-player-check")
     read_until(process, "Listen: ")
     belongings = descendants(process.pid)
+    left = list(Path(tempfile.gettempdir()).glob("nearfield-run-*/lock"))
     process.kill()
     process.wait(10)
     assert gone(belongings)
+    # The next run removes its folder, too.
+    again = run("--no-player-check")
+    read_until(again, "Ctrl-C")
+    again.send_signal(signal.SIGINT)
+    assert again.wait(20) == 0
+    assert left and not any(path.exists() for path in left)
 
 
 def test_a_dead_node_is_reported(run):

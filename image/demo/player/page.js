@@ -97,7 +97,7 @@ async function play(index, at = 0) {
     if (generation !== state.generation) return;
 
     const report = {
-      segment: (one) => generation === state.generation && addSegment(one),
+      segment: (one) => setTimeout(() => generation === state.generation && addSegment(one), 30),  // its timing entry comes after it
       trouble: (error) => generation === state.generation && showTrouble(error),
     };
     const player = state.player = new Engine(audio, report);
@@ -192,21 +192,30 @@ function bufferedUntil() {
 function drawNumbers() {
   $('startup').textContent = state.startupMs === null ? '–' : `${Math.round(state.startupMs)} ms`;
   $('rebuffers').textContent = state.rebuffers;
-  const known = state.segments.filter((one) => one.cacheStatus);
+  const known = state.segments.filter((one) => ['hit', 'miss'].includes(kind(one)));
   $('hits').textContent = known.length ? `${Math.round(known.filter((one) => kind(one) === 'hit').length / known.length * 100)} %` : '–';
 }
 
 // Cache-Status (RFC 9211) lists caches from the origin's side to ours; the node nearest to us is the last.
-function kind({ cacheStatus }) {
+function kind({ cacheStatus, own }) {
+  if (own) return 'own';
   if (!cacheStatus) return 'bad';
   return /;\s*hit\b/.test(cacheStatus.split(',').at(-1)) ? 'hit' : 'miss';
 }
 
+// A segment that the browser kept from before never went to the node, though its headers tell of the time when it did.
+performance.setResourceTimingBufferSize(4000);
+function isFromBrowser(url) {
+  const timing = performance.getEntriesByName(url).at(-1);
+  return timing ? timing.transferSize === 0 && timing.decodedBodySize > 0 : false;
+}
+
 function addSegment(one) {
+  one.own = isFromBrowser(one.url);
   state.segments.push(one);
   const row = document.createElement('tr');
   const cell = (text, className = '') => Object.assign(document.createElement('td'), { textContent: text, className });
-  const status = cell(one.cacheStatus ?? 'no Cache-Status in the answer', 'status');
+  const status = cell(one.own ? 'kept by this browser' : one.cacheStatus ?? 'no Cache-Status in the answer', 'status');
   status.prepend(Object.assign(document.createElement('span'), { className: `dot ${kind(one)}` }));
   row.append(cell(new URL(one.url).pathname.split('/').slice(-2).join('/')), status, cell(`${(one.bytes / 1000).toFixed(0)} kB`, 'number'),
     cell(`${one.ms.toFixed(0)} ms`, 'number'), cell(one.ms > 0 ? `${(one.bytes * 8 / one.ms / 1000).toFixed(0)} Mbit/s` : '–', 'number'));
