@@ -217,11 +217,14 @@ BlobReader::~BlobReader() { detach(); }
 
 void BlobReader::release_before(std::uint64_t offset) {
   offset = std::min(offset, kLastReaderOffset);
-  if (offset <= offset_) return;
+  if (offset < offset_) return;
   offset_ = offset;
   if (slot_ == kNoSlot) return;
   Blob::Impl& state = *blob_->impl_;
-  if (state.frozen()) return;
+  // A kept blob forgets nothing, so where its readers are does not matter: thousands of them would
+  // fight over the lock for nothing. When it turns into a streaming one all waiters are woken and
+  // say where they are.
+  if (state.frozen() || !state.streams()) return;
   Ref<Signal> opened;
   {
     const std::lock_guard lock(state.mutex);

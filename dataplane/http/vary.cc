@@ -8,6 +8,7 @@ namespace {
 
 // Each name costs a search of the request's fields at every lookup; no honest response comes near.
 constexpr std::size_t kMaxVaryNames = 32;
+constexpr std::size_t kLongestPreferences = 512;
 constexpr std::string_view kAcceptLanguage = "accept-language";
 
 // Fields whose members are case-insensitive and ordered by weight, so that order among equals says
@@ -40,6 +41,12 @@ std::uint32_t parse_weight(std::string_view text) {
 
 std::vector<Preference> parse_preferences(std::string_view value) {
   std::vector<Preference> preferences;
+  // A field of this length expresses no preferences; taken apart under the cache's lock it would be
+  // an attack. As one member it still compares equal to itself.
+  if (value.size() > kLongestPreferences) {
+    preferences.push_back({std::string(value), 1000});
+    return preferences;
+  }
   ListReader list(value);
   while (const auto member = list.next()) {
     std::string compact;

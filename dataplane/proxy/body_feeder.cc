@@ -113,6 +113,11 @@ void BodyFeeder::released(std::uint64_t outstanding_bytes) {
   if (position_ > outstanding_bytes) reader_.release_before(position_ - outstanding_bytes);
 }
 
+cache::BlobReader BodyFeeder::take_reader() {
+  if (!blob_ || blob_->kind() == cache::Blob::Kind::kept) return {};
+  return std::move(reader_);
+}
+
 void BodyFeeder::stop(const Ref<Signal>& signal) {
   if (blob_ && signal) blob_->unsubscribe(*signal);
   reader_.detach();

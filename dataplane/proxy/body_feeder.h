@@ -46,6 +46,9 @@ class BodyFeeder {
   // forgotten.
   void released(std::uint64_t outstanding_bytes);
   void stop(const Ref<Signal>& signal);
+  // The place that keeps what is in the plan from being forgotten: to be held until the plan is
+  // released. Empty for bodies that are kept.
+  cache::BlobReader take_reader();
 
   std::uint64_t body_bytes() const {
     return body_bytes_;

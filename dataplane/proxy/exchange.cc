@@ -23,6 +23,20 @@ namespace {
 // nobody circles.
 constexpr unsigned kMaximumRounds = 2;
 
+// Nodes behind nodes may share a name; a request that came by this often goes in a circle.
+constexpr std::size_t kMaximumPasses = 4;
+
+std::size_t passes_through(const http::Fields& request, std::string_view node_name) {
+  std::size_t passes = 0;
+  request.each_value("Via", [&](std::string_view value) {
+    for (std::size_t at = value.find(node_name); at != std::string_view::npos;
+         at = value.find(node_name, at + node_name.size())) {
+      ++passes;
+    }
+  });
+  return passes;
+}
+
 }  // namespace
 
 Exchange::Exchange(WorkerContext& context) : context_(context) {
@@ -55,6 +69,10 @@ void Exchange::start(const http::RequestHead& head, std::string body, bool close
 void Exchange::decide() {
   candidate_.reset();
   if (answer_here()) return;
+  if (passes_through(request_->fields, settings_->node_name) > kMaximumPasses) {
+    answer_error(508, "the request goes in a circle: an origin of this node leads back to it");
+    return;
+  }
   const http::RequestHead& request = *request_;
   key_.clear();
   http::append_cache_key(key_, request, settings_->query_rules);
@@ -314,7 +332,9 @@ void Exchange::on_ticket() {
   const FetchPhase phase = ticket_->phase();
   for (const auto& interim : ticket_->interim_after(interim_seen_)) {
     ++interim_seen_;
-    if (request_->version_minor == 0) continue;  // RFC 9110 15.2
+    // Not for HTTP/1.0 (RFC 9110 15.2), and not for those who only wait along: what was said to one
+    // listener may be about it.
+    if (request_->version_minor == 0 || !began_ticket_) continue;
     http::append_status_line(interim_text_, interim->status);
     interim->fields.append_to(interim_text_);
     interim_text_ += "\r\n";
@@ -374,7 +394,10 @@ void Exchange::on_answer() {
     answer_verbatim(found, *answer.verbatim);
     return;
   }
-  if (answer.shareable && kept && !covers(found)) {
+  // Who began a fetch for a range gets that range from it; anything else must be there, or certain
+  // to come.
+  const bool certain = began_ticket_ && !answer.validated && !answer.fills_all;
+  if (answer.shareable && kept && !certain && !covers(found)) {
     ticket_.reset();
     if (++rounds_ > kMaximumRounds) {
       answer_error(502, "the origin sends parts that do not make a whole");

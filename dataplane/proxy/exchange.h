@@ -61,6 +61,7 @@ class Exchange {
 
   Progress produce(net::SendPlan& plan);
   void released(std::uint64_t outstanding_bytes) { feeder_.released(outstanding_bytes); }
+  cache::BlobReader take_reader() { return feeder_.take_reader(); }
   // Waits for a head: how long, for the response time-out. The exchange answers 504 on
   // give_up_waiting().
   bool waiting_for_head() const { return step_ == Step::waiting; }

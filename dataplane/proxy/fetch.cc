@@ -153,6 +153,10 @@ void Fetch::lead_head(Part& part, http::ResponseHead&& head) {
 // the index may be full: then it is left alone.
 bool Fetch::take_up_part() {
   if (!context_.table.attach_blob(*blob_, ticket_)) return false;
+  if (blob_->state() != cache::Blob::State::growing) {
+    context_.table.detach_blob(*blob_);
+    return false;
+  }
   const cache::Found& part = *request_.extend;
   // In the store as a growing object again, so that it is not evicted while it grows and weighed
   // anew when it has grown.
@@ -208,6 +212,7 @@ bool Fetch::confirmed_by(const http::ResponseHead& head) {
   http::update_stored_fields(fields, fresh);
   fields.remove("Age");
   if (const auto age = fresh.find("Age")) fields.add("Age", *age);
+  const bool shareable = stays_shareable(stored.status(), fields);
   auto metadata =
       make_ref<StoredResponse>(stored.status(), std::move(fields),
                                http::ExchangeTimes{request_time_, context_.precise_now()},
@@ -215,19 +220,33 @@ bool Fetch::confirmed_by(const http::ResponseHead& head) {
 
   FetchAnswer confirmed;
   confirmed.found = {found.object, metadata, found.blob};
-  confirmed.shareable = true;
+  confirmed.shareable = shareable;
   confirmed.validated = true;
   confirmed.origin_status = 304;
-  if (!context_.store.replace_metadata(found.object, metadata)) {
-    // Evicted meanwhile; the body is still in our hands.
-    if (auto again = context_.store.insert(request_.name, metadata, found.blob,
-                                           [](const cache::Metadata&) { return false; })) {
-      confirmed.found = *again;
-      if (found.blob->state() == cache::Blob::State::complete) context_.store.settle(again->object);
-    }
+  if (!shareable) {
+    // From now on it is this listener's alone (private, no-store, an answer to its Authorization).
+    context_.store.remove(found.object);
+    confirmed.found.object.reset();
+    answer(FetchPhase::answered, std::move(confirmed));
+    return true;
   }
+  // Purged or evicted meanwhile: then it stays so, and who waits is served from what we hold.
+  context_.store.replace_metadata(found.object, metadata);
   answer(FetchPhase::answered, std::move(confirmed));
   return true;
+}
+
+// Whether a freshened response may still be everyone's.
+bool Fetch::stays_shareable(std::uint16_t status, const http::Fields& fields) const {
+  const http::CachePolicy& policy = request_.settings->cache;
+  const auto directives = http::parse_response_directives(fields);
+  const auto now = context_.precise_now();
+  http::RequestHead as_get = request_.request;
+  as_get.method = http::Method::kGet;
+  return http::may_store(
+             as_get, http::parse_request_directives(as_get.fields), status, fields, directives,
+             http::compute_freshness(status, fields, directives, {request_time_, now}, policy),
+             policy) == http::Storability::kStorable;
 }
 
 bool Fetch::stale_stands_in_for(const http::ResponseHead& head) {
@@ -263,16 +282,18 @@ bool Fetch::extends_with(Part& part, const http::ResponseHead& head) {
     begin = gap->begin;
   }
   if (range->range->first != begin) return false;
-  if (range->complete_size && blob->total_bytes() &&
-      *range->complete_size != *blob->total_bytes()) {
-    return false;
-  }
+  if (!range->complete_size) return false;
+  if (blob->total_bytes() && *range->complete_size != *blob->total_bytes()) return false;
   const auto validators = http::Validators::of(head.fields, context_.reactor.wall_now());
   if (stored.validators().tag) {
     if (!validators.tag || !http::strong_equal(*validators.tag, *stored.validators().tag))
       return false;
   } else if (validators.last_modified != stored.validators().last_modified) {
     return false;
+  }
+  if (!blob->total_bytes()) {
+    if (*range->complete_size <= part.position) return false;
+    blob->set_total_bytes(*range->complete_size);
   }
   part.position = begin;
   part.end = range->range->last + 1;
@@ -313,6 +334,8 @@ void Fetch::apply_side_effects(http::ResponseHead& head) {
         http::prepare_for_storage(fresh, http::parse_response_directives(fresh),
                                   request_.settings->cache);
         http::update_stored_fields(fields, fresh);
+        if (!stays_shareable(stored.status(), fields))
+          break;  // it speaks to this listener, not of what all share
         auto freshened = make_ref<StoredResponse>(
             stored.status(), std::move(fields),
             http::ExchangeTimes{request_time_, context_.precise_now()}, stored.vary_names(),
@@ -376,9 +399,13 @@ void Fetch::take_response(Part& part, http::ResponseHead&& head) {
   } else if (head.framing == http::BodyFraming::kLength) {
     total = head.content_length;
   }
-  const auto own_length = head.has_content_length
-                              ? std::optional<std::uint64_t>(head.content_length)
-                              : (has_body ? std::nullopt : std::optional<std::uint64_t>(0));
+  // The answer to a HEAD declares a length and brings nothing: waiting for that many bytes would
+  // look like a broken body.
+  std::optional<std::uint64_t> own_length = 0;
+  if (has_body) {
+    own_length =
+        head.has_content_length ? std::optional<std::uint64_t>(head.content_length) : std::nullopt;
+  }
 
   FetchAnswer response;
   response.origin_status = head.status;

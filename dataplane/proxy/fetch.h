@@ -75,6 +75,7 @@ class Fetch {
   // Steps of the first answer; each decides whether it is the one that applies.
   void lead_head(Part& part, http::ResponseHead&& head);
   bool confirmed_by(const http::ResponseHead& head);
+  bool stays_shareable(std::uint16_t status, const http::Fields& fields) const;
   bool stale_stands_in_for(const http::ResponseHead& head);
   bool extends_with(Part& part, const http::ResponseHead& head);
   bool take_up_part();
@@ -111,7 +112,8 @@ class Fetch {
   Ref<cache::Blob> blob_;
   Ref<cache::Object> object_;  // null: not (or no longer) in the store
   Ref<const StoredResponse> head_;
-  bool sparse_ = false;  // began in the middle, or several parts
+  bool sparse_ = false;         // began in the middle, or several parts
+  bool no_more_parts_ = false;  // one failed: what it was for comes with the others
   bool restarted_ = false;
   bool finished_ = false;
   bool hashing_ = false;

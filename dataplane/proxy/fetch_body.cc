@@ -87,6 +87,12 @@ void Fetch::part_complete(Part& part) {
     part_failed(part, {origin::OriginFailureKind::broken, "the origin ended the body early"});
     return;
   }
+  if (!sparse_ && blob_->total_bytes() && blob_->first_gap(0)) {
+    // A resumed part that brought less than the rest: go on from there.
+    part_failed(part,
+                {origin::OriginFailureKind::broken, "the origin sent less than it was asked for"});
+    return;
+  }
   end_part(part);
   if (sparse_) {
     fill_next_gap();
@@ -107,6 +113,10 @@ void Fetch::part_failed(Part& part, const origin::OriginFailure& failure) {
     return;
   }
   if (failure.kind != origin::OriginFailureKind::malformed && resume(part)) return;
+  if (running_parts() > 0 || !resumes_.empty()) {
+    no_more_parts_ = true;
+    return;
+  }
   if (sparse_ && !blob_->has_readers() && running_parts() == 0 && resumes_.empty()) {
     // Nobody waits for what is missing: what is there stays, a part of the object that is as good
     // as before.
@@ -122,7 +132,8 @@ bool Fetch::resume(Part& part) {
   if (!blob_ || nobody_cares() || !head_ || !head_->has_strong_validator()) return false;
   if (head_->status() != 200 || part.resumes >= request_.settings->limits.resumes_per_fetch)
     return false;
-  resumes_.push_back({part.position, part.end, part.resumes + 1});
+  const bool reached = part.end && *part.end <= part.position;
+  resumes_.push_back({part.position, reached ? blob_->total_bytes() : part.end, part.resumes + 1});
   arm_retry(kResumeDelay * (1u << part.resumes));
   return true;
 }
@@ -165,8 +176,7 @@ std::size_t Fetch::running_parts() const {
 // Fill behind and ahead only what can be combined, and only what is worth keeping.
 bool Fetch::may_fill() const {
   return head_ && object_ && head_->has_strong_validator() &&
-         head_->freshness().source != http::LifetimeSource::kNone &&
-         head_->freshness().source != http::LifetimeSource::kHeuristic;
+         head_->freshness().source != http::LifetimeSource::kNone;
 }
 
 void Fetch::fill_next_gap() {
@@ -209,9 +219,9 @@ void Fetch::hash_on() {
 
 void Fetch::body_broken() {
   for (const auto& part : parts_) part->over = true;
+  if (blob_) context_.table.detach_blob(*blob_);
   if (blob_ && blob_->state() == cache::Blob::State::growing) {
     count(context_.counters.fetches_failed);
-    context_.table.detach_blob(*blob_);
     if (object_) context_.store.remove(object_);
     blob_->break_off();
   }
@@ -256,7 +266,7 @@ void Fetch::on_signal() {
   }
   const Limits& limits = request_.settings->limits;
   for (const std::uint64_t offset : ticket_->take_wanted()) {
-    if (!may_fill() || running_parts() >= limits.parts_per_fetch) break;
+    if (no_more_parts_ || !may_fill() || running_parts() >= limits.parts_per_fetch) break;
     const auto gap = blob_->first_gap(offset);
     if (!gap) continue;
     const bool someone_is_near = std::any_of(parts_.begin(), parts_.end(), [&](const auto& part) {

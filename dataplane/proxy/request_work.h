@@ -3,6 +3,7 @@
 // ones, so that parsers and heads are not allocated anew per request.
 #pragma once
 
+#include <memory>
 #include <string>
 
 #include "dataplane/http/request_parser.h"
@@ -12,7 +13,7 @@ namespace nearfield::proxy {
 
 struct RequestWork {
   RequestWork(WorkerContext& worker, const http::RequestLimits& limits)
-      : parser(limits), exchange(worker) {}
+      : made_for(worker.settings), parser(limits), exchange(worker) {}
 
   // As new, but with its memory.
   void reset() {
@@ -21,6 +22,8 @@ struct RequestWork {
     exchange.bind(nullptr);
   }
 
+  // Its parser has the limits of these settings.
+  std::shared_ptr<const Settings> made_for;
   http::RequestParser parser;
   std::string body;
   Exchange exchange;

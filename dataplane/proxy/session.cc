@@ -6,9 +6,17 @@
 #include <vector>
 
 #include "cache/base/assert.h"
+#include "dataplane/http/forward.h"
 #include "dataplane/proxy/request_work.h"
 
 namespace nearfield::proxy {
+
+namespace {
+
+// Send time-outs without one byte from the origin's side before a response is given up.
+constexpr std::uint32_t kStalledChecks = 6;
+
+}  // namespace
 
 Session::Session(WorkerContext& context, SessionOwner& owner, net::Stream& stream,
                  PrefixLimiter::Slot slot)
@@ -85,6 +93,9 @@ void Session::request_complete() {
   const std::uint32_t most = context_.settings->limits.requests_per_connection;
   const bool last = draining_ || peer_ended_ || (most != 0 && requests_ >= most);
   wait_for(Wait::response);
+  // What Connection lists is for this hop only: neither the origin nor the choice of a variant may
+  // see it.
+  http::remove_hop_by_hop(work_->parser.head().fields);
   work_->exchange.start(work_->parser.head(), std::move(work_->body), last);
   work_->body.clear();
 }
@@ -109,8 +120,10 @@ void Session::on_send_ready(net::SendPlan& plan) {
   const std::uint64_t before = plan.size_bytes();
   if (std::exchange(continue_owed_, false)) plan.append_text("HTTP/1.1 100 Continue\r\n\r\n");
   if (busy()) {
+    work_->exchange.released(outstanding_bytes_);
     const Exchange::Progress progress = work_->exchange.produce(plan);
     const std::uint64_t added = plan.size_bytes() - before;
+    if (added > 0) stalled_checks_ = 0;
     outstanding_bytes_ += added;
     switch (progress) {
       case Exchange::Progress::waiting:
@@ -136,7 +149,7 @@ void Session::on_send_ready(net::SendPlan& plan) {
 
 void Session::exchange_done(bool cut_short) {
   const bool closes = work_->exchange.closes() || draining_ || peer_ended_;
-  work_->exchange.end(cut_short);
+  end_exchange(cut_short);
   work_->parser.reset();
   if (closes) {
     close();
@@ -150,6 +163,7 @@ void Session::exchange_done(bool cut_short) {
 void Session::on_released(std::uint64_t bytes) {
   outstanding_bytes_ -= std::min(bytes, outstanding_bytes_);
   count(context_.counters.sent_bytes, bytes);
+  if (outstanding_bytes_ == 0) unreleased_.clear();
   if (busy()) work_->exchange.released(outstanding_bytes_);
   if (outstanding_bytes_ == 0 && wait_ == Wait::sending && !closing_) {
     if (!work_ && draining_)
@@ -184,6 +198,12 @@ void Session::close() {
 
 bool Session::busy() const { return work_ && work_->exchange.running(); }
 
+void Session::end_exchange(bool cut_short) {
+  cache::BlobReader reader = work_->exchange.take_reader();
+  if (reader && outstanding_bytes_ > 0) unreleased_.push_back(std::move(reader));
+  work_->exchange.end(cut_short);
+}
+
 void Session::take_work() {
   if (work_) return;
   work_ = owner_.lend_work();
@@ -192,7 +212,7 @@ void Session::take_work() {
 
 void Session::give_work() {
   if (!work_) return;
-  if (work_->exchange.running()) work_->exchange.end(true);
+  if (work_->exchange.running()) end_exchange(true);
   owner_.return_work(std::move(work_));
 }
 
@@ -271,6 +291,12 @@ void Session::on_timer() {
       // Nothing owed: the origin is what is slow, and its own time-outs watch it.
       if (outstanding_bytes_ > 0 && peer_reads_too_slowly()) {
         count(counters.timeout_send);
+        stream_.abort();
+        return;
+      }
+      // Every wait ends: an origin's own time-outs come first, this is for what they do not see.
+      if (outstanding_bytes_ == 0 && busy() && ++stalled_checks_ > kStalledChecks) {
+        count(counters.timeout_response);
         stream_.abort();
         return;
       }

@@ -11,6 +11,7 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <vector>
 
 #include "dataplane/net/stream.h"
 #include "dataplane/net/timer.h"
@@ -65,6 +66,7 @@ class Session final : public net::StreamHandler, private Exchange::Host {
   void refuse(std::uint16_t status, std::string_view reason);
   void exchange_done(bool cut_short);
   bool busy() const;
+  void end_exchange(bool cut_short);
   void take_work();
   void give_work();
   void wait_for(Wait wait);
@@ -79,6 +81,9 @@ class Session final : public net::StreamHandler, private Exchange::Host {
   net::Timer timer_;
   MonotonicTime deadline_{};
   std::unique_ptr<RequestWork> work_;
+  // Of bodies that are whole in the plan but not yet released: the cache must not forget them
+  // before.
+  std::vector<cache::BlobReader> unreleased_;
   std::uint64_t outstanding_bytes_ = 0;  // in the plan, not yet released
   std::uint64_t acknowledged_at_check_ = 0;
   bool acknowledged_known_ =
@@ -88,6 +93,8 @@ class Session final : public net::StreamHandler, private Exchange::Host {
   bool draining_ = false;
   bool closing_ = false;
   bool peer_ended_ = false;
+  std::uint32_t stalled_checks_ =
+      0;  // nothing owed to the peer and nothing to send: the origin is what is slow
   bool continue_owed_ = false;  // 100 Continue
 };
 

@@ -33,6 +33,8 @@ WantedRanges::WantedRanges(const http::RequestHead& request, const StoredRespons
   const auto parsed = http::parse_range(*text);
   if (!parsed || parsed->count > limits.ranges_per_request) return;
   ranges_ = http::resolve_ranges(*parsed, *total);
+  // Several ranges may go back and forth; a body that is not kept can only be read forwards.
+  if (ranges_.count > 1 && blob.kind() == cache::Blob::Kind::streaming) return;
   kind_ = ranges_.count == 0 ? Kind::unsatisfiable : Kind::ranges;
 }
 

@@ -48,6 +48,7 @@ struct ProxyWorker::Impl final : SessionOwner {
 
   void return_work(std::unique_ptr<RequestWork> work) override {
     work->reset();
+    if (work->made_for != context.settings) return;
     if (idle_work.size() < kIdleWorkKept) idle_work.push_back(std::move(work));
   }
 

@@ -255,6 +255,7 @@ class SourceHandler : public TestHandler {
 // Makes handlers with a function; null refuses.
 class TestAcceptor : public Acceptor {
  public:
+  virtual ~TestAcceptor() = default;
   using Make = std::function<StreamHandler*(Stream&)>;
   explicit TestAcceptor(Make make) : make_(std::move(make)) {}
   StreamHandler* on_accept(Stream& stream) override { return make_(stream); }
