@@ -89,6 +89,8 @@ def test_head_tells_what_a_get_would(node, nginx):
     data = nginx.put("/head", content(100_000))
     cold = ask(node.port, "/head", method="HEAD")
     assert (cold.status, cold["Content-Length"], cold.body) == (200, str(len(data)), b"")
+    node.settled()
+    assert node.counters()["fetches_failed"] == 0  # the length is declared, its absence is no break
     got = ask(node.port, "/head")
     warm = ask(node.port, "/head", method="HEAD")
     assert "hit" in member(warm["Cache-Status"])
