@@ -94,6 +94,7 @@ void S3TinyLfuPolicy::move_to_main(PolicyEntry& entry) {
 bool S3TinyLfuPolicy::give_second_chance(PolicyEntry& entry) {
   if (entry.hits == 0) return false;
   --entry.hits;
+  main_.prefetch_oldest();
   main_.move_to_newest(entry);
   return true;
 }

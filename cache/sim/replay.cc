@@ -13,11 +13,17 @@ constexpr std::size_t kEntriesPerChunk = 65536;
 
 }  // namespace
 
+Replay::Replay(std::unique_ptr<EvictionPolicy> policy, std::uint64_t expected_entries)
+    : policy_(std::move(policy)), resident_(expected_entries) {
+  while (chunks_.size() * kEntriesPerChunk < expected_entries)
+    chunks_.emplace_back(kEntriesPerChunk);
+}
+
 void Replay::run(std::span<const Request> requests) {
   // Memory is fetched ahead in two steps, the cell of the table and then the entry it names; a node
   // spends that time on the socket.
-  constexpr std::size_t kCellAhead = 16;
-  constexpr std::size_t kEntryAhead = 8;
+  constexpr std::size_t kCellAhead = 32;
+  constexpr std::size_t kEntryAhead = 16;
   hashes_.resize(requests.size() + kCellAhead);
   for (std::size_t i = 0; i < requests.size(); ++i) hashes_[i] = mix64(requests[i].id);
   for (std::size_t i = 0; i < requests.size(); ++i) {
@@ -92,11 +98,11 @@ PolicyEntry& Replay::new_entry() {
     entry = PolicyEntry{};
     return entry;
   }
-  if (chunks_.empty() || used_in_chunk_ == kEntriesPerChunk) {
-    chunks_.emplace_back(kEntriesPerChunk);
+  if (used_chunks_ == 0 || used_in_chunk_ == kEntriesPerChunk) {
+    if (++used_chunks_ > chunks_.size()) chunks_.emplace_back(kEntriesPerChunk);
     used_in_chunk_ = 0;
   }
-  return chunks_.back()[used_in_chunk_++];
+  return chunks_[used_chunks_ - 1][used_in_chunk_++];
 }
 
 }  // namespace nearfield::cache::sim

@@ -29,7 +29,9 @@ struct ReplayCounts {
 
 class Replay {
  public:
-  explicit Replay(std::unique_ptr<EvictionPolicy> policy) : policy_(std::move(policy)) {}
+  // Memory for `expected_entries` is made ready at once, so that run() is not slowed by the kernel
+  // clearing pages; more may come.
+  explicit Replay(std::unique_ptr<EvictionPolicy> policy, std::uint64_t expected_entries = 0);
 
   void run(std::span<const Request> requests);
 
@@ -49,8 +51,9 @@ class Replay {
   using Chunk = std::vector<PolicyEntry, HugePageAllocator<PolicyEntry>>;
 
   std::vector<Chunk> chunks_;  // entries never move
-  std::size_t used_in_chunk_ = 0;
-  PolicyEntry* free_ = nullptr;  // chained by `older`
+  std::size_t used_chunks_ = 0;
+  std::size_t used_in_chunk_ = 0;  // of the last chunk used
+  PolicyEntry* free_ = nullptr;    // chained by `older`
   // Evicted entries whose cell of the table is on its way from memory: let go of a few evictions
   // later.
   std::array<PolicyEntry*, 8> leaving_{};

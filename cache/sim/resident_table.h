@@ -3,6 +3,8 @@
 // and can be fetched ahead.
 #pragma once
 
+#include <algorithm>
+#include <bit>
 #include <cstdint>
 #include <vector>
 
@@ -13,7 +15,9 @@ namespace nearfield::cache::sim {
 
 class ResidentTable {
  public:
-  ResidentTable() : cells_(kLeastCells), mask_(kLeastCells - 1) {}
+  // Begins with room for `entries`; grows when more come.
+  explicit ResidentTable(std::uint64_t entries = 0)
+      : cells_(std::max(kLeastCells, std::bit_ceil(2 * entries))), mask_(cells_.size() - 1) {}
 
   PolicyEntry* find(std::uint64_t name_hash) const {
     for (std::uint64_t i = name_hash & mask_; cells_[i].entry != nullptr; i = (i + 1) & mask_) {
@@ -45,10 +49,12 @@ class ResidentTable {
   }
 
   void prefetch(std::uint64_t name_hash) const { __builtin_prefetch(&cells_[name_hash & mask_]); }
-  // After prefetch(): fetches the entry too if it is at its home.
+  // After prefetch(): fetches the entry too if it is at its home or next to it.
   void prefetch_entry(std::uint64_t name_hash) const {
-    const Cell& cell = cells_[name_hash & mask_];
-    if (cell.name_hash == name_hash) __builtin_prefetch(cell.entry, 1);
+    for (std::uint64_t i = name_hash; i != name_hash + 2; ++i) {
+      const Cell& cell = cells_[i & mask_];
+      if (cell.name_hash == name_hash) __builtin_prefetch(cell.entry, 1);
+    }
   }
 
   std::uint64_t size() const { return size_; }

@@ -61,13 +61,16 @@ double ratio(std::uint64_t part, std::uint64_t whole) {
   return whole == 0 ? 0 : static_cast<double>(part) / static_cast<double>(whole);
 }
 
+double mean_size(const TraceFacts& trace) {
+  return std::max(1.0,
+                  static_cast<double>(trace.footprint_bytes) / static_cast<double>(trace.objects));
+}
+
 // How many entries a policy at this capacity is made for: as many as fit if they were four times
 // smaller than the trace's mean object. A node uses its extent size instead, which is generous in
 // the same way.
 std::uint64_t entries_for(std::uint64_t capacity_bytes, const TraceFacts& trace) {
-  const double mean =
-      static_cast<double>(trace.footprint_bytes) / static_cast<double>(trace.objects);
-  const double fit = 4 * static_cast<double>(capacity_bytes) / std::max(mean, 1.0);
+  const double fit = 4 * static_cast<double>(capacity_bytes) / mean_size(trace);
   return std::clamp<std::uint64_t>(static_cast<std::uint64_t>(std::min(fit, 0x1p40)), 64,
                                    std::clamp<std::uint64_t>(trace.objects, 64, kMaxPolicyEntries));
 }
@@ -81,6 +84,9 @@ Result<std::vector<Run>> make_runs(const TraceFacts& trace, const SimulationOpti
   std::vector<Run> runs;
   for (const SizeOption& size : options.sizes) {
     const std::uint64_t capacity = size.bytes_of(trace.footprint_bytes);
+    const auto expected =
+        std::min(trace.objects,
+                 static_cast<std::uint64_t>(static_cast<double>(capacity) / mean_size(trace)));
     const PolicyLimits limits{.capacity_bytes = capacity,
                               .max_entries = entries_for(capacity, trace),
                               .largest_entry_share = options.largest_entry_share};
@@ -91,7 +97,7 @@ Result<std::vector<Run>> make_runs(const TraceFacts& trace, const SimulationOpti
       row.metadata_bytes_per_entry =
           static_cast<double>(sizeof(PolicyEntry)) +
           static_cast<double>((*policy)->table_bytes()) / static_cast<double>(limits.max_entries);
-      runs.push_back({std::move(row), Replay(std::move(*policy))});
+      runs.push_back({std::move(row), Replay(std::move(*policy), expected)});
     }
   }
   return runs;
