@@ -53,7 +53,8 @@ class EntryQueue {
   // Fetches the third oldest entry into the core's cache: what is evicted next but one has not
   // been touched for long.
   void prefetch_oldest() const {
-    if (oldest_ != nullptr && oldest_->newer != nullptr) __builtin_prefetch(oldest_->newer->newer, 1);
+    if (oldest_ != nullptr && oldest_->newer != nullptr)
+      __builtin_prefetch(oldest_->newer->newer, 1);
   }
 
   void resize(PolicyEntry& entry, std::uint64_t size_bytes) {

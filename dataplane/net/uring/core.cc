@@ -10,8 +10,9 @@ namespace nearfield::net::uring {
 namespace {
 
 constexpr std::size_t kSlabStreams = 256;
-// After so many sockets in a row whose zero-copy sends were copied, new ones do not try for a while: all of this machine's traffic
-// is likely on interfaces that copy (loopback, veth), and each try costs a second completion.
+// After so many sockets in a row whose zero-copy sends were copied, new ones do not try for a
+// while: all of this machine's traffic is likely on interfaces that copy (loopback, veth), and each
+// try costs a second completion.
 constexpr int kCopiedInARow = 8;
 constexpr Duration kProbePause = std::chrono::seconds(30);
 
@@ -43,7 +44,8 @@ void Core::mark_ready(UringStream& stream) {
 void Core::process_ready() {
   scratches_used_ = 0;
   UringStream* const last = ready_last_;
-  while (ready_first_ != nullptr && ring->room() >= kSubmissionsPerStream && scratches_used_ < kScratches) {
+  while (ready_first_ != nullptr && ring->room() >= kSubmissionsPerStream &&
+         scratches_used_ < kScratches) {
     UringStream& stream = *ready_first_;
     ready_first_ = stream.next_ready_;
     stream.queued_ = false;
@@ -89,8 +91,8 @@ void Core::for_each_stream(const std::function<void(UringStream&)>& function) {
 }
 
 bool Core::may_probe_zero_copy() const {
-  return options.zero_copy == ZeroCopy::automatic && ring != nullptr && ring->supports_zero_copy_send() &&
-         now >= probe_again_at_;
+  return options.zero_copy == ZeroCopy::automatic && ring != nullptr &&
+         ring->supports_zero_copy_send() && now >= probe_again_at_;
 }
 
 void Core::note_zero_copy(bool copied) {

@@ -1,9 +1,10 @@
-// Core: what the streams and listeners of one UringReactor share: the ring, buffers, time, counters, and the queue of streams that
-// have something to prepare.
+// Core: what the streams and listeners of one UringReactor share: the ring, buffers, time,
+// counters, and the queue of streams that have something to prepare.
 //
-// Submissions are made in one place of the turn only, by streams taken from the ready queue while there is room for all that one stream
-// may want; everything else (completions, calls of handlers, timers) marks a stream ready. So a full submission queue is never met
-// halfway, and no handler is called from within its own call.
+// Submissions are made in one place of the turn only, by streams taken from the ready queue while
+// there is room for all that one stream may want; everything else (completions, calls of handlers,
+// timers) marks a stream ready. So a full submission queue is never met halfway, and no handler is
+// called from within its own call.
 #pragma once
 
 #include <sys/socket.h>
@@ -40,20 +41,22 @@ class Counter {
 
 // As UringStatistics.
 struct Counters {
-  Counter turns, completions, streams_now, accepted, accept_refused, accept_overflows, accept_failures,
-      connects, connect_failures, received_bytes, receives, receive_buffer_exhaustions, receive_pauses,
-      sent_bytes, sends, short_sends, zero_copy_sends, zero_copy_copied, resets_received,
-      completion_overflows;
+  Counter turns, completions, streams_now, accepted, accept_refused, accept_overflows,
+      accept_failures, connects, connect_failures, received_bytes, receives,
+      receive_buffer_exhaustions, receive_pauses, sent_bytes, sends, short_sends, zero_copy_sends,
+      zero_copy_copied, resets_received, completion_overflows;
 };
 
-// The low four bits of user_data; the rest is the address of a stream or listener, which stays until its operations ended.
+// The low four bits of user_data; the rest is the address of a stream or listener, which stays
+// until its operations ended.
 enum class Operation : std::uint64_t {
   ignored = 0,  // cancellations
   wake = 1,
   accept = 2,
   receive = 3,
   connect = 4,
-  send = 8,  // to 11: which of the stream's sends, because notifications of zero copy come in any order
+  send = 8,  // to 11: which of the stream's sends, because notifications of zero copy come in any
+             // order
 };
 inline constexpr std::uint64_t kOperationMask = 15;
 
@@ -61,8 +64,8 @@ inline std::uint64_t tag(const void* object, Operation operation, unsigned numbe
   return reinterpret_cast<std::uint64_t>(object) | (static_cast<std::uint64_t>(operation) + number);
 }
 
-// What sendmsg() needs until the kernel has read it, which it does while submitting (IORING_FEAT_SUBMIT_STABLE): reused every turn,
-// from the front, so that it stays in the cache.
+// What sendmsg() needs until the kernel has read it, which it does while submitting
+// (IORING_FEAT_SUBMIT_STABLE): reused every turn, from the front, so that it stays in the cache.
 struct SendScratch {
   static constexpr std::size_t kVectors = 16;  // a head and 512 KiB of 64 KiB extents are ten
   msghdr message;

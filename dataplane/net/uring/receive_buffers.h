@@ -1,8 +1,9 @@
-// ReceiveBuffers: a provided buffer ring. The kernel takes a buffer when bytes arrive, not when a receive is armed, so that idle
-// connections hold none.
+// ReceiveBuffers: a provided buffer ring. The kernel takes a buffer when bytes arrive, not when a
+// receive is armed, so that idle connections hold none.
 //
-// Invariant: a buffer the kernel filled is given back within the turn that sees its completion (what a paused handler leaves is
-// copied out), so the ring can only run dry within one batch of completions.
+// Invariant: a buffer the kernel filled is given back within the turn that sees its completion
+// (what a paused handler leaves is copied out), so the ring can only run dry within one batch of
+// completions.
 #pragma once
 
 #include <liburing.h>

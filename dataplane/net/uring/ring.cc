@@ -28,13 +28,15 @@ Error setup_error(int number) {
     case EPERM:
     case EACCES:
       return Error{
-          "io_uring is not permitted here: set sysctl kernel.io_uring_disabled=0, or allow io_uring_setup, "
+          "io_uring is not permitted here: set sysctl kernel.io_uring_disabled=0, or allow "
+          "io_uring_setup, "
           "io_uring_enter and io_uring_register in the container's seccomp profile"};
     case EINVAL:
       return Error{"the io_uring of this kernel (" + kernel_release() +
                    ") is too old: nearfield needs Linux 6.1 or newer"};
     case ENOMEM:
-      return Error{"no memory for an io_uring: raise LimitMEMLOCK (ulimit -l) or use fewer workers"};
+      return Error{
+          "no memory for an io_uring: raise LimitMEMLOCK (ulimit -l) or use fewer workers"};
     case EMFILE:
     case ENFILE:
       return Error{"no file descriptor left for an io_uring: raise LimitNOFILE (ulimit -n)"};

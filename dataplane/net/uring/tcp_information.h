@@ -1,5 +1,5 @@
-// What the kernel tells about a TCP connection. In a file of its own because <linux/tcp.h>, which has the newer fields, and
-// <netinet/tcp.h> cannot be included together.
+// What the kernel tells about a TCP connection. In a file of its own because <linux/tcp.h>, which
+// has the newer fields, and <netinet/tcp.h> cannot be included together.
 #pragma once
 
 #include <cstdint>

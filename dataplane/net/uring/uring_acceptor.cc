@@ -10,7 +10,8 @@
 namespace nearfield::net::uring {
 namespace {
 
-// Without a free descriptor every accept fails at once and the queue stays: look again when some connections have ended.
+// Without a free descriptor every accept fails at once and the queue stays: look again when some
+// connections have ended.
 constexpr Duration kFailurePause = std::chrono::milliseconds(100);
 
 }  // namespace
@@ -44,7 +45,8 @@ void UringAcceptor::stop() {
   stopped_ = true;
   core_.wheel.cancel(pause_);
   cancel();
-  // A fresh accept takes all that is queued while it is submitted; the cancellation behind it finds it waiting.
+  // A fresh accept takes all that is queued while it is submitted; the cancellation behind it finds
+  // it waiting.
   arm();
   cancel();
 }
@@ -94,6 +96,8 @@ void UringAcceptor::take(int descriptor) {
   stream->start(*handler);
 }
 
-void UringAcceptor::on_timer(void* context) { static_cast<UringAcceptor*>(context)->wants_accepts_ = true; }
+void UringAcceptor::on_timer(void* context) {
+  static_cast<UringAcceptor*>(context)->wants_accepts_ = true;
+}
 
 }  // namespace nearfield::net::uring

@@ -1,4 +1,5 @@
-// UringAcceptor: one listening socket on the ring: a multishot accept, and what to do when the machine has no descriptor left.
+// UringAcceptor: one listening socket on the ring: a multishot accept, and what to do when the
+// machine has no descriptor left.
 #pragma once
 
 #include "dataplane/net/reactor.h"
@@ -10,10 +11,12 @@ class alignas(16) UringAcceptor {
  public:
   UringAcceptor(Core& core, int descriptor, Acceptor& acceptor);
 
-  // From the loop, where submissions are made: arms, when it is not armed and should be. One submission.
+  // From the loop, where submissions are made: arms, when it is not armed and should be. One
+  // submission.
   void process();
   void complete(const io_uring_cqe& cqe);
-  // Takes what is queued in the socket once more and then no more: three submissions, submitted by the caller at once.
+  // Takes what is queued in the socket once more and then no more: three submissions, submitted by
+  // the caller at once.
   void stop();
   // No completion will come any more.
   bool finished() const { return operations_ == 0; }

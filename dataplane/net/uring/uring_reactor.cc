@@ -101,13 +101,14 @@ Duration UringReactor::Impl::longest_wait(bool may_sleep) {
 
 void UringReactor::Impl::turn(bool may_sleep) {
   const int result = core.ring->submit_and_wait(longest_wait(may_sleep));
-  NEARFIELD_ASSERT(result >= 0 || result == -ETIME || result == -EINTR || result == -EAGAIN || result == -EBUSY);
+  NEARFIELD_ASSERT(result >= 0 || result == -ETIME || result == -EINTR || result == -EAGAIN ||
+                   result == -EBUSY);
   inbox->end_sleep();
   take_time();
   core.counters.turns.add();
   if (core.ring->overflowed()) core.counters.completion_overflows.add();
-  core.counters.completions.add(
-      core.ring->completions(kCompletionsPerTurn, [this](const io_uring_cqe& cqe) { dispatch(cqe); }));
+  core.counters.completions.add(core.ring->completions(
+      kCompletionsPerTurn, [this](const io_uring_cqe& cqe) { dispatch(cqe); }));
   core.wheel.advance(core.now, kTimersPerTurn);
   signals_left = inbox->run(kSignalsPerTurn);
   if (core.ring->room() > acceptors.size()) {
@@ -142,13 +143,15 @@ void UringReactor::Impl::end() {
   const MonotonicTime deadline = core.now + kLongestEnd;
   const auto ended = [this] {
     return core.counters.streams_now.value() == 0 &&
-           std::ranges::all_of(acceptors, [](const auto& acceptor) { return acceptor->finished(); });
+           std::ranges::all_of(acceptors,
+                               [](const auto& acceptor) { return acceptor->finished(); });
   };
   while (!ended() && core.now < deadline) turn(true);
   inbox->close();
 }
 
-// --- UringReactor -----------------------------------------------------------------------------------------------------
+// --- UringReactor
+// -----------------------------------------------------------------------------------------------------
 
 Result<std::unique_ptr<UringReactor>> UringReactor::create(const UringOptions& options) {
   auto impl = std::make_unique<Impl>(options);
@@ -162,12 +165,12 @@ Result<std::unique_ptr<UringReactor>> UringReactor::create(const UringOptions& o
     *made = std::move(*result);
     return {};
   };
-  const auto made =
-      buffers(kClientGroup, options.client_buffers, options.client_buffer_bytes, &impl->core.client_buffers)
-          .and_then([&] {
-            return buffers(kOriginGroup, options.origin_buffers, options.origin_buffer_bytes,
-                           &impl->core.origin_buffers);
-          });
+  const auto made = buffers(kClientGroup, options.client_buffers, options.client_buffer_bytes,
+                            &impl->core.client_buffers)
+                        .and_then([&] {
+                          return buffers(kOriginGroup, options.origin_buffers,
+                                         options.origin_buffer_bytes, &impl->core.origin_buffers);
+                        });
   if (!made) return std::unexpected(made.error());
   impl->wake_descriptor = ::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
   if (impl->wake_descriptor < 0) {
@@ -179,8 +182,8 @@ Result<std::unique_ptr<UringReactor>> UringReactor::create(const UringOptions& o
     // Cannot fail but for a counter near 2^64, which would wake as well.
     [[maybe_unused]] const ssize_t written = ::write(descriptor, &one, sizeof(one));
   });
-  if (options.seed == 0 &&
-      ::getrandom(&impl->random_state, sizeof(impl->random_state), 0) != sizeof(impl->random_state)) {
+  if (options.seed == 0 && ::getrandom(&impl->random_state, sizeof(impl->random_state), 0) !=
+                               sizeof(impl->random_state)) {
     impl->random_state = static_cast<std::uint64_t>(impl->core.now.time_since_epoch().count());
   }
   impl->take_time();
@@ -234,7 +237,9 @@ WallTime UringReactor::wall_now() const {
 std::chrono::milliseconds UringReactor::wall_now_ms() const { return impl_->wall_ms; }
 std::uint64_t UringReactor::random() { return next_random(&impl_->random_state); }
 
-void UringReactor::arm(Timer& timer, MonotonicTime deadline) { impl_->core.wheel.arm(timer, deadline); }
+void UringReactor::arm(Timer& timer, MonotonicTime deadline) {
+  impl_->core.wheel.arm(timer, deadline);
+}
 void UringReactor::cancel(Timer& timer) { impl_->core.wheel.cancel(timer); }
 
 Ref<Signal> UringReactor::make_signal(std::function<void()> callback) {
@@ -243,7 +248,8 @@ Ref<Signal> UringReactor::make_signal(std::function<void()> callback) {
 void UringReactor::cancel_signal(const Ref<Signal>& signal) { Inbox::cancel_signal(signal); }
 void UringReactor::post(std::function<void()> task) { impl_->inbox->post(std::move(task)); }
 
-Stream* UringReactor::connect(const Endpoint& peer, const ConnectOptions& options, StreamHandler& handler) {
+Stream* UringReactor::connect(const Endpoint& peer, const ConnectOptions& options,
+                              StreamHandler& handler) {
   Core& core = impl_->core;
   core.counters.connects.add();
   int descriptor = -1;

@@ -1,13 +1,15 @@
 // UringReactor: the Reactor on kernel TCP sockets through io_uring, Linux 6.1 or newer.
 //
-// One turn of its loop: submit what the last turn prepared and wait; take a bounded batch of completions; fire timers; run signals and
-// tasks; then let every stream that has something to do prepare its submissions. All submissions of a turn go to the kernel in the one
-// system call that waits, and handlers are called only from the loop, never from within their own calls.
+// One turn of its loop: submit what the last turn prepared and wait; take a bounded batch of
+// completions; fire timers; run signals and tasks; then let every stream that has something to do
+// prepare its submissions. All submissions of a turn go to the kernel in the one system call that
+// waits, and handlers are called only from the loop, never from within their own calls.
 //
-// Receiving: accepted streams share one ring of small buffers through a multishot receive, connecting streams one of large buffers
-// through single receives; an idle connection holds no buffer. Sending: one send a stream at a time, of up to
-// `send_bytes` pulled from the plan, which the kernel finishes alone (MSG_WAITALL); released when the kernel has copied the
-// bytes, or, sent without a copy, when the peer has acknowledged them.
+// Receiving: accepted streams share one ring of small buffers through a multishot receive,
+// connecting streams one of large buffers through single receives; an idle connection holds no
+// buffer. Sending: one send a stream at a time, of up to `send_bytes` pulled from the plan, which
+// the kernel finishes alone (MSG_WAITALL); released when the kernel has copied the bytes, or, sent
+// without a copy, when the peer has acknowledged them.
 #pragma once
 
 #include <cstddef>
@@ -27,8 +29,8 @@ enum class ZeroCopy {
 struct UringOptions {
   // Accepted and connecting streams together. Slots are made in slabs as needed and kept.
   std::size_t maximum_streams = 16384;
-  // What one send hands to the kernel: large enough that 1 MiB takes few, small enough that one listener's burst does not keep a
-  // worker from the others (512 KiB are about 50 us of copying).
+  // What one send hands to the kernel: large enough that 1 MiB takes few, small enough that one
+  // listener's burst does not keep a worker from the others (512 KiB are about 50 us of copying).
   std::size_t send_bytes = 512 * 1024;
   // For requests: 4 KiB hold all of one nearly always. Powers of two.
   unsigned client_buffers = 1024;
@@ -69,13 +71,14 @@ struct UringStatistics {
 
 class UringReactor final : public Reactor {
  public:
-  // Any thread; the reactor belongs to the thread that calls run(). Until then listen(), connect(), arm() and make_signal() may be
-  // called by whoever starts that thread.
+  // Any thread; the reactor belongs to the thread that calls run(). Until then listen(), connect(),
+  // arm() and make_signal() may be called by whoever starts that thread.
   static Result<std::unique_ptr<UringReactor>> create(const UringOptions& options = {});
   // Not while run() runs. Streams that are left (run() never ran) hear on_closed(aborted).
   ~UringReactor() override;
 
-  // Runs until stop(), then resets every stream, whose handlers hear on_closed(aborted), and returns. Once only.
+  // Runs until stop(), then resets every stream, whose handlers hear on_closed(aborted), and
+  // returns. Once only.
   Result<void> run();
   // Any thread, any time, also before run().
   void stop();
@@ -91,9 +94,10 @@ class UringReactor final : public Reactor {
   Ref<Signal> make_signal(std::function<void()> callback) override;
   void cancel_signal(const Ref<Signal>& signal) override;
   void post(std::function<void()> task) override;
-  Stream* connect(const Endpoint& peer, const ConnectOptions& options, StreamHandler& handler) override;
-  // The descriptor stays the caller's and may be closed after stop_listening(). It must be blocking: io_uring takes O_NONBLOCK for
-  // "fail rather than wait".
+  Stream* connect(const Endpoint& peer, const ConnectOptions& options,
+                  StreamHandler& handler) override;
+  // The descriptor stays the caller's and may be closed after stop_listening(). It must be
+  // blocking: io_uring takes O_NONBLOCK for "fail rather than wait".
   void listen(int descriptor, Acceptor& acceptor) override;
   void stop_listening() override;
 

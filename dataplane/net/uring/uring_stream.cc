@@ -14,13 +14,15 @@
 namespace nearfield::net::uring {
 namespace {
 
-// Stream::close_after_send(): how long and how much a peer may still send after our FIN. One round trip of the slowest phone is enough.
+// Stream::close_after_send(): how long and how much a peer may still send after our FIN. One round
+// trip of the slowest phone is enough.
 constexpr Duration kLingerTime = std::chrono::seconds(1);
 constexpr std::uint32_t kLingerBytes = 64 * 1024;
 // A cancellation that missed (the operation was just being retried) is repeated.
 constexpr Duration kCancelAgain = std::chrono::milliseconds(100);
-// A multishot receive can post 32 buffers (the kernel's own limit) in each of the few wake-ups that pass before its cancellation counts;
-// afterwards a stream receives singly. More than this means the kernel does not stop.
+// A multishot receive can post 32 buffers (the kernel's own limit) in each of the few wake-ups that
+// pass before its cancellation counts; afterwards a stream receives singly. More than this means
+// the kernel does not stop.
 constexpr std::size_t kMaximumLeftoverBytes = 1024 * 1024;
 
 CloseReason reason_of(int error) {
@@ -43,7 +45,8 @@ void reset_on_close(int descriptor) {
 
 }  // namespace
 
-// --- beginning --------------------------------------------------------------------------------------------------------
+// --- beginning
+// --------------------------------------------------------------------------------------------------------
 
 void UringStream::accept(int descriptor) {
   descriptor_ = descriptor;
@@ -60,7 +63,8 @@ void UringStream::start(StreamHandler& handler) {
 void UringStream::refuse() {
   reset_on_close(descriptor_);
   ::close(descriptor_);
-  // The acceptor may have called methods of the stream before it refused; then it is queued and ends there.
+  // The acceptor may have called methods of the stream before it refused; then it is queued and
+  // ends there.
   if (queued_) {
     descriptor_ = -1;
     phase_ = Phase::closing;
@@ -69,7 +73,8 @@ void UringStream::refuse() {
   reset_slot();
 }
 
-void UringStream::connect(int descriptor, const Endpoint& peer, Duration timeout, StreamHandler& handler) {
+void UringStream::connect(int descriptor, const Endpoint& peer, Duration timeout,
+                          StreamHandler& handler) {
   descriptor_ = descriptor;
   peer_ = peer;
   handler_ = &handler;
@@ -79,7 +84,8 @@ void UringStream::connect(int descriptor, const Endpoint& peer, Duration timeout
   ready();
 }
 
-// --- what the handler calls: marks only -------------------------------------------------------------------------------
+// --- what the handler calls: marks only
+// -------------------------------------------------------------------------------
 
 void UringStream::wake_sender() { ready(); }
 
@@ -117,7 +123,8 @@ void UringStream::close(CloseReason reason) {
   ready();
 }
 
-// --- the loop's turn --------------------------------------------------------------------------------------------------
+// --- the loop's turn
+// --------------------------------------------------------------------------------------------------
 
 void UringStream::process() {
   switch (phase_) {
@@ -142,7 +149,8 @@ void UringStream::process_connecting() {
   ++operations_;
   SocketAddress address;
   const socklen_t length = to_socket_address(peer_, &address);
-  // The kernel copies the address while the entry is prepared for execution, which is in submit; so it must live until then.
+  // The kernel copies the address while the entry is prepared for execution, which is in submit; so
+  // it must live until then.
   SendScratch& scratch = core_.take_scratch();
   static_assert(sizeof(scratch.vectors) >= sizeof(SocketAddress));
   auto* kept = new (scratch.vectors.data()) SocketAddress(address);
@@ -227,14 +235,17 @@ void UringStream::start_send(std::uint64_t unsent) {
   SendScratch& scratch = core_.take_scratch();
   std::uint64_t covered = 0;
   const std::size_t used =
-      plan_.peek(sent_bytes_, std::min<std::uint64_t>(unsent, core_.options.send_bytes), scratch.vectors, &covered);
+      plan_.peek(sent_bytes_, std::min<std::uint64_t>(unsent, core_.options.send_bytes),
+                 scratch.vectors, &covered);
   NEARFIELD_ASSERT(used > 0 && covered > 0);
   const bool zero_copy = choose_zero_copy(covered);
-  // What follows is in the plan already and goes out in the next turn: no need for a short segment between.
+  // What follows is in the plan already and goes out in the next turn: no need for a short segment
+  // between.
   const int flags = MSG_NOSIGNAL | MSG_WAITALL | (covered < unsent ? MSG_MORE : 0);
   io_uring_sqe* sqe = core_.ring->submission();
   if (used == 1 && !zero_copy) {
-    io_uring_prep_send(sqe, descriptor_, scratch.vectors[0].iov_base, scratch.vectors[0].iov_len, flags);
+    io_uring_prep_send(sqe, descriptor_, scratch.vectors[0].iov_base, scratch.vectors[0].iov_len,
+                       flags);
   } else {
     scratch.message = {};
     scratch.message.msg_iov = scratch.vectors.data();
@@ -261,7 +272,8 @@ void UringStream::begin_lingering() {
   ::shutdown(descriptor_, SHUT_WR);
   paused_ = false;
   leftover_ = {};
-  // With zero copy the plan empties only when the peer has acknowledged: until then the session's own time-outs watch.
+  // With zero copy the plan empties only when the peer has acknowledged: until then the session's
+  // own time-outs watch.
   if (plan_.size_bytes() == 0) {
     if (receive_ended_) return close(CloseReason::finished);
     core_.wheel.arm(timer_, core_.now + kLingerTime);
@@ -345,7 +357,8 @@ void UringStream::on_timer(void* context) {
   }
 }
 
-// --- completions ------------------------------------------------------------------------------------------------------
+// --- completions
+// ------------------------------------------------------------------------------------------------------
 
 void UringStream::complete(Operation operation, const io_uring_cqe& cqe) {
   switch (operation) {
@@ -428,7 +441,8 @@ void UringStream::receive(std::span<const std::byte> bytes) {
     core_.counters.receive_pauses.add();
     ready();  // to disarm, or to resume if the handler asked for it already
   }
-  if (leftover_.size() + bytes.size() > kMaximumLeftoverBytes) return close(CloseReason::out_of_resources);
+  if (leftover_.size() + bytes.size() > kMaximumLeftoverBytes)
+    return close(CloseReason::out_of_resources);
   leftover_.insert(leftover_.end(), bytes.begin(), bytes.end());
 }
 
@@ -440,18 +454,21 @@ void UringStream::complete_send(unsigned number, const io_uring_cqe& cqe) {
     const bool copied = (static_cast<unsigned>(cqe.res) & IORING_NOTIF_USAGE_ZC_COPIED) != 0;
     if (copied) core_.counters.zero_copy_copied.add();
     if (zero_copy_ == ZeroCopyState::probing) core_.note_zero_copy(copied);
-    if (zero_copy_ != ZeroCopyState::off) zero_copy_ = copied ? ZeroCopyState::off : ZeroCopyState::on;
+    if (zero_copy_ != ZeroCopyState::off)
+      zero_copy_ = copied ? ZeroCopyState::off : ZeroCopyState::on;
   } else {
     send_running_ = false;
     --operations_;
     send.done = (cqe.flags & IORING_CQE_F_MORE) == 0;
     if (!send.done) ++notifications_;
-    const auto wanted = std::exchange(send.bytes, cqe.res > 0 ? static_cast<std::uint32_t>(cqe.res) : 0);
+    const auto wanted =
+        std::exchange(send.bytes, cqe.res > 0 ? static_cast<std::uint32_t>(cqe.res) : 0);
     sent_bytes_ += send.bytes;
     core_.counters.sent_bytes.add(send.bytes);
     if (send.bytes < wanted) core_.counters.short_sends.add();
     if (cqe.res < 0 && !closing()) {
-      const bool without_copy = zero_copy_ == ZeroCopyState::probing || zero_copy_ == ZeroCopyState::on;
+      const bool without_copy =
+          zero_copy_ == ZeroCopyState::probing || zero_copy_ == ZeroCopyState::on;
       if (without_copy && (cqe.res == -ENOBUFS || cqe.res == -ENOMEM || cqe.res == -EOPNOTSUPP)) {
         zero_copy_ = ZeroCopyState::off;  // no memory may be pinned: copy from now on
       } else if (cqe.res != -EINTR && cqe.res != -EAGAIN && cqe.res != -ECANCELED) {

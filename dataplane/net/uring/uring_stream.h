@@ -1,9 +1,10 @@
 // UringStream: one TCP socket on the ring.
 //
-// Invariant: the slot is reused only after every operation that names it has completed (operations_ and notifications_ are zero), and
-// plan bytes are released only when the kernel reads them no more. The awkward part is the end: a close has to cancel what is under
-// way, wait for it, and with zero copy wait for the peer's acknowledgement too, before the handler may hear on_closed() and let
-// go of the blobs.
+// Invariant: the slot is reused only after every operation that names it has completed (operations_
+// and notifications_ are zero), and plan bytes are released only when the kernel reads them no
+// more. The awkward part is the end: a close has to cancel what is under way, wait for it, and with
+// zero copy wait for the peer's acknowledgement too, before the handler may hear on_closed() and
+// let go of the blobs.
 #pragma once
 
 #include <array>
@@ -49,7 +50,8 @@ class alignas(16) UringStream final : public Stream {
  private:
   friend class Core;
 
-  // free -> [connecting ->] open -> [ending -> lingering ->] closing -> free; any but free may go to closing.
+  // free -> [connecting ->] open -> [ending -> lingering ->] closing -> free; any but free may go
+  // to closing.
   enum class Phase : std::uint8_t {
     free,
     connecting,
@@ -61,7 +63,8 @@ class alignas(16) UringStream final : public Stream {
   // A socket's first large send finds out.
   enum class ZeroCopyState : std::uint8_t { unknown, probing, on, off };
 
-  static constexpr unsigned kSends = 4;  // completed ones whose notification is outstanding, and the running one
+  static constexpr unsigned kSends =
+      4;  // completed ones whose notification is outstanding, and the running one
   struct Send {
     std::uint32_t bytes = 0;
     bool done = false;  // may be released
@@ -91,7 +94,7 @@ class alignas(16) UringStream final : public Stream {
   Core& core_;
   StreamHandler* handler_ = nullptr;
   SendPlan plan_;
-  std::uint64_t sent_bytes_ = 0;  // of the plan, given to the kernel, not yet released
+  std::uint64_t sent_bytes_ = 0;               // of the plan, given to the kernel, not yet released
   Timer timer_{&UringStream::on_timer, this};  // connecting, lingering, or repeating a cancellation
   UringStream* next_ready_ = nullptr;
   UringStream* next_free_ = nullptr;
@@ -99,8 +102,8 @@ class alignas(16) UringStream final : public Stream {
   std::array<Send, kSends> sends_{};
   int descriptor_ = -1;
   std::uint32_t lingered_bytes_ = 0;
-  std::uint16_t operations_ = 0;     // that will post a last completion
-  std::uint8_t notifications_ = 0;   // of zero-copy sends to come
+  std::uint16_t operations_ = 0;    // that will post a last completion
+  std::uint8_t notifications_ = 0;  // of zero-copy sends to come
   std::uint8_t sends_first_ = 0;
   std::uint8_t sends_count_ = 0;
   Phase phase_ = Phase::free;

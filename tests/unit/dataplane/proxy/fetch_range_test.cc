@@ -3,7 +3,7 @@
 #include <algorithm>
 
 #include "CppUTest/TestHarness.h"
-#include "proxy_fixture.h"
+#include "tests/unit/dataplane/proxy/proxy_fixture.h"
 
 using namespace nearfield;
 using namespace nearfield::proxy;

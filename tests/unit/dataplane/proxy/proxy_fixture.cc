@@ -1,5 +1,5 @@
 // See proxy_fixture.h.
-#include "proxy_fixture.h"
+#include "tests/unit/dataplane/proxy/proxy_fixture.h"
 
 #include <cstdlib>
 

@@ -11,9 +11,9 @@
 #include "cache/store.h"
 #include "dataplane/proxy/fetch_table.h"
 #include "dataplane/proxy/worker.h"
-#include "scripted_origin.h"
 #include "tests/sim/sim_peer.h"
 #include "tests/sim/sim_reactor.h"
+#include "tests/unit/dataplane/proxy/scripted_origin.h"
 
 namespace nearfield::proxy::testing {
 

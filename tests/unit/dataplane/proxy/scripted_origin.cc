@@ -1,5 +1,5 @@
 // See scripted_origin.h.
-#include "scripted_origin.h"
+#include "tests/unit/dataplane/proxy/scripted_origin.h"
 
 namespace nearfield::proxy::testing {
 

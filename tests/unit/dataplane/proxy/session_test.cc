@@ -1,6 +1,6 @@
 // Session: order, limits and clocks of one connection.
 #include "CppUTest/TestHarness.h"
-#include "proxy_fixture.h"
+#include "tests/unit/dataplane/proxy/proxy_fixture.h"
 
 using namespace nearfield;
 using namespace nearfield::proxy;

@@ -1,5 +1,6 @@
-// What the tests of the io_uring transport share: a reactor on its own thread, plain blocking client sockets, and handlers that
-// tell the test's thread what happened. Nothing here sleeps: a test waits for an event and fails when it does not come within kPatience.
+// What the tests of the io_uring transport share: a reactor on its own thread, plain blocking
+// client sockets, and handlers that tell the test's thread what happened. Nothing here sleeps: a
+// test waits for an event and fails when it does not come within kPatience.
 #pragma once
 
 #include <netinet/in.h>
@@ -108,7 +109,8 @@ class Client {
     ::setsockopt(descriptor, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
     ::setsockopt(descriptor, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
     if (receive_buffer_bytes > 0) {
-      ::setsockopt(descriptor, SOL_SOCKET, SO_RCVBUF, &receive_buffer_bytes, sizeof(receive_buffer_bytes));
+      ::setsockopt(descriptor, SOL_SOCKET, SO_RCVBUF, &receive_buffer_bytes,
+                   sizeof(receive_buffer_bytes));
     }
     connected = ::connect(descriptor, &address.any, length) == 0;
   }

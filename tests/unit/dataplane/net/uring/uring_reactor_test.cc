@@ -36,7 +36,8 @@ TEST_GROUP(UringReactor) {
   }
   template <typename Handler, typename... Arguments>
   TestAcceptor::Make each(Arguments... arguments) {
-    return [this, arguments...](Stream& stream) { return new Handler(seen, &stream, arguments...); };
+    return
+        [this, arguments...](Stream& stream) { return new Handler(seen, &stream, arguments...); };
   }
   bool closed_with(CloseReason reason) {
     return seen.await([](const Seen& value) { return !value.closed.empty(); }) &&
@@ -275,7 +276,8 @@ TEST(UringReactor, FewReceiveBuffersSlowNobodyDownForGood) {
   serve(each<EchoHandler>(), {.client_buffers = 2, .client_buffer_bytes = 256});
   std::vector<Client> clients;
   for (int number = 0; number < kClients; ++number) clients.emplace_back(listener.local());
-  for (int number = 0; number < kClients; ++number) CHECK(clients[number].send(pattern_text(number, 5000)));
+  for (int number = 0; number < kClients; ++number)
+    CHECK(clients[number].send(pattern_text(number, 5000)));
   for (int number = 0; number < kClients; ++number) {
     CHECK(clients[number].receive(5000) == pattern_text(number, 5000));
   }
@@ -368,7 +370,8 @@ TEST(UringReactor, AReactorThatNeverRanTellsItsStreams) {
   CHECK(closed_with(CloseReason::aborted));
 }
 
-// --- connecting -------------------------------------------------------------------------------------------------------
+// --- connecting
+// -------------------------------------------------------------------------------------------------------
 
 TEST(UringReactor, ConnectsAndTransfersBothWays) {
   serve(each<EchoHandler>());
@@ -444,7 +447,8 @@ TEST(UringReactor, AConnectMayBeAborted) {
   CHECK_EQUAL(4, std::ranges::count(reasons, CloseReason::aborted));
 }
 
-// --- sending without copies -------------------------------------------------------------------------------------------
+// --- sending without copies
+// -------------------------------------------------------------------------------------------
 
 TEST(UringReactor, ZeroCopyTurnsItselfOffOnLoopback) {
   constexpr std::uint64_t kBytes = 20'000'000;
@@ -470,12 +474,15 @@ TEST(UringReactor, AnAbortWithZeroCopyUnderWayWaitsForTheKernel) {
     Client client(listener.local(), 4096);
     CHECK_EQUAL(1, client.receive(1).size());
     loop->on_loop([&] { stream.load()->abort(); });
-    CHECK(seen.await([&](const Seen& value) { return value.closed.size() == static_cast<std::size_t>(round) + 1; }));
+    CHECK(seen.await([&](const Seen& value) {
+      return value.closed.size() == static_cast<std::size_t>(round) + 1;
+    }));
     loop.reset();
   }
 }
 
-// --- signals, tasks, timers -------------------------------------------------------------------------------------------
+// --- signals, tasks, timers
+// -------------------------------------------------------------------------------------------
 
 TEST(UringReactor, SignalsFromOtherThreadsWakeIt) {
   serve(each<EchoHandler>());
@@ -485,7 +492,8 @@ TEST(UringReactor, SignalsFromOtherThreadsWakeIt) {
   Watched<int> noticed;
   Ref<Signal> signal;
   loop->on_loop([&] {
-    signal = loop->reactor->make_signal([&] { noticed.update([&](int& value) { value = raised.load(); }); });
+    signal = loop->reactor->make_signal(
+        [&] { noticed.update([&](int& value) { value = raised.load(); }); });
   });
   std::vector<std::thread> threads;
   for (int number = 0; number < kThreads; ++number) {
@@ -510,7 +518,8 @@ TEST(UringReactor, TimersFireInOrderAndNotEarly) {
     static void ring(void* context) {
       auto* self = static_cast<Ringing*>(context);
       const bool early = self->reactor->now() < self->timer.deadline();
-      self->order->update([&](std::vector<int>& value) { value.push_back(early ? -1 : self->number); });
+      self->order->update(
+          [&](std::vector<int>& value) { value.push_back(early ? -1 : self->number); });
     }
     UringReactor* reactor;
     Watched<std::vector<int>>* order;
