@@ -94,7 +94,7 @@ void Exchange::decide() {
     found.reset();
   }
   if (found) {
-    use_or_validate(std::move(*found));
+    use_or_validate(*found);
     return;
   }
   if (directives_.only_if_cached) {
@@ -134,7 +134,7 @@ bool Exchange::answer_here() {
   return false;
 }
 
-void Exchange::use_or_validate(cache::Found found) {
+void Exchange::use_or_validate(const cache::Found& found) {
   const StoredResponse& stored = stored_response(found);
   const auto decision =
       http::decide_reuse(stored.freshness(), directives_, context_.precise_now(), settings_->cache);

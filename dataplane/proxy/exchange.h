@@ -79,7 +79,7 @@ class Exchange {
   // Decisions.
   void decide();
   bool answer_here();
-  void use_or_validate(cache::Found found);
+  void use_or_validate(const cache::Found& found);
   bool covers(const cache::Found& found);
   void fetch_for(const cache::Found* validate, const cache::Found* extend, http::Forwarded why);
   void forward_alone(http::Forwarded why);
