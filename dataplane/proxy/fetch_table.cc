@@ -86,7 +86,7 @@ void FetchTicket::add_interim(std::shared_ptr<const http::ResponseHead> head) {
     interim_.push_back(std::move(head));
     waiters = waiters_;
   }
-  raise_all(std::move(waiters));
+  raise_all(waiters);
 }
 
 void FetchTicket::settle(FetchPhase phase, FetchAnswer answer) {
@@ -99,7 +99,7 @@ void FetchTicket::settle(FetchPhase phase, FetchAnswer answer) {
     phase_.store(phase, std::memory_order_release);
     waiters = std::exchange(waiters_, {});
   }
-  raise_all(std::move(waiters));
+  raise_all(waiters);
 }
 
 std::vector<std::uint64_t> FetchTicket::take_wanted() {
@@ -112,7 +112,7 @@ std::size_t FetchTicket::waiting() const {
   return waiters_.size();
 }
 
-void FetchTicket::raise_all(std::vector<Ref<Signal>> waiters) {
+void FetchTicket::raise_all(const std::vector<Ref<Signal>>& waiters) {
   for (const Ref<Signal>& waiter : waiters) waiter->raise();
 }
 
@@ -142,10 +142,10 @@ void FetchTable::end(std::string_view key, const FetchTicket& ticket) {
   if (place != own.running.end() && place->second.get() == &ticket) own.running.erase(place);
 }
 
-bool FetchTable::attach_blob(const cache::Blob& blob, Ref<FetchTicket> ticket) {
+bool FetchTable::attach_blob(const cache::Blob& blob, const Ref<FetchTicket>& ticket) {
   Shard& own = const_cast<Shard&>(shard(blob));
   const std::lock_guard lock(own.mutex);
-  return own.filling.try_emplace(&blob, std::move(ticket)).second;
+  return own.filling.try_emplace(&blob, ticket).second;
 }
 
 void FetchTable::detach_blob(const cache::Blob& blob) {

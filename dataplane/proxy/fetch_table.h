@@ -94,7 +94,7 @@ class FetchTicket : public RefCounted<FetchTicket> {
   std::size_t waiting() const;
 
  private:
-  void raise_all(std::vector<Ref<Signal>> waiters);
+  static void raise_all(const std::vector<Ref<Signal>>& waiters);
 
   std::atomic<FetchPhase> phase_{FetchPhase::pending};
   std::atomic<bool> abandoned_{false};
@@ -120,7 +120,7 @@ class FetchTable {
 
   // Which fetch fills this blob, for as long as it does: at most one, since a blob has one writer.
   // False when there is one already.
-  bool attach_blob(const cache::Blob& blob, Ref<FetchTicket> ticket);
+  bool attach_blob(const cache::Blob& blob, const Ref<FetchTicket>& ticket);
   void detach_blob(const cache::Blob& blob);
   Ref<FetchTicket> ticket_of(const cache::Blob& blob) const;
 
