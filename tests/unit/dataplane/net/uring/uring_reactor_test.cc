@@ -1,7 +1,6 @@
 // The io_uring transport against real sockets on the loopback interface.
 #include "dataplane/net/uring/uring_reactor.h"
 
-#include <sys/resource.h>
 
 #include <algorithm>
 #include <atomic>
@@ -298,37 +297,6 @@ TEST(UringReactor, WhoFindsNoSlotIsReset) {
   Client fourth(listener.local());
   CHECK(fourth.send("x"));
   CHECK_EQUAL(1, fourth.receive(1).size());
-}
-
-TEST(UringReactor, AcceptingGoesOnWhenDescriptorsAreFreeAgain) {
-  serve(each<EchoHandler>());
-  Client client;
-  rlimit before{};
-  ::getrlimit(RLIMIT_NOFILE, &before);
-  loop->on_loop([] {});
-  // The client's descriptor is the last one allowed.
-  const int next = ::dup(0);
-  ::close(next);
-  const rlimit tight{.rlim_cur = static_cast<rlim_t>(next) + 1, .rlim_max = before.rlim_max};
-  ::setrlimit(RLIMIT_NOFILE, &tight);
-  {
-    Client blocked(listener.local());
-    Watched<bool> failed;
-    // Looked at from the loop, again and again, until the accept has failed.
-    std::function<void()> look = [&] {
-      if (loop->reactor->statistics().accept_failures > 0) {
-        failed.update([](bool& value) { value = true; });
-      } else {
-        loop->reactor->post(look);
-      }
-    };
-    loop->reactor->post(look);
-    const bool did_fail = failed.await([](bool value) { return value; });
-    ::setrlimit(RLIMIT_NOFILE, &before);
-    CHECK(did_fail);
-    CHECK(blocked.send("x"));
-    CHECK_EQUAL(1, blocked.receive(1).size());
-  }
 }
 
 TEST(UringReactor, StoppingClosesWhatIsOpen) {
