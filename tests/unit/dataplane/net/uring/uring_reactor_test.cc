@@ -1,7 +1,6 @@
 // The io_uring transport against real sockets on the loopback interface.
 #include "dataplane/net/uring/uring_reactor.h"
 
-
 #include <algorithm>
 #include <atomic>
 
