@@ -9,19 +9,17 @@ and no temporary file behind; the album stays in the cache for the next time.
 from __future__ import annotations
 
 import argparse
-import fcntl
+import contextlib
 import os
 import re
-import shutil
 import signal
 import sys
-import tempfile
 import time
 from pathlib import Path
-from typing import IO
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
+import scratch  # noqa: E402
 from children import Children, Stopped, ToolError  # noqa: E402
 from cmaf import album as albums  # noqa: E402
 from cmaf import source  # noqa: E402
@@ -78,12 +76,12 @@ def main(arguments: list[str]) -> int:
         received.append(number)
         raise Stopped()
 
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, stop)
-
-    work, held = work_folder()
     served = False
+    belongings = contextlib.ExitStack()
     try:
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, stop)
+        work = belongings.enter_context(scratch.folder("run"))
         url, started, root = start(options, work, children, progress)
         served = True
         checked = check_players(options, url, root, children, progress)
@@ -105,23 +103,7 @@ def main(arguments: list[str]) -> int:
             signal.signal(number, signal.SIG_IGN)
         progress.end_live()
         children.stop_all()
-        shutil.rmtree(work, ignore_errors=True)
-        held.close()
-
-
-def work_folder() -> tuple[Path, IO]:
-    """A folder for this run, and the lock that says it lives; removes what runs that were killed have left."""
-    for old in Path(tempfile.gettempdir()).glob("nearfield-run-*"):
-        try:
-            with open(old / "lock") as lock:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                shutil.rmtree(old, ignore_errors=True)
-        except OSError:
-            continue  # alive, or another user's
-    work = Path(tempfile.mkdtemp(prefix="nearfield-run-"))
-    held = open(work / "lock", "w")
-    fcntl.flock(held, fcntl.LOCK_EX)
-    return work, held
+        belongings.close()
 
 
 def start(options: argparse.Namespace, work: Path, children: Children, progress: Progress) -> tuple[str, node.Node, Path]:

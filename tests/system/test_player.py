@@ -16,11 +16,13 @@ import sys
 import tempfile
 import time
 import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from demo_support import DEMO, REPOSITORY, Children, make_short_album, node_program, write_tone
 
+import scratch
 from serve import counters, docroot, node, origin, player_check, ports
 
 START_UP_LIMIT_MS = 5000
@@ -107,22 +109,32 @@ def album_folder(tmp_path_factory) -> Path:
 
 
 @pytest.fixture
-def run(program, album_folder):
+def place() -> Iterator[Path]:
+    """The folder for temporary files of this test's runs and of nobody else's; short, as sockets lie in it."""
+    with tempfile.TemporaryDirectory(prefix="nf-") as folder:
+        yield Path(folder)
+
+
+@pytest.fixture
+def run(program, album_folder, place):
     """Starts run.py on the tones, with its output in a pipe."""
     started: list[subprocess.Popen] = []
 
     def start(*arguments: str) -> subprocess.Popen:
         argv = [sys.executable, DEMO / "run.py", "--node", program, "--album", album_folder, "--cache", album_folder.parent / "cache", *arguments]
-        process = subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True)
+        process = subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True,
+                                   env={**os.environ, "TMPDIR": str(place)})
         started.append(process)
         return process
 
     yield start
     for process in started:
+        belongings = descendants(process.pid)
         if process.poll() is None:
             process.kill()
         process.wait(10)
         process.stdout.close()
+        assert gone(belongings)  # they write into `place` until they end
 
 
 def read_until(process: subprocess.Popen, pattern: str, timeout_s: float = 60) -> str:
@@ -137,6 +149,10 @@ def read_until(process: subprocess.Popen, pattern: str, timeout_s: float = 60) -
         if not line:
             break
     raise AssertionError(f"no line matches {pattern!r} in:\n{said}")
+
+
+def work_folder(said: str) -> Path:
+    return Path(re.search(r"control socket: (\S+)/node/control.sock", said)[1])
 
 
 def descendants(pid: int) -> set[int]:
@@ -176,7 +192,7 @@ def test_run_makes_plays_and_ends(run):
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_a_signal_stops_everything(run, number):
+def test_a_signal_stops_everything(run, place, number):
     process = run("--no-player-check")
     said = read_until(process, r"^node: .* requests")
     url = re.search(r"Listen: (\S+)", said)[1]
@@ -184,27 +200,47 @@ def test_a_signal_stops_everything(run, number):
     assert [track["title"] for track in album["tracks"]] == ["one"]
     belongings = descendants(process.pid)
     assert len(belongings) >= 3  # nginx, its worker, the node
-    work = re.search(r"control socket: (\S+)/node/control.sock", said)[1]
+    assert work_folder(said).parent == place
     process.send_signal(number)
     assert process.wait(20) == 0
     assert gone(belongings)
-    assert not os.path.exists(work)
+    assert list(place.iterdir()) == []
 
 
-def test_even_a_killed_run_leaves_no_process(run):
+def test_even_a_killed_run_leaves_no_process(run, place):
     process = run("--no-player-check")
-    read_until(process, "Listen: ")
+    alive = run("--no-player-check")
+    left = work_folder(read_until(process, "Listen: "))
+    kept = work_folder(read_until(alive, "Listen: "))
     belongings = descendants(process.pid)
-    left = list(Path(tempfile.gettempdir()).glob("nearfield-run-*/lock"))
+    assert len(belongings) >= 3  # nginx, its worker, the node
     process.kill()
     process.wait(10)
     assert gone(belongings)
-    # The next run removes its folder, too.
+    assert left.is_dir()
+    # The next run removes its folder, too, but not that of one that lives.
     again = run("--no-player-check")
     read_until(again, "Ctrl-C")
-    again.send_signal(signal.SIGINT)
-    assert again.wait(20) == 0
-    assert left and not any(path.exists() for path in left)
+    assert not left.exists() and kept.is_dir()
+    for one in (again, alive):
+        one.send_signal(signal.SIGINT)
+        assert one.wait(20) == 0
+    assert list(place.iterdir()) == []
+
+
+def test_scratch_folders_of_the_dead_go_and_those_of_the_living_stay(tmp_path):
+    with scratch.folder("test", tmp_path) as alive:
+        (alive / "file").touch()
+        dead = tmp_path / "nearfield-test-dead"
+        dead.mkdir()
+        (dead / "lock").touch()
+        other = tmp_path / "nearfield-other-dead"
+        other.mkdir()
+        (other / "lock").touch()
+        with scratch.folder("test", tmp_path) as second:
+            assert sorted(tmp_path.iterdir()) == sorted([alive, second, other])
+        assert (alive / "file").exists() and not second.exists()
+    assert list(tmp_path.iterdir()) == [other]
 
 
 def test_a_dead_node_is_reported(run):

@@ -6,10 +6,10 @@ import hashlib
 import json
 import os
 import shutil
-import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import scratch
 from children import Children, ToolError
 
 _DRIVER = Path(__file__).resolve().parent.parent / "play.mjs"
@@ -58,10 +58,10 @@ def run(url: str, docroot: Path, cases: list[Case], children: Children, *, scree
     if screenshot:
         asked["screenshot"] = str(screenshot)
     # The browser's profile lies in memory: a disk that is busy elsewhere must not look like a slow node.
-    memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
-    with tempfile.TemporaryDirectory(prefix="nearfield-browser-", dir=memory, ignore_cleanup_errors=True) as profile:
+    memory = Path("/dev/shm") if os.access("/dev/shm", os.W_OK) else None
+    with scratch.folder("browser", memory) as profile:
         said = children.run([shutil.which("node"), str(_DRIVER), json.dumps(asked)], timeout_s=timeout_s,
-                            env={**os.environ, "TMPDIR": profile, "HOME": profile})
+                            env={**os.environ, "TMPDIR": str(profile), "HOME": str(profile)})
     lines = [json.loads(line) for line in said.stdout.decode().splitlines() if line.startswith("{")]
     if len(lines) != len(cases):
         raise ToolError(f"the browser ended after {len(lines)} of {len(cases)} cases")
