@@ -38,9 +38,7 @@ struct UringOptions {
   // For responses of origins.
   unsigned origin_buffers = 64;
   std::size_t origin_buffer_bytes = 64 * 1024;
-  // Off until its tests (an abort with a send under way) hold on a loaded machine; automatic finds
-  // out per socket.
-  ZeroCopy zero_copy = ZeroCopy::off;
+  ZeroCopy zero_copy = ZeroCopy::automatic;
   // Smaller sends are copied: pinning pages and the second completion cost more than copying them.
   std::size_t zero_copy_from_bytes = 32 * 1024;
   // Of Reactor::random(); 0 takes one from the kernel.

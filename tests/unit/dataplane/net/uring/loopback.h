@@ -8,9 +8,11 @@
 #include <sys/time.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <condition_variable>
 #include <cstdint>
+#include <cstdio>
 #include <functional>
 #include <memory>
 #include <mutex>
@@ -97,7 +99,8 @@ class LoopThread {
   bool failed_ = false;
 };
 
-// A blocking client.
+// A blocking client. The kernel tears rings down behind their owner's back and for that interrupts
+// every thread that ever used one, this one too: whatever blocks here is repeated after EINTR.
 class Client {
  public:
   Client() = default;
@@ -112,7 +115,10 @@ class Client {
       ::setsockopt(descriptor, SOL_SOCKET, SO_RCVBUF, &receive_buffer_bytes,
                    sizeof(receive_buffer_bytes));
     }
-    connected = ::connect(descriptor, &address.any, length) == 0;
+    // Over loopback connect() ends within the call, or fails without having waited.
+    do {
+      connected = ::connect(descriptor, &address.any, length) == 0 || errno == EISCONN;
+    } while (!connected && (errno == EINTR || errno == EALREADY));
   }
   Client(Client&& other) noexcept
       : descriptor(std::exchange(other.descriptor, -1)), connected(other.connected) {}
@@ -130,6 +136,7 @@ class Client {
   bool send(std::string_view bytes) {
     while (!bytes.empty()) {
       const ssize_t sent = ::send(descriptor, bytes.data(), bytes.size(), MSG_NOSIGNAL);
+      if (sent < 0 && errno == EINTR) continue;
       if (sent <= 0) return false;
       bytes.remove_prefix(static_cast<std::size_t>(sent));
     }
@@ -143,6 +150,7 @@ class Client {
     error = 0;
     while (have < bytes) {
       const ssize_t got = ::recv(descriptor, text.data() + have, bytes - have, 0);
+      if (got < 0 && errno == EINTR) continue;
       if (got < 0) error = errno;
       if (got <= 0) break;
       have += static_cast<std::size_t>(got);
@@ -155,11 +163,18 @@ class Client {
     std::uint64_t offset = 0;
     for (;;) {
       const std::string text = receive(step);
-      if (text.empty()) return error == 0 && offset == bytes;
-      for (std::size_t index = 0; index < text.size(); ++index) {
-        if (text[index] != pattern(offset + index)) return false;
+      const std::string expected = pattern_text(offset, text.size());
+      if (text != expected) {
+        const auto wrong = std::ranges::mismatch(text, expected).in1 - text.begin();
+        std::fprintf(stderr, "byte %zu of %zu is wrong\n", static_cast<std::size_t>(wrong) + offset,
+                     bytes);
+        return false;
       }
       offset += text.size();
+      if (text.size() == step) continue;
+      if (error == 0 && offset == bytes) return true;
+      std::fprintf(stderr, "%zu of %zu bytes came, error %d\n", offset, bytes, error);
+      return false;
     }
   }
 
@@ -225,11 +240,19 @@ class EchoHandler : public TestHandler {
     plan.append_text(pending_);
     pending_.clear();
     if (std::exchange(paused_, false)) stream->resume_receive();
+    if (ended_) stream->close_after_send();
+  }
+  // What is pending is not in the plan yet, and only the plan is sent before the end.
+  void on_receive_end() override {
+    seen.update([](Seen& value) { ++value.ended; });
+    ended_ = true;
+    if (pending_.empty()) stream->close_after_send();
   }
 
  private:
   std::string pending_;
   bool paused_ = false;
+  bool ended_ = false;
 };
 
 // Sends `total` bytes of the pattern as soon as it is started, then closes.
@@ -264,6 +287,48 @@ class TestAcceptor : public Acceptor {
 
  private:
   Make make_;
+};
+
+// A reactor that serves on loopback, and what its handlers saw.
+class ServedLoop : public Utest {
+ public:
+  // Members, because a failing test unwinds while the loop's thread still uses them; teardown()
+  // ends it.
+  Watched<Seen> seen;
+  Watched<Seen> caller_seen;
+  std::unique_ptr<TestAcceptor> acceptor;
+  std::unique_ptr<LoopThread> loop;
+  Listener listener;
+
+  // A server whose every connection gets what `make` makes.
+  // `before_start` runs when everything is there but accepting.
+  void serve(
+      TestAcceptor::Make make, const UringOptions& options = {},
+      const std::function<void()>& before_start = [] {}) {
+    Result<Listener> made = Listener::open(*Endpoint::parse("127.0.0.1:0"));
+    CHECK(made.has_value());
+    listener = std::move(*made);
+    acceptor = std::make_unique<TestAcceptor>([this, make = std::move(make)](Stream& stream) {
+      StreamHandler* handler = make(stream);
+      seen.update([](Seen& value) { ++value.accepted; });
+      return handler;
+    });
+    loop = std::make_unique<LoopThread>(options);
+    loop->reactor->listen(listener.descriptor(), *acceptor);
+    before_start();
+    loop->start();
+  }
+  template <typename Handler, typename... Arguments>
+  TestAcceptor::Make each(Arguments... arguments) {
+    return
+        [this, arguments...](Stream& stream) { return new Handler(seen, &stream, arguments...); };
+  }
+  bool closed_with(CloseReason reason) {
+    return seen.await([](const Seen& value) { return !value.closed.empty(); }) &&
+           seen.get().closed == std::vector{reason};
+  }
+
+  void teardown() override { loop.reset(); }
 };
 
 }  // namespace nearfield::net
