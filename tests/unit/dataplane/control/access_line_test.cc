@@ -47,7 +47,8 @@ TEST(AccessLine, NamesRangeAndBreakOnlyWhenThereAre) {
 }
 
 TEST(AccessLine, StaysOneLineOfJsonWhateverWasAsked) {
-  const std::string hostile("/\n{\"status\":200}\r\\\"\xff\x00", 23);
+  using namespace std::string_literals;
+  const std::string hostile = "/\n{\"status\":200}\r\\\"\xff\x00"s;
   record.path = hostile;
   record.authority = "\"}\n";
   append_access_line(line, record);
