@@ -95,7 +95,10 @@ std::size_t Blob::addresses(std::uint64_t offset, std::uint64_t length, std::spa
     return impl_->addresses(offset, length, vectors, covered_bytes);
   }
   const std::lock_guard lock(impl_->mutex);
-  NEARFIELD_ASSERT(length <= impl_->readable(offset));
+  // Below the floor too, for readers that were cut loose; that the bytes are still there is checked
+  // as they are looked up.
+  const auto run = impl_->published.containing(offset);
+  NEARFIELD_ASSERT(length == 0 || (run && length <= run->end - offset));
   return impl_->addresses(offset, length, vectors, covered_bytes);
 }
 
@@ -113,10 +116,12 @@ void Blob::unsubscribe(const Signal& signal) {
   impl_->waiters.remove(signal);
 }
 
-bool Blob::has_readers() const {
-  if (impl_->frozen()) return false;
+bool Blob::has_readers() const { return reader_count() > 0; }
+
+std::size_t Blob::reader_count() const {
+  if (impl_->frozen()) return 0;
   const std::lock_guard lock(impl_->mutex);
-  return !impl_->readers.empty();
+  return impl_->readers.size();
 }
 
 // --- streaming ---
@@ -143,13 +148,13 @@ bool Blob::Impl::wholly_published(const ExtentList::Piece& piece) const {
 
 std::vector<Extent> Blob::Impl::take_passed(std::uint64_t limit) {
   std::vector<Extent> passed;
-  std::size_t first = 0;  // extents before it have holes and stay
+  std::size_t first = 0;  // extents before it have holes, or are held by who was cut, and stay
   while (first < extents.size() && passed.size() < kExtentsGivenAtOnce) {
     std::size_t count = 0;
     while (first + count < extents.size() && passed.size() < kExtentsGivenAtOnce) {
       const ExtentList::Piece piece = extents.piece(first + count);
       if (std::min(piece.end(), total.load(std::memory_order_relaxed)) > limit ||
-          !wholly_published(piece))
+          !wholly_published(piece) || readers.held_in(piece.begin, piece.end()))
         break;
       passed.push_back(piece.extent);
       floor = std::max(floor, piece.end());
@@ -157,8 +162,13 @@ std::vector<Extent> Blob::Impl::take_passed(std::uint64_t limit) {
       ++count;
     }
     if (count > 0) extents.erase(first, count);
-    if (first < extents.size() && extents.piece(first).begin >= limit) break;
-    ++first;
+    if (first == extents.size()) break;
+    const ExtentList::Piece stays = extents.piece(first);
+    if (stays.begin >= limit) break;
+    // A stretch that is held may be long, and whole: one look at its end.
+    const auto held = readers.held_in(stays.begin, stays.end());
+    const auto last = held ? extents.find(held->end - 1) : std::nullopt;
+    first = last && *last > first ? *last : first + 1;
   }
   return passed;
 }
@@ -169,14 +179,50 @@ void Blob::Impl::give_back_passed(bool all) {
     {
       const std::lock_guard lock(mutex);
       const auto slowest = readers.slowest();
-      if (!slowest && !all) return;
-      passed = take_passed(slowest.value_or(std::numeric_limits<std::uint64_t>::max()));
+      // Without readers what lies before the floor can only have been held by some that were cut.
+      const std::uint64_t limit = all ? std::numeric_limits<std::uint64_t>::max() : floor;
+      if (!slowest && limit == 0) return;
+      passed = take_passed(slowest.value_or(limit));
       if (!passed.empty()) opened = signal_if_window_opened();
     }
     for (const Extent& extent : passed) source.give_extent(extent);
     if (opened) opened->raise();
     if (passed.size() < kExtentsGivenAtOnce) return;
   }
+}
+
+std::uint64_t Blob::Impl::readable_for(std::uint32_t slot, std::uint64_t offset) const {
+  const auto end = readers.cut_end(slot);
+  if (!end) return readable(offset);
+  const auto run = published.containing(offset);
+  return run && offset < *end ? std::min(run->end, *end) - offset : 0;
+}
+
+bool Blob::held_back() const {
+  const std::lock_guard lock(impl_->mutex);
+  if (!impl_->growing() || !impl_->streams() || !impl_->blocked_at) return false;
+  const auto fastest = impl_->readers.fastest();
+  return fastest && *fastest + kBlockBytes > *impl_->blocked_at && impl_->readers.size() > 1;
+}
+
+std::size_t Blob::cut_laggards() {
+  Impl& state = *impl_;
+  WaiterList::Raised raised;
+  std::size_t count = 0;
+  {
+    const std::lock_guard lock(state.mutex);
+    if (!state.growing() || !state.streams() || !state.blocked_at) return 0;
+    const std::uint64_t writer = *state.blocked_at;
+    // Whatever is there now may stand in their plans.
+    const std::uint64_t end = std::max(writer, state.published.end());
+    count = state.readers.cut(writer - std::min(writer, state.window_bytes / 2), end);
+    if (count == 0) return 0;
+    state.blocked_at.reset();
+    raised = state.waiters.take_all();
+  }
+  WaiterList::raise(raised);
+  state.give_back_passed();
+  return count;
 }
 
 // --- readers of a growing blob ---
@@ -215,6 +261,23 @@ BlobReader& BlobReader::operator=(BlobReader&& other) noexcept {
 
 BlobReader::~BlobReader() { detach(); }
 
+std::uint64_t BlobReader::readable_from(std::uint64_t offset) const {
+  const Blob::Impl& state = *blob_->impl_;
+  if (slot_ == kNoSlot || state.frozen()) return blob_->readable_from(offset);
+  const std::lock_guard lock(state.mutex);
+  if (state.frozen()) return state.readable(offset);
+  return state.readable_for(slot_, offset);
+}
+
+bool BlobReader::too_late() const {
+  if (too_late_ || !blob_) return too_late_;
+  const Blob::Impl& state = *blob_->impl_;
+  if (state.frozen()) return false;
+  const std::lock_guard lock(state.mutex);
+  if (state.frozen()) return false;
+  return state.disbanded || (slot_ != kNoSlot && state.readers.cut_end(slot_));
+}
+
 void BlobReader::release_before(std::uint64_t offset) {
   offset = std::min(offset, kLastReaderOffset);
   if (offset < offset_) return;
@@ -250,7 +313,7 @@ void BlobReader::detach() {
     if (!changed) return;
     if (state.readers.empty()) {
       state.blocked_at.reset();
-      woken = state.space_signal;  // the fill asks itself whether to go on
+      woken = state.space_signal;  // the fill asks itself whether to go on (also if one was cut)
     } else if (state.streams()) {
       woken = state.signal_if_window_opened();
     }

@@ -10,7 +10,8 @@
 //   bytes. streaming  a window: writable() gives nothing while the slowest attached reader lags
 //   window_bytes behind the writer, and pages
 //              behind the slowest reader go back to the arena. A kept blob may turn into a
-//              streaming one (it outgrew its share).
+//              streaming one (it outgrew its share, or memory is short). Readers so slow that they
+//              hold up others can be cut loose.
 //
 // Threads: readers anywhere; writers of one blob all on the same thread (its fill's worker). Once
 // complete and kept, reading takes no lock.
@@ -70,10 +71,17 @@ class BlobReader {
   // All bytes before `offset` will not be read again by this reader. Never goes back.
   void release_before(std::uint64_t offset);
   void detach();
-  // The blob streams and has already given back the bytes at the offset asked for: this reader will
-  // never get them and is not attached. Whoever needs them starts a fetch of its own.
-  bool too_late() const { return too_late_; }
+  // How many bytes are published without a gap from `offset` on, for this reader: one that was cut
+  // loose still gets what there was at that time. Needs a blob.
+  std::uint64_t readable_from(std::uint64_t offset) const;
+  // What this reader has not found readable it will never get: the blob streams and has given it
+  // back already, the reader was cut loose (Blob::cut_laggards), or the writer gave up
+  // (Blob::disband). Whoever needs the rest starts a fetch of its own. Ask when nothing is
+  // readable.
+  bool too_late() const;
   explicit operator bool() const { return blob_.get() != nullptr; }
+  // What is before it may be forgotten.
+  std::uint64_t offset() const { return offset_; }
   Blob& blob() const { return *blob_; }
 
  private:
@@ -161,6 +169,8 @@ class Blob : public RefCounted<Blob> {
     std::optional<std::uint64_t> end;
   };
   std::optional<Gap> first_gap(std::uint64_t offset) const;
+  // Of a streaming blob into which nothing was written: nobody will ask for bytes before `offset`.
+  void begin_at(std::uint64_t offset);
   // Turns a kept blob into a streaming one (only while growing; else no effect). From then on it is
   // nobody's to share. What its slowest reader has passed, or all of it when there is none, goes
   // back at once.
@@ -171,7 +181,20 @@ class Blob : public RefCounted<Blob> {
   // What cannot be completed: readers get what was published, then see State::broken. No effect
   // once complete.
   void break_off();
+  // Gives up although the origin would go on (what is missing cannot be brought in the order of a
+  // stream): as break_off(), but readers are too_late() and may see to the rest themselves.
+  void disband();
+  // Attached ones; who was cut loose counts no more.
   bool has_readers() const;
+  std::size_t reader_count() const;
+  // The writer waits for the slowest reader of a streaming blob while another has read all there is
+  // (but for less than a block).
+  bool held_back() const;
+  // Cuts loose all readers that lag more than half a window behind, if the writer waits for them:
+  // they hold the window no more, and may read on to where the writer is now and no further. What
+  // they have not read stays that long. Returns how many; none while ReaderTable::kMaximumCuts cuts
+  // are being read. The writer goes on by itself, no space signal is raised.
+  std::size_t cut_laggards();
 
   // Hashes up to `budget_bytes` more of the gapless beginning; true once the digest of a complete,
   // kept blob is known. Bounded work, so that a blob filled from its middle does not stall a worker

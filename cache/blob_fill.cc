@@ -36,6 +36,7 @@ std::span<std::byte> Blob::writable(std::uint64_t offset) {
       state.blocked_at = offset;
       return {};
     }
+    if (state.blocked_at == offset) state.blocked_at.reset();
     if (const auto index = state.extents.find(offset)) {
       const ExtentList::Piece piece = state.extents.piece(*index);
       return {piece.extent.data + (offset - piece.begin), std::min(end, piece.end()) - offset};
@@ -138,6 +139,12 @@ std::optional<Blob::Gap> Blob::first_gap(std::uint64_t offset) const {
   return Gap{offset, next ? next : total};
 }
 
+void Blob::begin_at(std::uint64_t offset) {
+  const std::lock_guard lock(impl_->mutex);
+  NEARFIELD_ASSERT(impl_->streams() && impl_->published.empty());
+  impl_->floor = offset;
+}
+
 void Blob::stop_keeping() {
   Impl& state = *impl_;
   WaiterList::Raised raised;
@@ -200,16 +207,20 @@ void Blob::complete() {
   if (state.streams()) state.give_back_passed();
 }
 
-void Blob::break_off() {
+void Blob::break_off() { impl_->end_early(/*disbands=*/false); }
+void Blob::disband() { impl_->end_early(/*disbands=*/true); }
+
+void Blob::Impl::end_early(bool disbands) {
   WaiterList::Raised raised;
   Ref<Signal> unused_signal;
   {
-    const std::lock_guard lock(impl_->mutex);
-    if (!impl_->growing()) return;
-    impl_->state.store(State::broken, std::memory_order_release);
-    impl_->hasher.reset();
-    raised = impl_->waiters.take_all();
-    std::swap(unused_signal, impl_->space_signal);
+    const std::lock_guard lock(mutex);
+    if (!growing()) return;
+    disbanded = disbands;
+    state.store(State::broken, std::memory_order_release);
+    hasher.reset();
+    raised = waiters.take_all();
+    std::swap(unused_signal, space_signal);
   }
   WaiterList::raise(raised);
 }

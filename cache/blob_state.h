@@ -9,7 +9,9 @@
 // The awkward part is giving back a streaming blob's memory while the writer may have a receive
 // under way into it. An extent goes back only when all of it is published (so nobody writes there
 // any more) and every reader has passed it. `floor` is the end of the last one given back: below it
-// nothing can be read any more, at or above it everything published still is there.
+// nothing can be read any more, at or above it everything published still is there. The exception
+// are readers that were cut loose: what they held at that time stays, also below the floor, for
+// them alone.
 #pragma once
 
 #include <algorithm>
@@ -54,6 +56,7 @@ struct Blob::Impl {
 
   // With the mutex held, or frozen:
   std::uint64_t readable(std::uint64_t offset) const;
+  std::uint64_t readable_for(std::uint32_t slot, std::uint64_t offset) const;
   std::size_t addresses(std::uint64_t offset, std::uint64_t bytes, std::span<iovec> vectors,
                         std::uint64_t* covered_bytes) const;
 
@@ -65,6 +68,8 @@ struct Blob::Impl {
   bool wholly_published(const ExtentList::Piece& piece) const;
   // Takes out up to a bounded number of extents that end at or before `limit` and may go.
   std::vector<Extent> take_passed(std::uint64_t limit);
+
+  void end_early(bool disbands);
 
   // Without the mutex: gives back what every reader of a streaming blob has passed. `all`: also
   // what nobody has read.
@@ -86,6 +91,7 @@ struct Blob::Impl {
   std::uint64_t floor = 0;
   std::optional<std::uint64_t> blocked_at;  // where the writer found the window full
   bool islands_exhausted = false;
+  bool disbanded = false;
   Ref<Signal> space_signal;
 
   std::unique_ptr<BlobHasher> hasher;  // the writer's alone; gone once the digest is known

@@ -19,6 +19,7 @@ constexpr std::uint64_t kWindow = 2 * kBlockBytes;
 struct ModelReader {
   BlobReader reader;
   std::uint64_t offset;
+  std::uint64_t end = UINT64_MAX;  // where the bytes of one that was cut loose end
 };
 
 class Life {
@@ -57,7 +58,8 @@ class Life {
           break;
         case 5:
           if (random_.one_in(60)) blob_->stop_keeping();
-          if (random_.one_in(100)) blob_->break_off();
+          if (random_.one_in(100)) random_.one_in(2) ? blob_->break_off() : blob_->disband();
+          if (random_.one_in(2)) cut_laggards();
           blob_->advance_digest(random_.below(100000));
           break;
         default:
@@ -98,7 +100,8 @@ class Life {
   void advance_reader() {
     if (readers_.empty()) return;
     ModelReader& one = readers_[random_.below(readers_.size())];
-    const std::uint64_t readable = blob_->readable_from(one.offset);
+    const std::uint64_t readable = one.reader.readable_from(one.offset);
+    if (readable == 0 && one.reader.too_late()) return;
     if (readable == 0) {
       const auto signal = make_ref<CountingSignal>();
       CHECK_TRUE(blob_->subscribe(one.offset, signal) == (blob_->state() == Blob::State::growing));
@@ -109,6 +112,24 @@ class Life {
     expect(one.offset, piece);
     one.offset += piece;
     one.reader.release_before(one.offset);
+  }
+
+  // Who is cut keeps what it could read; nobody is cut who was not, and at most those who lag.
+  void cut_laggards() {
+    if (blob_->state() != Blob::State::growing) return;
+    const bool held_back = blob_->held_back();
+    std::vector<std::uint64_t> before;
+    for (const ModelReader& one : readers_) before.push_back(one.reader.readable_from(one.offset));
+    std::size_t cut = blob_->cut_laggards();
+    if (held_back) CHECK_TRUE(cut < readers_.size());
+    for (std::size_t at = 0; at < readers_.size(); ++at) {
+      ModelReader& one = readers_[at];
+      UNSIGNED_LONGS_EQUAL(before[at], one.reader.readable_from(one.offset));
+      if (one.end != UINT64_MAX || !one.reader.too_late()) continue;
+      one.end = one.offset + before[at];
+      NEARFIELD_ASSERT(cut-- > 0);
+    }
+    UNSIGNED_LONGS_EQUAL(0, cut);
   }
 
   void expect(std::uint64_t offset, std::uint64_t length) {
@@ -154,7 +175,14 @@ class Life {
 
   void check() {
     for (const ModelReader& one : readers_) {
-      UNSIGNED_LONGS_EQUAL(published_from(one.offset), blob_->readable_from(one.offset));
+      const std::uint64_t readable = one.reader.readable_from(one.offset);
+      if (one.end == UINT64_MAX) {
+        UNSIGNED_LONGS_EQUAL(published_from(one.offset), readable);
+      } else {
+        // Beside the end, a gap may have ended what it can read; it may have been filled since.
+        CHECK_TRUE(one.reader.too_late() && readable <= published_from(one.offset));
+        if (one.offset < one.end) CHECK_TRUE(readable >= one.end - one.offset);
+      }
     }
     const std::uint64_t offset = random_.below(total_);
     const std::uint64_t readable = blob_->readable_from(offset);

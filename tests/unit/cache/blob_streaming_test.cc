@@ -2,7 +2,9 @@
 #include "cache/blob.h"
 
 #include <algorithm>
+#include <vector>
 
+#include "cache/reader_table.h"
 #include "tests/unit/cache/cache_test_support.h"
 
 using namespace nearfield;
@@ -227,4 +229,119 @@ TEST(BlobStreaming, ReadersOfACompleteKeptBlobHoldNothing) {
   early.release_before(4000);
   late.release_before(4000);
   CHECK_TRUE(read(*blob, 0, 5000) == bytes_of(1, 0, 5000));
+}
+
+TEST(BlobStreaming, WhoHoldsUpOthersIsSeenAndCutLoose) {
+  const auto blob = make(Blob::Kind::streaming);
+  BlobReader slow(blob, 0);
+  BlobReader fast(blob, 0);
+  write_until_full(*blob, 0);
+  CHECK_FALSE(blob->held_back());  // nobody has read it all yet
+  fast.release_before(kWindow - kBlockBytes + 1);
+  CHECK_TRUE(blob->held_back());
+  slow.release_before(1000);
+  UNSIGNED_LONGS_EQUAL(1, blob->cut_laggards());
+  CHECK_FALSE(blob->held_back());
+  CHECK_TRUE(slow.too_late());
+  CHECK_FALSE(fast.too_late());
+  // The writer goes on, and memory behind the fast reader goes back, but for what the slow one has.
+  const std::uint64_t written = write_until_full(*blob, kWindow);
+  UNSIGNED_LONGS_EQUAL(2 * kWindow, written);
+  fast.release_before(written);
+  UNSIGNED_LONGS_EQUAL(kWindow, source.arena->used_bytes());
+  UNSIGNED_LONGS_EQUAL(0, blob->readable_from(1000));
+  UNSIGNED_LONGS_EQUAL(kWindow - 1000, slow.readable_from(1000));
+  CHECK_TRUE(read(*blob, 1000, kWindow - 1000) == bytes_of(1, 1000, kWindow - 1000));
+  slow.release_before(2 * kBlockBytes);
+  UNSIGNED_LONGS_EQUAL(kWindow - 2 * kBlockBytes, source.arena->used_bytes());
+  slow.release_before(kWindow);
+  UNSIGNED_LONGS_EQUAL(0, source.arena->used_bytes());
+  UNSIGNED_LONGS_EQUAL(0, slow.readable_from(kWindow));
+}
+
+TEST(BlobStreaming, WhoLagsLessThanHalfAWindowStays) {
+  const auto blob = make(Blob::Kind::streaming);
+  BlobReader slow(blob, 0);
+  BlobReader middling(blob, 0);
+  BlobReader fast(blob, 0);
+  write_until_full(*blob, 0);
+  middling.release_before(2 * kBlockBytes);
+  fast.release_before(kWindow);
+  UNSIGNED_LONGS_EQUAL(1, blob->cut_laggards());
+  CHECK_FALSE(middling.too_late());
+  UNSIGNED_LONGS_EQUAL(2, blob->reader_count());
+  UNSIGNED_LONGS_EQUAL(2 * kBlockBytes + kWindow, write_until_full(*blob, kWindow));
+}
+
+TEST(BlobStreaming, AloneNobodyHoldsUpOthers) {
+  const auto blob = make(Blob::Kind::streaming);
+  BlobReader alone(blob, 0);
+  write_until_full(*blob, 0);
+  CHECK_FALSE(blob->held_back());
+}
+
+TEST(BlobStreaming, ACutWakesWhoWaitsAndWhatItHoldsGoesWithIt) {
+  const auto blob = make(Blob::Kind::streaming);
+  BlobReader slow(blob, 0);
+  BlobReader fast(blob, 0);
+  write_until_full(*blob, 0);
+  const auto signal = make_ref<CountingSignal>();
+  CHECK_TRUE(blob->subscribe(kWindow, signal));  // all in its plan, nothing of it sent
+  fast.release_before(kWindow);
+  UNSIGNED_LONGS_EQUAL(1, blob->cut_laggards());
+  CHECK_TRUE(signal->consume());
+  UNSIGNED_LONGS_EQUAL(kWindow, source.arena->used_bytes());
+  slow.detach();
+  UNSIGNED_LONGS_EQUAL(0, source.arena->used_bytes());
+  CHECK_TRUE(blob->has_readers());
+  fast.detach();
+  CHECK_FALSE(blob->has_readers());
+}
+
+TEST(BlobStreaming, CutsAreBounded) {
+  const auto blob = make(Blob::Kind::streaming);
+  BlobReader fast(blob, 0);
+  std::vector<BlobReader> slow;
+  std::uint64_t written = 0;
+  for (std::size_t each = 0; each < ReaderTable::kMaximumCuts; ++each) {
+    slow.emplace_back(blob, written);
+    written = write_until_full(*blob, written);
+    fast.release_before(written);
+    UNSIGNED_LONGS_EQUAL(1, blob->cut_laggards());
+  }
+  slow.emplace_back(blob, written);
+  write_until_full(*blob, written);
+  fast.release_before(written + kWindow);
+  CHECK_TRUE(blob->held_back());
+  UNSIGNED_LONGS_EQUAL(0, blob->cut_laggards());
+  slow.erase(slow.begin());
+  UNSIGNED_LONGS_EQUAL(1, blob->cut_laggards());
+}
+
+TEST(BlobStreaming, ABodyMayBeginInItsMiddle) {
+  const auto blob = make(Blob::Kind::streaming);
+  const std::uint64_t begin = 10 * kBlockBytes + 77;
+  blob->begin_at(begin);
+  UNSIGNED_LONGS_EQUAL(begin, blob->first_gap(0)->begin);
+  CHECK_TRUE(BlobReader(blob, begin - 1).too_late());
+  const BlobReader reader(blob, begin);
+  CHECK_FALSE(reader.too_late());
+  // To the end of the block in which the window ends.
+  UNSIGNED_LONGS_EQUAL(11 * kBlockBytes + kWindow, write_until_full(*blob, begin));
+}
+
+TEST(BlobStreaming, ADisbandedOneIsReadToItsEndAndSaysThatMoreMustComeFromElsewhere) {
+  const auto blob = make(Blob::Kind::kept);
+  BlobReader reader(blob, 0);
+  write_all(*blob, 1, 0, 1000);
+  const auto signal = make_ref<CountingSignal>();
+  CHECK_TRUE(blob->subscribe(1000, signal));
+  blob->stop_keeping();
+  signal->consume();
+  CHECK_FALSE(reader.too_late());
+  blob->disband();
+  CHECK_TRUE(signal->consume() || !blob->subscribe(1000, signal));
+  UNSIGNED_LONGS_EQUAL(1000, reader.readable_from(0));
+  CHECK_TRUE(reader.too_late());
+  CHECK_TRUE(blob->state() == Blob::State::broken);
 }

@@ -14,6 +14,9 @@ using namespace nearfield::cache::test;
 
 namespace {
 
+// Few enough that the thread sanitizer's machine of two cores is done in seconds.
+constexpr std::uint64_t kTotal = 30 * kBlockBytes + 123;
+
 class BlockingSignal : public Signal {
  public:
   void raise() override {
@@ -33,12 +36,13 @@ class BlockingSignal : public Signal {
   bool raised_ = false;
 };
 
-// Reads from `offset` to the end as a session does. Returns how far it came with right bytes.
+// Reads from `offset` to the end as a session does. Returns how far it came with right bytes; the
+// end as well if it was cut loose.
 std::uint64_t read_to_end(BlobReader reader, std::uint64_t content, std::uint64_t offset) {
   const auto signal = make_ref<BlockingSignal>();
   Blob& blob = reader.blob();
   for (;;) {
-    const std::uint64_t readable = std::min<std::uint64_t>(blob.readable_from(offset), 30000);
+    const std::uint64_t readable = std::min<std::uint64_t>(reader.readable_from(offset), 30000);
     if (readable > 0) {
       std::array<iovec, 4> vectors;
       std::uint64_t covered = 0;
@@ -53,20 +57,22 @@ std::uint64_t read_to_end(BlobReader reader, std::uint64_t content, std::uint64_
       reader.release_before(offset);
       continue;
     }
+    if (reader.too_late()) return blob.total_bytes().value_or(kTotal);
     if (blob.subscribe(offset, signal)) {
       signal->wait();
-    } else if (blob.readable_from(offset) == 0 && blob.state() != Blob::State::growing) {
+    } else if (reader.readable_from(offset) == 0 && blob.state() != Blob::State::growing) {
       return offset;
     }
   }
 }
 
 void fill(Blob& blob, std::uint64_t content, std::uint64_t total, const Ref<BlockingSignal>& space,
-          std::uint64_t stop_keeping_at) {
+          std::uint64_t stop_keeping_at, bool cut_eagerly) {
   std::uint64_t at = 0;
   while (at < total) {
     std::span<std::byte> room = blob.writable(at);
     if (room.empty()) {
+      if (cut_eagerly && blob.held_back() && blob.cut_laggards() > 0) continue;
       space->wait();
       continue;
     }
@@ -83,9 +89,8 @@ void fill(Blob& blob, std::uint64_t content, std::uint64_t total, const Ref<Bloc
 }  // namespace
 
 TEST_GROUP(BlobThreads) {
-  // Few enough that the thread sanitizer's machine of two cores is done in seconds.
-  static constexpr std::uint64_t kTotal = 30 * kBlockBytes + 123;
   static constexpr int kReaders = 8;
+  bool cut_eagerly = false;
 
   void fill_and_read(Blob::Kind kind, bool announce, std::uint64_t stop_keeping_at) {
     auto arena = std::move(Arena::create({.bytes = 4 << 20, .want_hugepages = false}).value());
@@ -112,7 +117,7 @@ TEST_GROUP(BlobThreads) {
               reached[static_cast<std::size_t>(i)] = read_to_end(std::move(reader), 9, offset);
             });
       }
-      fill(*blob, 9, kTotal, space, stop_keeping_at);
+      fill(*blob, 9, kTotal, space, stop_keeping_at, cut_eagerly);
       for (std::thread& thread : threads) thread.join();
       for (const std::uint64_t offset : reached) UNSIGNED_LONGS_EQUAL(kTotal, offset);
     }
@@ -128,6 +133,14 @@ TEST(BlobThreads, ReadersFollowAKeptBlob) {
 TEST(BlobThreads, ReadersFollowAStreamingBlobThroughItsWindow) {
   fill_and_read(Blob::Kind::streaming, true, UINT64_MAX);
   fill_and_read(Blob::Kind::streaming, false, UINT64_MAX);
+}
+
+// Laggards are cut whenever the writer waits: whoever is not cut gets all, whoever is gets right
+// bytes up to where it was cut, and nobody waits in vain.
+TEST(BlobThreads, ReadersAreCutLooseWhileTheyRead) {
+  cut_eagerly = true;
+  fill_and_read(Blob::Kind::streaming, true, UINT64_MAX);
+  fill_and_read(Blob::Kind::kept, false, 10 * kBlockBytes);
 }
 
 TEST(BlobThreads, ReadersFollowABlobThatStopsBeingKept) {
