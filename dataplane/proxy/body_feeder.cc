@@ -29,7 +29,7 @@ void BodyFeeder::start(Ref<cache::Blob> blob, std::optional<http::ByteRange> ran
   framing_ = framing;
   position_ = range ? range->first : 0;
   end_ = range ? std::optional<std::uint64_t>(range->last + 1) : blob->total_bytes();
-  if (reader) {
+  if (reader && reader.offset() <= position_) {
     reader_ = std::move(reader);
     reader_.release_before(position_);
   } else if (blob->kind() == cache::Blob::Kind::streaming ||
@@ -37,11 +37,19 @@ void BodyFeeder::start(Ref<cache::Blob> blob, std::optional<http::ByteRange> ran
     reader_ = cache::BlobReader(blob, position_);
   }
   blob_ = std::move(blob);
+  earlier_reader_.detach();
   pieces_.clear();
   piece_ = 0;
   tail_.clear();
   body_bytes_ = 0;
   finished_ = false;
+}
+
+void BodyFeeder::continue_with(Ref<cache::Blob> blob, cache::BlobReader reader) {
+  earlier_reader_ = std::move(reader_);
+  earlier_end_ = position_;
+  reader_ = std::move(reader);
+  blob_ = std::move(blob);
 }
 
 void BodyFeeder::start_multipart(Ref<cache::Blob> blob, const http::RangeSet& ranges,
@@ -79,7 +87,8 @@ FeedResult BodyFeeder::feed(net::SendPlan& plan, const Ref<Signal>& signal) {
     if (plan.room() < kPiecesPerStep) return FeedResult::plan_full;
     // The state first: bytes published before it ended are then certainly seen.
     const cache::Blob::State state = blob_->state();
-    std::uint64_t ready = blob_->readable_from(position_);
+    std::uint64_t ready =
+        reader_ ? reader_.readable_from(position_) : blob_->readable_from(position_);
     if (end_) ready = std::min(ready, *end_ - position_);
     if (ready > 0) {
       if (framing_ == Framing::chunked) append_chunk_size(plan, ready);
@@ -99,6 +108,10 @@ FeedResult BodyFeeder::feed(net::SendPlan& plan, const Ref<Signal>& signal) {
       finished_ = true;
       break;
     }
+    if (reader_.too_late()) return FeedResult::left_behind;
+    // A body that streams cannot go back to what an earlier part of the listener's wants.
+    if (earliest_wanted() < position_ && blob_->kind() == cache::Blob::Kind::streaming)
+      return FeedResult::left_behind;
     // Complete and yet short cannot be (a length that did not hold breaks the blob): both are the
     // end of hope.
     if (state != cache::Blob::State::growing) return FeedResult::broken;
@@ -108,19 +121,42 @@ FeedResult BodyFeeder::feed(net::SendPlan& plan, const Ref<Signal>& signal) {
 }
 
 void BodyFeeder::released(std::uint64_t outstanding_bytes) {
-  // Only a single walk forward may forget; parts of a multipart body can go back.
-  if (!reader_ || !pieces_.empty()) return;
-  if (position_ > outstanding_bytes) reader_.release_before(position_ - outstanding_bytes);
+  if (!reader_) return;
+  if (!pieces_.empty()) {
+    // Several parts can go back, and what is outstanding may be of any of them.
+    if (outstanding_bytes == 0) reader_.release_before(earliest_wanted());
+    return;
+  }
+  if (position_ <= outstanding_bytes) return;
+  const std::uint64_t released = position_ - outstanding_bytes;
+  reader_.release_before(released);
+  if (!earlier_reader_) return;
+  if (released < earlier_end_)
+    earlier_reader_.release_before(released);
+  else
+    earlier_reader_.detach();
 }
 
-cache::BlobReader BodyFeeder::take_reader() {
-  if (!blob_ || blob_->kind() == cache::Blob::Kind::kept) return {};
-  return std::move(reader_);
+std::uint64_t BodyFeeder::earliest_wanted() const {
+  std::uint64_t earliest = position_;
+  for (std::size_t piece = piece_; piece < pieces_.size(); ++piece)
+    earliest = std::min(earliest, pieces_[piece].begin);
+  return earliest;
+}
+
+void BodyFeeder::take_readers(std::vector<cache::BlobReader>& readers) {
+  // Also of a kept body that still grows: it may turn into one that forgets before the plan is
+  // sent.
+  const bool forgets_nothing = blob_ && blob_->kind() == cache::Blob::Kind::kept &&
+                               blob_->state() == cache::Blob::State::complete;
+  if (reader_ && !forgets_nothing) readers.push_back(std::move(reader_));
+  if (earlier_reader_) readers.push_back(std::move(earlier_reader_));
 }
 
 void BodyFeeder::stop(const Ref<Signal>& signal) {
   if (blob_ && signal) blob_->unsubscribe(*signal);
   reader_.detach();
+  earlier_reader_.detach();
   blob_.reset();
   pieces_.clear();
   tail_.clear();

@@ -4,7 +4,8 @@
 // It knows ranges, multipart text, chunked framing and bodies that still grow; it never copies
 // content. The awkward part is a body of unknown length, which is framed in chunks as bytes appear
 // (RFC 9112 7.1), and one that breaks: the listener must see the break, so no final chunk follows
-// and the caller resets the connection.
+// and the caller resets the connection. A listener whom a body that is not kept left behind may be
+// continued from another blob.
 #pragma once
 
 #include <cstdint>
@@ -19,10 +20,11 @@
 namespace nearfield::proxy {
 
 enum class FeedResult : std::uint8_t {
-  plan_full,  // call again when the plan has room
-  waiting,    // call again when the signal was raised
-  done,       // everything was appended
-  broken      // the rest will never come
+  plan_full,   // call again when the plan has room
+  waiting,     // call again when the signal was raised
+  done,        // everything was appended
+  broken,      // the rest will never come
+  left_behind  // the rest will not come from this blob: continue_with() another, or break
 };
 
 enum class Framing : std::uint8_t { by_length, chunked, until_close };
@@ -38,6 +40,11 @@ class BodyFeeder {
   // Several ranges as multipart/byteranges (always by_length).
   void start_multipart(Ref<cache::Blob> blob, const http::RangeSet& ranges,
                        const http::MultipartRanges& text);
+  // After FeedResult::left_behind: the same body, from position() on, out of another blob.
+  // `reader`: a place held there.
+  void continue_with(Ref<cache::Blob> blob, cache::BlobReader reader);
+  // Whether it is one walk forward, which can be continued.
+  bool can_continue() const { return blob_ && pieces_.empty(); }
   // Nothing at all (HEAD, 304, 204).
   void start_empty();
 
@@ -46,15 +53,17 @@ class BodyFeeder {
   // forgotten.
   void released(std::uint64_t outstanding_bytes);
   void stop(const Ref<Signal>& signal);
-  // The place that keeps what is in the plan from being forgotten: to be held until the plan is
-  // released. Empty for bodies that are kept.
-  cache::BlobReader take_reader();
+  // The places that keep what is in the plan from being forgotten, appended to `readers`: to be
+  // held until the plan is released. None for bodies that are whole and kept.
+  void take_readers(std::vector<cache::BlobReader>& readers);
 
   std::uint64_t body_bytes() const {
     return body_bytes_;
   }  // of content appended, framing not counted
   // Where the next byte is read, for asking the fetch to bring it.
   std::uint64_t position() const { return position_; }
+  // One past the last byte wanted, where known.
+  std::optional<std::uint64_t> end() const { return end_; }
 
  private:
   struct Piece {
@@ -63,9 +72,13 @@ class BodyFeeder {
     std::uint64_t end;
   };
   bool next_piece(net::SendPlan& plan);
+  std::uint64_t earliest_wanted() const;
 
   Ref<cache::Blob> blob_;
   cache::BlobReader reader_;
+  // After continue_with(): the place in the blob before, until the plan has passed its bytes.
+  cache::BlobReader earlier_reader_;
+  std::uint64_t earlier_end_ = 0;
   Framing framing_ = Framing::by_length;
   std::uint64_t position_ = 0;
   std::optional<std::uint64_t> end_;

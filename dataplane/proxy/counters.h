@@ -38,6 +38,8 @@ namespace nearfield::proxy {
   X(fetches_failed, "Fetches that ended without a usable or whole response")                   \
   X(fetches_resumed, "Times a broken body was continued with Range and If-Range")              \
   X(fetches_background, "Validations done behind a stale response")                            \
+  X(listeners_cut_loose, "Listeners whose slow reading held up others of a body not kept")     \
+  X(listeners_continued, "Responses whose rest was fetched for one listener alone")            \
   X(origin_body_bytes, "Body bytes received from origins")                                     \
   X(invalidations, "Stored responses removed because an unsafe method succeeded")              \
   X(limit_fetches, "Requests refused because too many fetches are under way")                  \

@@ -58,6 +58,7 @@ void Exchange::start(const http::RequestHead& head, std::string body, bool close
   cache_status_ = {};
   cache_status_line_.clear();
   from_cache_ = false;
+  rest_failed_ = false;
   rounds_ = 0;
   started_ = context_.reactor.now();
   started_wall_ = context_.reactor.wall_now_ms();
@@ -186,10 +187,9 @@ bool Exchange::covers(const cache::Found& found) {
   const Ref<FetchTicket> filling = context_.table.ticket_of(*found.blob);
   if (filling) {
     if (filling->phase() == FetchPhase::pending || filling->answer().fills_all) {
-      filling->want(*offset);
-      return true;
+      // It may be about to end, and then brings nothing more.
+      if (found.blob->kind() == cache::Blob::Kind::kept && filling->want(*offset)) return true;
     }
-    return false;
   }
   // It may have been completed between the two looks.
   return !missing() || found.blob->state() == cache::Blob::State::complete;
@@ -214,7 +214,8 @@ void Exchange::fetch_for(const cache::Found* validate, const cache::Found* exten
       fetch.validate = *validate;
     }
   }
-  if (is_get && extend != nullptr && !context_.table.ticket_of(*extend->blob)) {
+  if (is_get && extend != nullptr && extend->blob->kind() == cache::Blob::Kind::kept &&
+      !context_.table.ticket_of(*extend->blob)) {
     const WantedRanges wanted(request, stored_response(*extend), *extend->blob,
                               context_.reactor.wall_now(), settings_->limits);
     fetch.extend = *extend;
@@ -321,9 +322,52 @@ void Exchange::revalidate_behind(const cache::Found& found) {
 void Exchange::on_signal() {
   if (step_ == Step::waiting) {
     on_ticket();
+  } else if (step_ == Step::continuing) {
+    on_rest();
   } else if (step_ == Step::body) {
     host_->exchange_has_more();
   }
+}
+
+// A shared body left this listener behind (it read too slowly for the others, or memory was short):
+// the rest comes by a request of its own, which only the same representation can answer (RFC
+// 9110 13.1.5).
+bool Exchange::continue_alone() {
+  const Ref<const cache::Metadata> source = std::exchange(source_, nullptr);
+  if (!source || !feeder_.can_continue()) return false;
+  const StoredResponse& stored = stored_response(*source);
+  if (request_->method != http::Method::kGet || stored.status() != 200 ||
+      !stored.has_strong_validator()) {
+    return false;
+  }
+  if (context_.shared.fetches.load(std::memory_order_relaxed) >= settings_->limits.fetches) {
+    count(context_.counters.limit_fetches);
+    return false;
+  }
+  count(context_.counters.listeners_continued);
+  if (ticket_ && began_ticket_) ticket_->abandon();
+  FetchRequest fetch;
+  fetch.settings = settings_;
+  fetch.request = *request_;
+  fetch.rest = {source, feeder_.position(), feeder_.end(), source_bytes_};
+  http::append_forward_target(fetch.forward_target, *request_, settings_->query_rules);
+  ticket_ = make_ref<FetchTicket>();
+  began_ticket_ = true;
+  ticket_->join(signal_, 1);
+  step_ = Step::continuing;
+  auto owned = std::make_unique<Fetch>(context_, std::move(fetch), ticket_);
+  Fetch& begun = *owned;
+  context_.adopt(std::move(owned));
+  begun.start();
+  return true;
+}
+
+void Exchange::on_rest() {
+  if (ticket_->phase() == FetchPhase::pending) return;
+  rest_failed_ = ticket_->phase() == FetchPhase::failed;
+  if (!rest_failed_) feeder_.continue_with(ticket_->answer().found.blob, ticket_->take_reader());
+  step_ = Step::body;
+  host_->exchange_has_more();
 }
 
 void Exchange::on_ticket() {

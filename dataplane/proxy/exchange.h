@@ -61,7 +61,7 @@ class Exchange {
 
   Progress produce(net::SendPlan& plan);
   void released(std::uint64_t outstanding_bytes) { feeder_.released(outstanding_bytes); }
-  cache::BlobReader take_reader() { return feeder_.take_reader(); }
+  void take_readers(std::vector<cache::BlobReader>& readers) { feeder_.take_readers(readers); }
   // Waits for a head: how long, for the response time-out. The exchange answers 504 on
   // give_up_waiting().
   bool waiting_for_head() const { return step_ == Step::waiting; }
@@ -74,7 +74,8 @@ class Exchange {
   bool running() const { return step_ != Step::idle; }
 
  private:
-  enum class Step : std::uint8_t { idle, waiting, head, body };
+  // continuing: in mid-body, waits for a fetch of its own that brings the rest.
+  enum class Step : std::uint8_t { idle, waiting, head, body, continuing };
 
   // Decisions.
   void decide();
@@ -90,6 +91,8 @@ class Exchange {
   void on_failure();
   bool stale_on_error();
   void on_signal();
+  bool continue_alone();
+  void on_rest();
 
   // Responses.
   void answer_from(const cache::Found& found, bool from_origin);
@@ -129,6 +132,10 @@ class Exchange {
   // The response.
   std::string head_text_;
   BodyFeeder feeder_;
+  // What the body belongs to, so that it can be continued if a shared fetch leaves it behind.
+  Ref<const cache::Metadata> source_;
+  std::optional<std::uint64_t> source_bytes_;
+  bool rest_failed_ = false;
   std::uint16_t status_ = 0;
   http::CacheStatus cache_status_;
   std::string cache_status_line_;

@@ -181,6 +181,8 @@ void Exchange::answer_from(const cache::Found& found, bool from_origin) {
     close_ = true;
     feeder_.start(found.blob, std::nullopt, Framing::until_close, std::move(reader));
   }
+  source_ = found.metadata;
+  source_bytes_ = total;
   cache_status_text(&stored, from_origin);
   finish_head(&stored.fields());
 }
@@ -191,7 +193,7 @@ void Exchange::answer_verbatim(const cache::Found& found, const http::ByteRange&
   begin_head(stored.status());
   append_stored_fields(stored, status_, false, true);
   append_length(range.size());
-  feeder_.start(found.blob, range, Framing::by_length);
+  feeder_.start(found.blob, range, Framing::by_length, ticket_->take_reader());
   cache_status_text(&stored, true);
   finish_head(&stored.fields());
 }
@@ -276,13 +278,17 @@ Exchange::Progress Exchange::produce(net::SendPlan& plan) {
     first_byte_ = context_.reactor.now();
     step_ = Step::body;
   }
-  switch (feeder_.feed(plan, signal_)) {
+  if (step_ == Step::continuing) return Progress::waiting;
+  switch (rest_failed_ ? FeedResult::broken : feeder_.feed(plan, signal_)) {
     case FeedResult::plan_full:
       return Progress::plan_full;
     case FeedResult::waiting:
       return Progress::waiting;
     case FeedResult::done:
       return Progress::finished;
+    case FeedResult::left_behind:
+      if (continue_alone()) return Progress::waiting;
+      break;
     case FeedResult::broken:
       break;
   }
@@ -321,6 +327,7 @@ void Exchange::end(bool cut_short) {
   feeder_.stop(signal_);
   ticket_.reset();
   candidate_.reset();
+  source_.reset();
   request_ = nullptr;
   settings_.reset();
   body_.clear();

@@ -23,7 +23,8 @@ Fetch::Fetch(WorkerContext& context, FetchRequest request, Ref<FetchTicket> tick
     : context_(context),
       request_(std::move(request)),
       ticket_(std::move(ticket)),
-      timer_([](void* self) { static_cast<Fetch*>(self)->on_signal(); }, this) {
+      timer_([](void* self) { static_cast<Fetch*>(self)->on_signal(); }, this),
+      lag_timer_([](void* self) { static_cast<Fetch*>(self)->watch_laggards(); }, this) {
   signal_ = context_.reactor.make_signal([this] { on_signal(); });
   ticket_->set_owner_signal(signal_);
   context_.shared.fetches.fetch_add(1, std::memory_order_relaxed);
@@ -43,6 +44,7 @@ void Fetch::start() {
   auto part = std::make_unique<Part>(*this, true);
   Part& lead = *part;
   parts_.push_back(std::move(part));
+  if (request_.rest) begin_rest(lead);
   lead.begin(context_.origin, lead_request());
 }
 
@@ -77,7 +79,11 @@ origin::OriginRequest Fetch::lead_request() {
     const std::optional<std::string> range = out.fields.combined("Range");
     http::remove_conditions(out.fields);
     if (request_.forward_range && range) out.fields.set("Range", *range);
-    if (request_.extend) {
+    if (const auto& rest = request_.rest) {
+      std::optional<std::uint64_t> last;
+      if (rest->end && rest->end != rest->total_bytes) last = *rest->end - 1;
+      http::add_range(out.fields, rest->begin, last, head_->fields(), head_->received());
+    } else if (request_.extend) {
       const StoredResponse& stored = stored_response(*request_.extend);
       // The gap may have closed since it was seen (another worker's fetch): then the whole is asked
       // for, which is rare and right.
@@ -119,6 +125,10 @@ void Fetch::Part::on_head(http::ResponseHead&& head) {
 void Fetch::lead_head(Part& part, http::ResponseHead&& head) {
   http::remove_hop_by_hop(head.fields);
   http::ensure_date(head.fields, context_.reactor.wall_now());
+  if (request_.rest) {
+    rest_head(part, head);
+    return;
+  }
   if (confirmed_by(head)) {
     part.over = true;
     finish();
@@ -149,11 +159,38 @@ void Fetch::lead_head(Part& part, http::ResponseHead&& head) {
   take_response(part, std::move(head));
 }
 
+void Fetch::begin_rest(Part& part) {
+  const FetchRequest::Rest& rest = *request_.rest;
+  head_ = Ref<const StoredResponse>(&stored_response(*rest.head));
+  blob_ = context_.store.make_blob(cache::Blob::Kind::streaming, rest.total_bytes);
+  blob_->begin_at(rest.begin);
+  part.position = rest.begin;
+}
+
+// The rest of a response whose head is with the listener already: exactly that, or the response
+// breaks.
+void Fetch::rest_head(Part& part, const http::ResponseHead& head) {
+  FetchAnswer rest;
+  rest.origin_status = head.status;
+  if (!extends_with(part, head)) {
+    part.over = true;
+    rest.failure = origin::OriginFailureKind::malformed;
+    answer(FetchPhase::failed, std::move(rest));
+    finish();
+    return;
+  }
+  blob_->set_space_signal(signal_);
+  ticket_->set_reader(cache::BlobReader(blob_, request_.rest->begin));
+  rest.found = {nullptr, head_, blob_};
+  answer(FetchPhase::answered, std::move(rest));
+}
+
 // Goes on with a stored part. Another fetch may have taken it up since (a blob has one writer), or
 // the index may be full: then it is left alone.
 bool Fetch::take_up_part() {
   if (!context_.table.attach_blob(*blob_, ticket_)) return false;
-  if (blob_->state() != cache::Blob::State::growing) {
+  if (blob_->state() != cache::Blob::State::growing ||
+      blob_->kind() == cache::Blob::Kind::streaming) {
     context_.table.detach_blob(*blob_);
     return false;
   }
@@ -276,7 +313,7 @@ bool Fetch::extends_with(Part& part, const http::ResponseHead& head) {
   const auto range = text ? http::parse_content_range(*text) : std::nullopt;
   if (!range || !range->range) return false;
   std::uint64_t begin = part.position;
-  if (part.lead) {
+  if (part.lead && request_.extend) {
     const auto gap = blob->first_gap(request_.extend_from);
     if (!gap) return false;
     begin = gap->begin;
@@ -475,8 +512,8 @@ void Fetch::take_response(Part& part, http::ResponseHead&& head) {
     count(context_.counters.fetches_streamed);
   }
   blob_->set_space_signal(signal_);
-  if (!range || blob_->kind() == cache::Blob::Kind::streaming)
-    ticket_->set_reader(cache::BlobReader(blob_, 0));
+  // Of a part, where the starter will read: a break before it does is then seen by it.
+  ticket_->set_reader(cache::BlobReader(blob_, sparse_ ? part.position : 0));
   answer(FetchPhase::answered, std::move(response));
 }
 

@@ -48,6 +48,15 @@ struct FetchRequest {
   // Fill the holes of this stored part, beginning at `extend_from`.
   std::optional<cache::Found> extend;
   std::uint64_t extend_from = 0;
+  // Bring one listener the rest of a response that has begun (its shared body left it behind):
+  // these bytes, of the same representation, or nothing. Nothing of it is stored.
+  struct Rest {
+    Ref<const cache::Metadata> head;  // with a strong validator
+    std::uint64_t begin;
+    std::optional<std::uint64_t> end;  // one past the last byte wanted; none: to the body's end
+    std::optional<std::uint64_t> total_bytes;  // of the whole body, if known
+  };
+  std::optional<Rest> rest;
   // Send the listener's Range on: the object is cold and one range of it is wanted.
   bool forward_range = false;
   std::shared_ptr<const Settings> settings;
@@ -79,6 +88,8 @@ class Fetch {
   bool stale_stands_in_for(const http::ResponseHead& head);
   bool extends_with(Part& part, const http::ResponseHead& head);
   bool take_up_part();
+  void begin_rest(Part& part);
+  void rest_head(Part& part, const http::ResponseHead& head);
   void apply_side_effects(http::ResponseHead& head);
   void take_response(Part& part, http::ResponseHead&& head);
   void answer(FetchPhase phase, FetchAnswer answer);
@@ -89,7 +100,12 @@ class Fetch {
   void part_failed(Part& part, const origin::OriginFailure& failure);
   bool resume(Part& part);
   void end_part(Part& part);
-  void outgrown();
+  void stop_keeping();
+  void out_of_memory();
+  bool brought_the_rest(const Part& part) const;
+  void end_as_part();
+  void resume_paused();
+  void watch_laggards();
   void fill_next_gap();
   void body_complete();
   void body_broken();
@@ -118,14 +134,17 @@ class Fetch {
   bool finished_ = false;
   bool hashing_ = false;
 
-  net::Timer timer_;  // retries: resume after a break, memory exhausted, the next slice of hashing
+  net::Timer timer_;  // resume after a break, the next slice of hashing
   struct Resume {
     std::uint64_t begin;
     std::optional<std::uint64_t> end;
     unsigned resumes;
   };
   std::vector<Resume> resumes_;
-  unsigned starved_ = 0;
+
+  // Whether slow readers of a streamed body hold up others: what they cost, see watch_laggards().
+  net::Timer lag_timer_;
+  Duration lag_{};
 };
 
 }  // namespace nearfield::proxy

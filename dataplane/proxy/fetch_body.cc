@@ -14,9 +14,12 @@ namespace nearfield::proxy {
 namespace {
 
 constexpr std::uint64_t kHashSliceBytes = 1024 * 1024;
-constexpr Duration kStarvedRetry = std::chrono::milliseconds(20);
-constexpr unsigned kStarvedRetries = 500;  // ten seconds without one free extent: give up
 constexpr Duration kResumeDelay = std::chrono::milliseconds(100);
+// Slow readers of a streamed body may cost the others a fifth of their time. Beyond it what they
+// cost adds up, and after a second of it they are cut loose.
+constexpr Duration kLagSample = std::chrono::milliseconds(100);
+constexpr Duration kLagGrace = std::chrono::seconds(1);
+constexpr int kLagShare = 4;  // samples without lag that make up for one with
 
 }  // namespace
 
@@ -53,18 +56,19 @@ std::size_t Fetch::part_body(Part& part, std::span<const std::byte> bytes) {
   count(context_.counters.origin_body_bytes, taken);
   if (blob_->kind() == cache::Blob::Kind::kept) {
     if (!blob_->total_bytes() && !context_.store.keeps(part.position))
-      outgrown();
+      stop_keeping();
     else
       blob_->advance_digest(2 * taken + cache::kBlockBytes);
   }
   if (taken < allowed) {
     part.paused = true;
-    // A full window opens when a reader moves on (space signal); a full arena opens when readers of
-    // evicted blobs leave, which nobody tells us.
-    if (blob_->kind() == cache::Blob::Kind::kept && !timer_.armed()) arm_retry(kStarvedRetry);
-    return taken;
+    if (blob_->kind() == cache::Blob::Kind::kept) {
+      out_of_memory();
+    } else if (!lag_timer_.armed() && blob_->reader_count() > 1) {
+      context_.reactor.arm(lag_timer_, context_.reactor.now() + kLagSample);
+    }
+    return finished_ ? bytes.size() : taken;
   }
-  starved_ = 0;
   if (allowed < bytes.size()) {
     // More than was asked for (an open-ended range that ran into what is there).
     end_part(part);
@@ -74,15 +78,62 @@ std::size_t Fetch::part_body(Part& part, std::span<const std::byte> bytes) {
   return taken;
 }
 
-void Fetch::outgrown() {
-  blob_->stop_keeping();
+// From here on it streams: it outgrew its share, or memory is short. It stays in the table, as it
+// still has its one writer.
+void Fetch::stop_keeping() {
   if (object_) context_.store.remove(object_);
   object_.reset();
-  context_.table.detach_blob(*blob_);
+  blob_->stop_keeping();
   count(context_.counters.fetches_streamed);
 }
 
+// All memory is held by listeners. To wait for it with a body that is to be kept would be to wait
+// for others who do the same; as a stream it lives from what its own listeners have read.
+void Fetch::out_of_memory() {
+  stop_keeping();
+  if (sparse_ && ticket_->answer().fills_all) {
+    // Filled from several places it is no stream: what its listeners miss they fetch themselves.
+    for (const auto& part : parts_) part->over = true;
+    resumes_.clear();
+    end_as_part();
+    return;
+  }
+  signal_->raise();
+}
+
+// Looks now and then, while the writer waits for the slowest reader, whether another one waits for
+// the writer.
+void Fetch::watch_laggards() {
+  if (finished_ || !blob_) return;
+  if (blob_->held_back()) {
+    lag_ += kLagSample;
+  } else {
+    lag_ -= std::min<Duration>(lag_, kLagSample / kLagShare);
+  }
+  if (lag_ >= kLagGrace) {
+    if (const std::size_t cut = blob_->cut_laggards()) {
+      count(context_.counters.listeners_cut_loose, cut);
+      lag_ = {};
+      resume_paused();
+      if (finished_) return;
+    }
+  }
+  const bool waits = std::any_of(parts_.begin(), parts_.end(),
+                                 [](const auto& part) { return part->paused && !part->over; });
+  if ((waits || lag_ > Duration::zero()) && blob_->reader_count() > 1)
+    context_.reactor.arm(lag_timer_, context_.reactor.now() + kLagSample);
+}
+
+bool Fetch::brought_the_rest(const Part& part) const {
+  return request_.rest && request_.rest->end && part.position >= *request_.rest->end;
+}
+
 void Fetch::part_complete(Part& part) {
+  if (brought_the_rest(part)) {
+    end_part(part);
+    end_as_part();
+    return;
+  }
   if (blob_ && part.end && part.position < *part.end) {
     part_failed(part, {origin::OriginFailureKind::broken, "the origin ended the body early"});
     return;
@@ -117,12 +168,10 @@ void Fetch::part_failed(Part& part, const origin::OriginFailure& failure) {
     no_more_parts_ = true;
     return;
   }
-  if (sparse_ && !blob_->has_readers() && running_parts() == 0 && resumes_.empty()) {
+  if (sparse_ && !blob_->has_readers() && ticket_->close()) {
     // Nobody waits for what is missing: what is there stays, a part of the object that is as good
     // as before.
-    context_.table.detach_blob(*blob_);
-    if (object_) context_.store.settle(object_);
-    finish();
+    end_as_part();
     return;
   }
   body_broken();
@@ -186,13 +235,23 @@ void Fetch::fill_next_gap() {
     body_complete();
     return;
   }
-  if (may_fill() && (context_.store.contains(object_) || blob_->has_readers())) {
+  // A listener may have been told just now that the bytes will come, and not read yet.
+  if (may_fill() &&
+      (context_.store.contains(object_) || blob_->has_readers() || !ticket_->close())) {
     start_part(gap->begin, gap->end, 0);
     return;
   }
-  // The part stands for itself.
+  end_as_part();
+}
+
+// What is there stands for itself: in the store for whoever has use for it, else for those who read
+// it now.
+void Fetch::end_as_part() {
   context_.table.detach_blob(*blob_);
-  if (object_) context_.store.settle(object_);
+  if (object_)
+    context_.store.settle(object_);
+  else
+    blob_->disband();
   finish();
 }
 
@@ -252,18 +311,8 @@ void Fetch::on_signal() {
     for (const Resume& each : std::exchange(resumes_, {}))
       start_part(each.begin, each.end, each.resumes);
   }
-  for (std::size_t index = 0; index < parts_.size(); ++index) {
-    Part& part = *parts_[index];
-    if (!part.paused || part.over) continue;
-    if (blob_->kind() == cache::Blob::Kind::kept && !timer_.armed() &&
-        ++starved_ > kStarvedRetries) {
-      body_broken();
-      return;
-    }
-    part.paused = false;
-    part.call->resume();
-    if (finished_) return;
-  }
+  resume_paused();
+  if (finished_) return;
   const Limits& limits = request_.settings->limits;
   for (const std::uint64_t offset : ticket_->take_wanted()) {
     if (no_more_parts_ || !may_fill() || running_parts() >= limits.parts_per_fetch) break;
@@ -283,6 +332,15 @@ void Fetch::on_signal() {
   }
 }
 
+void Fetch::resume_paused() {
+  for (std::size_t index = 0; index < parts_.size() && !finished_; ++index) {
+    Part& part = *parts_[index];
+    if (!part.paused || part.over) continue;
+    part.paused = false;
+    part.call->resume();
+  }
+}
+
 void Fetch::arm_retry(Duration delay) {
   context_.reactor.arm(timer_, context_.reactor.now() + delay);
 }
@@ -290,7 +348,9 @@ void Fetch::arm_retry(Duration delay) {
 void Fetch::finish() {
   if (std::exchange(finished_, true)) return;
   NEARFIELD_ASSERT(ticket_->phase() != FetchPhase::pending);
+  ticket_->shut();
   context_.reactor.cancel(timer_);
+  context_.reactor.cancel(lag_timer_);
   ticket_->set_owner_signal(nullptr);
   context_.retire(*this);
 }

@@ -35,18 +35,33 @@ std::vector<std::shared_ptr<const http::ResponseHead>> FetchTicket::interim_afte
   return {interim_.begin() + static_cast<std::ptrdiff_t>(seen), interim_.end()};
 }
 
-void FetchTicket::want(std::uint64_t offset) {
+bool FetchTicket::want(std::uint64_t offset) {
   Ref<Signal> owner;
   {
     const std::lock_guard lock(mutex_);
+    if (closed_) return false;
+    // When the list is full the bytes come in their turn.
     if (wanted_.size() >= kMaximumWanted ||
         std::find(wanted_.begin(), wanted_.end(), offset) != wanted_.end()) {
-      return;
+      return true;
     }
     wanted_.push_back(offset);
     owner = owner_;
   }
   if (owner) owner->raise();
+  return true;
+}
+
+bool FetchTicket::close() {
+  const std::lock_guard lock(mutex_);
+  if (!wanted_.empty()) return false;
+  closed_ = true;
+  return true;
+}
+
+void FetchTicket::shut() {
+  const std::lock_guard lock(mutex_);
+  closed_ = true;
 }
 
 void FetchTicket::abandon() {

@@ -76,8 +76,9 @@ class FetchTicket : public RefCounted<FetchTicket> {
   const FetchAnswer& answer() const { return answer_; }
   // Interim responses (103) after the first `seen`.
   std::vector<std::shared_ptr<const http::ResponseHead>> interim_after(std::size_t seen) const;
-  // A listener needs the bytes from `offset` on of the object this fetch fills.
-  void want(std::uint64_t offset);
+  // A listener needs the bytes from `offset` on of the object this fetch fills. False when the
+  // fetch ends and will not bring them; else it brings them, or the blob ends and says so.
+  bool want(std::uint64_t offset);
   // The request that started the fetch has no listener any more.
   void abandon();
   // A place at the beginning of the body, held since it began so that nothing is forgotten before
@@ -90,6 +91,10 @@ class FetchTicket : public RefCounted<FetchTicket> {
   void add_interim(std::shared_ptr<const http::ResponseHead> head);
   void settle(FetchPhase phase, FetchAnswer answer);
   std::vector<std::uint64_t> take_wanted();
+  // Nobody may want anything any more. False (and not closed) when somebody already does.
+  bool close();
+  // As close(), whatever is wanted: the blob has ended, or is whole.
+  void shut();
   bool abandoned() const { return abandoned_.load(std::memory_order_acquire); }
   std::size_t waiting() const;
 
@@ -103,6 +108,7 @@ class FetchTicket : public RefCounted<FetchTicket> {
   std::vector<Ref<Signal>> waiters_;
   std::vector<std::shared_ptr<const http::ResponseHead>> interim_;
   std::vector<std::uint64_t> wanted_;
+  bool closed_ = false;
   Ref<Signal> owner_;
   cache::BlobReader reader_;
 };

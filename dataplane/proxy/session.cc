@@ -199,8 +199,7 @@ void Session::close() {
 bool Session::busy() const { return work_ && work_->exchange.running(); }
 
 void Session::end_exchange(bool cut_short) {
-  cache::BlobReader reader = work_->exchange.take_reader();
-  if (reader && outstanding_bytes_ > 0) unreleased_.push_back(std::move(reader));
+  if (outstanding_bytes_ > 0) work_->exchange.take_readers(unreleased_);
   work_->exchange.end(cut_short);
 }
 
