@@ -74,7 +74,15 @@ class FewDescriptors {
 
 }  // namespace
 
-TEST(UringShortages, WithoutDescriptorsClientsWaitInTheQueueUntilThereAreSome) {
+// UndefinedBehaviorSanitizer looks at memory through a pipe it makes: without descriptors it sees
+// errors everywhere.
+#if __has_feature(address_sanitizer)
+#define TEST_WITHOUT_DESCRIPTORS IGNORE_TEST
+#else
+#define TEST_WITHOUT_DESCRIPTORS TEST
+#endif
+
+TEST_WITHOUT_DESCRIPTORS(UringShortages, WithoutDescriptorsClientsWaitInTheQueueUntilThereAreSome) {
   constexpr int kClients = 8;
   constexpr int kFree = 3;
   std::vector<Client> clients;
