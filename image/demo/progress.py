@@ -15,7 +15,7 @@ class Progress:
         self._stream = stream or sys.stdout
         self._terminal = self._stream.isatty()
         self._lock = threading.Lock()
-        self._drawn = 0
+        self._drawn = False
         self._quiet_interval_s = quiet_interval_s
         self._last_plain = 0.0
 
@@ -30,7 +30,7 @@ class Progress:
                 self._clear()
                 text = text[:_width(self._stream) - 1]
                 self._write(text)
-                self._drawn = len(text)
+                self._drawn = True
             elif time.monotonic() - self._last_plain >= self._quiet_interval_s:
                 self._last_plain = time.monotonic()
                 self._write(text + "\n")
@@ -41,8 +41,8 @@ class Progress:
 
     def _clear(self) -> None:
         if self._drawn:
-            self._write("\r" + " " * self._drawn + "\r")
-            self._drawn = 0
+            self._write("\r\033[K")  # to the line's end: a Ctrl-C is echoed behind what we wrote
+            self._drawn = False
 
     def _write(self, text: str) -> None:
         try:
@@ -53,8 +53,6 @@ class Progress:
 
 
 def _width(stream) -> int:
-    import os
-
     try:
         return max(20, os.get_terminal_size(stream.fileno()).columns or 100)  # 0: a terminal that does not know
     except (OSError, ValueError):

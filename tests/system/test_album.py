@@ -279,16 +279,18 @@ def test_a_users_folder(tmp_path, children):
     broken = bytearray((folder / "First.flac").read_bytes())
     broken[len(broken) // 2:len(broken) // 2 + 4000] = bytes(4000)
     (folder / "torn.flac").write_bytes(broken)
+    (folder / "words.wav").write_text("hello\n")
     (folder / "cover.png").write_bytes(b"\x89PNG\r\n\x1a\n")
     found = source.album_of(folder, children)
     assert (found.title, found.artist) == ("Two Tones", "Me")
     assert [track.title for track in found.tracks if track.file.name != "torn.flac"] == ["First", "Second"]
-    assert len(found.skipped) == 1 and "empty.flac" in found.skipped[0]
+    assert [reason.split(":")[0] for reason in found.skipped] == ["empty.flac", "words.wav"]
 
     made = albums.make(found, tmp_path / "cache", children, quiet())
     assert [track["title"] for track in made.description["tracks"]] == ["First", "Second"]
     assert [one["name"] for one in made.description["tracks"][0]["renditions"]] == ["flac-16-44", "flac-24-48", "opus-160", "iamf-5.1"]
     assert any("torn.flac" in reason for reason in made.description["skipped"])
+    assert "0x" not in str(made.description["skipped"])  # an address in ffmpeg's memory tells nobody anything
     assert made.description["cover"] == "cover.png"
 
 

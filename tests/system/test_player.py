@@ -6,14 +6,19 @@ first sample is one that an AudioWorklet heard; a rebuffer is `waiting` after th
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
+import pty
 import re
+import select
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import tempfile
+import termios
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -96,6 +101,19 @@ def test_the_node_says_where_each_segment_came_from(outcomes, served):
     assert reading.requests > 50 and reading.hits > 0 and reading.sent_bytes > reading.origin_bytes > 1_000_000
 
 
+def test_the_node_keeps_segments_and_the_browser_does_not(served):
+    """Or else whoever plays a track again would see what the browser kept, and never a hit of the node."""
+    url, root, _ = served
+    listing = json.loads((root / "album.json").read_text())
+    address = f"{url}{listing['base']}02/opus-160/00001.m4s"
+    for _ in range(2):
+        with urllib.request.urlopen(address, timeout=5) as answer:
+            assert answer.headers["Cache-Control"] == "no-store"
+            status = answer.headers["Cache-Status"]
+            assert answer.read() == (root / listing["base"] / "02/opus-160/00001.m4s").read_bytes()
+    assert re.search(r";\s*hit\b", status), status
+
+
 # --- ./dev run as a program ------------------------------------------------------------------------------------------------
 
 
@@ -117,13 +135,13 @@ def place() -> Iterator[Path]:
 
 @pytest.fixture
 def run(program, album_folder, place):
-    """Starts run.py on the tones, with its output in a pipe."""
+    """Starts run.py on the tones, with its output in a pipe unless told otherwise."""
     started: list[subprocess.Popen] = []
 
-    def start(*arguments: str) -> subprocess.Popen:
+    def start(*arguments: str, **options) -> subprocess.Popen:
         argv = [sys.executable, DEMO / "run.py", "--node", program, "--album", album_folder, "--cache", album_folder.parent / "cache", *arguments]
-        process = subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True,
-                                   env={**os.environ, "TMPDIR": str(place)})
+        options = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True, **options}
+        process = subprocess.Popen(argv, start_new_session=True, env={**os.environ, "TMPDIR": str(place)}, **options)
         started.append(process)
         return process
 
@@ -133,7 +151,8 @@ def run(program, album_folder, place):
         if process.poll() is None:
             process.kill()
         process.wait(10)
-        process.stdout.close()
+        if process.stdout:
+            process.stdout.close()
         assert gone(belongings)  # they write into `place` until they end
 
 
@@ -205,6 +224,41 @@ def test_a_signal_stops_everything(run, place, number):
     assert process.wait(20) == 0
     assert gone(belongings)
     assert list(place.iterdir()) == []
+
+
+def test_ctrl_c_in_a_terminal_stops_everything(run, place):
+    """The line of the node is redrawn in place, and fits a narrow window."""
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 60, 0, 0))
+    process = run("--no-player-check", stdin=theirs, stdout=theirs, stderr=theirs,
+                  preexec_fn=lambda: fcntl.ioctl(theirs, termios.TIOCSCTTY, 0))
+    os.close(theirs)
+    said = read_terminal(ours, process, until=rb"\r\x1b\[Knode: \d+ requests")
+    assert len(re.findall(r"node: [^\r\n]*", said)[-1]) < 60
+    belongings = descendants(process.pid)
+    os.write(ours, b"\x03")
+    said += read_terminal(ours, process)
+    os.close(ours)
+    assert process.wait(20) == 0, said
+    assert said.endswith("\r\x1b[Kstopping\r\n")
+    assert gone(belongings)
+    assert list(place.iterdir()) == []
+
+
+def read_terminal(terminal: int, process: subprocess.Popen, until: bytes | None = None, timeout_s: float = 60) -> str:
+    """What the process says until it matches, or until it has left the terminal."""
+    said = b""
+    deadline = time.monotonic() + timeout_s
+    while not (until and re.search(until, said)):
+        assert time.monotonic() < deadline, said
+        if not select.select([terminal], [], [], 0.2)[0]:
+            continue
+        try:
+            said += os.read(terminal, 4096)
+        except OSError:  # nobody has the other end open
+            assert until is None, said
+            break
+    return said.decode()
 
 
 def test_even_a_killed_run_leaves_no_process(run, place):

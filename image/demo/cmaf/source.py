@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -103,6 +104,8 @@ def _tags(path: Path, children: Children) -> tuple[tuple[int, int], str, str, st
     """Returns (disc, track), title, artist, album; raises when there is no audio in it."""
     probe = _probe(path, children)
     stream = probe["streams"][0]
+    if int(stream["sample_rate"]) == 0 or int(stream["channels"]) == 0:
+        raise ValueError("there is no sound in it")
     if int(stream["sample_rate"]) < 8000 or not 1 <= int(stream["channels"]) <= 8:
         raise ValueError(f"{stream['sample_rate']} Hz with {stream['channels']} channels")
     tags = {key.lower(): value for source in (stream.get("tags", {}), probe.get("format", {}).get("tags", {}))
@@ -116,5 +119,5 @@ def _tags(path: Path, children: Children) -> tuple[tuple[int, int], str, str, st
 
 
 def _first_line(error: Exception) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    lines = [re.sub(r"^\[\w+ @ 0x[0-9a-f]+\] ", "", line.strip()) for line in str(error).splitlines() if line.strip()]
     return lines[1] if len(lines) > 1 else lines[0] if lines else type(error).__name__

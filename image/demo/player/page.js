@@ -8,6 +8,7 @@ const audio = $('audio');
 const sound = new Sound(audio);
 const CHANNEL_NAMES = { 1: ['M'], 2: ['L', 'R'], 6: ['L', 'R', 'C', 'LFE', 'Ls', 'Rs'] };
 const ROWS_KEPT = 200;
+const WHERE_FROM = { hit: 'node’s cache', miss: 'origin', own: 'kept by this browser', bad: 'no Cache-Status in the answer' };
 
 // What is on, and what was measured; `window.nearfield` shows it to whoever drives this page.
 const state = {
@@ -192,6 +193,9 @@ function bufferedUntil() {
 function drawNumbers() {
   $('startup').textContent = state.startupMs === null ? '–' : `${Math.round(state.startupMs)} ms`;
   $('rebuffers').textContent = state.rebuffers;
+  const sent = state.album?.tracks[state.track]?.renditions.find((one) => one.name === state.rendition)?.channels ?? 0;
+  $('channels').textContent = sent > state.channels && state.channels > 0
+    ? `${sent} channels arrive, this browser plays them as ${state.channels}` : '';
   const known = state.segments.filter((one) => ['hit', 'miss'].includes(kind(one)));
   $('hits').textContent = known.length ? `${Math.round(known.filter((one) => kind(one) === 'hit').length / known.length * 100)} %` : '–';
 }
@@ -215,10 +219,13 @@ function addSegment(one) {
   state.segments.push(one);
   const row = document.createElement('tr');
   const cell = (text, className = '') => Object.assign(document.createElement('td'), { textContent: text, className });
-  const status = cell(one.own ? 'kept by this browser' : one.cacheStatus ?? 'no Cache-Status in the answer', 'status');
-  status.prepend(Object.assign(document.createElement('span'), { className: `dot ${kind(one)}` }));
+  const status = cell(WHERE_FROM[kind(one)], `status ${kind(one)}`);
+  if (one.cacheStatus && !one.own) {
+    status.title = one.cacheStatus;
+    status.append(Object.assign(document.createElement('small'), { textContent: one.cacheStatus }));
+  }
   row.append(cell(new URL(one.url).pathname.split('/').slice(-2).join('/')), status, cell(`${(one.bytes / 1000).toFixed(0)} kB`, 'number'),
-    cell(`${one.ms.toFixed(0)} ms`, 'number'), cell(one.ms > 0 ? `${(one.bytes * 8 / one.ms / 1000).toFixed(0)} Mbit/s` : '–', 'number'));
+    cell(`${one.ms.toFixed(0)} ms`, 'number'), cell(one.ms > 0 ? `${(one.bytes * 8 / one.ms / 1000).toFixed(0)} Mbit/s` : '–', 'number rate'));
   $('segments').prepend(row);
   while ($('segments').rows.length > ROWS_KEPT) $('segments').lastElementChild.remove();
   drawNumbers();

@@ -12,7 +12,8 @@ from children import Child, Children
 from . import ports
 
 _CONFIGURATION = """\
-# The demonstration's origin. Segments are immutable and may be kept for a year, manifests and the page for seconds.
+# The demonstration's origin. Caches may keep segments for a year (RFC 9213), manifests and the page for seconds. The listener's
+# browser is told to keep no segment, so that what is played again is asked of the node again and its hits are seen.
 {user}daemon off;
 worker_processes 1;
 pid {folder}/nginx.pid;
@@ -52,7 +53,10 @@ http {{
     location / {{ add_header Cache-Control "max-age=2"; }}
     location /lib/ {{ add_header Cache-Control "max-age=3600"; }}
     location ~ \\.(?:m3u8|mpd)$ {{ add_header Cache-Control "max-age=6"; }}
-    location ~ \\.(?:m4s|mp4)$ {{ add_header Cache-Control "max-age=31536000, immutable"; }}
+    location ~ \\.(?:m4s|mp4)$ {{
+      add_header Cache-Control no-store;
+      add_header CDN-Cache-Control "max-age=31536000";
+    }}
   }}
 }}
 """
