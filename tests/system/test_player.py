@@ -101,6 +101,31 @@ def test_the_node_says_where_each_segment_came_from(outcomes, served):
     assert reading.requests > 50 and reading.hits > 0 and reading.sent_bytes > reading.origin_bytes > 1_000_000
 
 
+def test_the_end_of_what_played_before_is_no_first_sample():
+    """The tap answers from another thread: its answer to an earlier arm() may come after a later one."""
+    script = """
+        import { Sound } from './sound.js';
+        const sound = new Sound(null), asked = [];
+        sound.tap = { port: { postMessage: ({ arm }) => asked.push(arm) } };
+        let heard = 0;
+        const listen = () => { const armed = sound.arm(); sound.firstSample().then(() => heard++); return armed; };
+        listen();
+        sound.hear({ armed: asked[0] });
+        const armed = listen();
+        sound.hear({ firstSample: asked[0], channels: 6 });
+        await null;
+        console.log(heard, sound.channels);
+        sound.hear({ armed: asked[1] });
+        await armed;
+        sound.hear({ firstSample: asked[1], channels: 2 });
+        await null;
+        console.log(heard, sound.channels);
+    """
+    said = subprocess.run(["node", "--input-type=module", "-e", script.replace("./sound.js", (DEMO / "player" / "sound.js").as_uri())], check=True,
+                          capture_output=True, text=True, timeout=30)
+    assert said.stdout.split("\n")[:2] == ["0 0", "1 2"], said
+
+
 def test_the_node_keeps_segments_and_the_browser_does_not(served):
     """Or else whoever plays a track again would see what the browser kept, and never a hit of the node."""
     url, root, _ = served

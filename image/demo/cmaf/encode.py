@@ -18,6 +18,9 @@ from . import boxes
 from .manifests import Rendition
 
 _SEGMENT_S = 4.0
+# A request for a few packets is not worth its round trip, and one that begins after the presentation's end, as Opus's pre-skip can
+# make it, Shaka never fetches. Below half a second the longest segment still rounds to 4 s, HLS's target duration.
+_SHORTEST_END_S = 0.4
 _FLAC_FRAME = 4096  # samples; 43 of them are the 176,128 samples that lossless services use at 44.1 kHz
 _OPUS_FRAME = 960  # samples, 20 ms
 _OPUS_RATE_HZ = 48_000
@@ -147,24 +150,33 @@ def _cut(fragmented: Path, folder: Path, frame: int, label: str, codecs: str, ra
         track = boxes.read_fragmented(data)
         if track.timescale != rate:
             raise ToolError(f"{folder.name}: timescale {track.timescale}, expected {rate}")
-        per_segment = max(1, round(_SEGMENT_S * rate / frame))
         durations, sizes, at = [], [], 0
-        for number, first in enumerate(range(0, len(track.samples), per_segment), 1):
-            samples = track.samples[first:first + per_segment]
+        for number, samples in enumerate(_segments(track.samples, frame, rate), 1):
             body = boxes.segment(data, samples, number, at)
             (folder / f"{number:05d}.m4s").write_bytes(body)
-            durations.append(sum(sample.duration for sample in samples))
+            duration = sum(sample.duration for sample in samples)
+            durations.append(duration)
             sizes.append(len(body))
-            at += durations[-1]
-        made = Rendition(folder.name, label, codecs, rate, depth, channels, track.timescale, tuple(durations), tuple(sizes),
-                         track.edit_start)
+            at += duration
+        durations[0] -= track.edit_start  # manifests tell what is heard
+        made = Rendition(folder.name, label, codecs, rate, depth, channels, track.timescale, tuple(durations), tuple(sizes))
         (folder / "init.mp4").write_bytes(boxes.header(track, made.average_bits(), made.peak_bits(), flac_md5))
     fragmented.unlink()
     return made
 
 
+def _segments(samples: list[boxes.Sample], frame: int, rate: int) -> list[list[boxes.Sample]]:
+    """Runs of samples of about _SEGMENT_S; an end shorter than _SHORTEST_END_S is part of the segment before it."""
+    each = max(1, round(_SEGMENT_S * rate / frame))
+    runs = [samples[first:first + each] for first in range(0, len(samples), each)]
+    if len(runs) > 1 and sum(sample.duration for sample in runs[-1]) < _SHORTEST_END_S * rate:
+        end = runs.pop()
+        runs[-1] = runs[-1] + end
+    return runs
+
+
 def _check_length(made: Rendition, source: Source) -> None:
-    heard = (sum(made.durations) - made.pre_skip) / made.timescale
+    heard = float(made.duration_s())
     asked = source.samples / source.sample_rate_hz
     if abs(heard - asked) > 0.005:
         raise ToolError(f"{made.name}: the segments last {heard:.4f} s, the source {asked:.4f} s")

@@ -19,9 +19,8 @@ class Rendition:
     bit_depth: int | None  # of lossless renditions
     channels: int
     timescale: int  # ticks a second
-    durations: tuple[int, ...]  # ticks, one a segment
+    durations: tuple[int, ...]  # ticks that are heard, one a segment; the first begins after what a codec wants skipped
     sizes: tuple[int, ...]  # bytes, one a segment
-    pre_skip: int = 0  # ticks at the beginning that are decoded and not heard
 
     def seconds(self, index: int) -> Fraction:
         return Fraction(self.durations[index], self.timescale)

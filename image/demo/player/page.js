@@ -254,7 +254,7 @@ sound.onPeaks = (peaks) => {
 };
 
 function clock(seconds) {
-  const whole = Math.floor(seconds || 0);
+  const whole = Math.floor((seconds || 0) + 0.05);  // players say 11.99 of what is 12
   return `${Math.floor(whole / 60)}:${String(whole % 60).padStart(2, '0')}`;
 }
 

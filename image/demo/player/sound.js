@@ -8,6 +8,7 @@ export class Sound {
     this.onPeaks = () => {};
     this.channels = 0;
     this.waiters = { armed: null, first: null };
+    this.arming = 0;
   }
 
   // Must be called from a click: browsers let no page make a sound before.
@@ -22,15 +23,18 @@ export class Sound {
     await this.context.audioWorklet.addModule('tap.js');
     this.tap = new AudioWorkletNode(this.context, 'nearfield-tap', { channelCountMode: 'max' });
     this.context.createMediaElementSource(this.element).connect(this.tap).connect(this.context.destination);
-    this.tap.port.onmessage = ({ data }) => {
-      if (data.peaks) this.onPeaks(data.peaks);
-      if (data.armed) this.waiters.armed?.();
-      if (data.firstSample) {
-        this.channels = data.channels;
-        this.waiters.first?.(performance.now());
-      }
-    };
+    this.tap.port.onmessage = ({ data }) => this.hear(data);
     await this.context.resume();
+  }
+
+  // What the tap says. An answer to an earlier arm() may arrive after a later one was asked: it counts for nothing.
+  hear({ peaks, armed, firstSample, channels }) {
+    if (peaks) this.onPeaks(peaks);
+    if (armed === this.arming) this.waiters.armed?.();
+    if (firstSample === this.arming) {
+      this.channels = channels;
+      this.waiters.first?.(performance.now());
+    }
   }
 
   // Resolves when silence was heard; from then on `firstSample` waits for sound.
@@ -41,7 +45,7 @@ export class Sound {
       return;
     }
     const armed = new Promise((resolve) => { this.waiters.armed = resolve; });
-    this.tap.port.postMessage('arm');
+    this.tap.port.postMessage({ arm: ++this.arming });
     await armed;
   }
 

@@ -11,7 +11,8 @@ class Tap extends AudioWorkletProcessor {
     this.quanta = 0;
     this.peaks = [];
     this.port.onmessage = ({ data }) => {
-      if (data === 'arm') this.state = 'arming';
+      this.state = 'arming';
+      this.arming = data.arm;
     };
   }
 
@@ -27,10 +28,10 @@ class Tap extends AudioWorkletProcessor {
     }
     if (this.state === 'arming' && loudest === 0) {
       this.state = 'armed';
-      this.port.postMessage({ armed: true });
+      this.port.postMessage({ armed: this.arming });
     } else if (this.state === 'armed' && loudest > 0) {
       this.state = 'idle';
-      this.port.postMessage({ firstSample: true, channels: input.length });
+      this.port.postMessage({ firstSample: this.arming, channels: input.length });
     }
     if (++this.quanta % REPORT_EVERY === 0) {
       this.port.postMessage({ peaks: this.peaks.slice(0, input.length) });
