@@ -141,6 +141,12 @@ Ref<Signal> Blob::Impl::signal_if_window_opened() {
   return space_signal;
 }
 
+Ref<Signal> Blob::Impl::wake_after_leaving() {
+  if (!readers.empty()) return streams() ? signal_if_window_opened() : nullptr;
+  blocked_at.reset();
+  return space_signal;  // the fill asks itself whether to go on
+}
+
 bool Blob::Impl::wholly_published(const ExtentList::Piece& piece) const {
   const auto run = published.containing(piece.begin);
   return run && run->end >= std::min(piece.end(), total.load(std::memory_order_relaxed));
@@ -299,6 +305,21 @@ void BlobReader::release_before(std::uint64_t offset) {
   state.give_back_passed();
 }
 
+void BlobReader::end_at(std::uint64_t end) {
+  if (slot_ == kNoSlot || blob_->impl_->frozen()) return;
+  Blob::Impl& state = *blob_->impl_;
+  Ref<Signal> woken;
+  {
+    const std::lock_guard lock(state.mutex);
+    if (state.frozen() || state.readers.cut_end(slot_)) return;
+    state.readers.move(slot_, offset_);  // while it was kept nobody asked
+    if (!state.readers.cut_one(slot_, end)) return;
+    woken = state.wake_after_leaving();
+  }
+  if (woken) woken->raise();
+  if (state.streams()) state.give_back_passed();
+}
+
 void BlobReader::detach() {
   const Ref<Blob> blob = std::exchange(blob_, nullptr);
   const std::uint32_t slot = std::exchange(slot_, kNoSlot);
@@ -311,12 +332,7 @@ void BlobReader::detach() {
     if (state.frozen()) return;
     const bool changed = state.readers.detach(slot);
     if (!changed) return;
-    if (state.readers.empty()) {
-      state.blocked_at.reset();
-      woken = state.space_signal;  // the fill asks itself whether to go on (also if one was cut)
-    } else if (state.streams()) {
-      woken = state.signal_if_window_opened();
-    }
+    woken = state.wake_after_leaving();
   }
   if (woken) woken->raise();
   if (state.streams()) state.give_back_passed();

@@ -70,6 +70,9 @@ class BlobReader {
 
   // All bytes before `offset` will not be read again by this reader. Never goes back.
   void release_before(std::uint64_t offset);
+  // Nothing at or after `end` will be read: as if cut loose there, it keeps what it has not
+  // released and holds up nobody. Without effect while ReaderTable::kMaximumCuts of them are about.
+  void end_at(std::uint64_t end);
   void detach();
   // How many bytes are published without a gap from `offset` on, for this reader: one that was cut
   // loose still gets what there was at that time. Needs a blob.

@@ -65,6 +65,8 @@ struct Blob::Impl {
   // The space signal, if the writer waits for the window and it has opened enough to be worth
   // waking it.
   Ref<Signal> signal_if_window_opened();
+  // The space signal, if a reader that left (or was cut) gives the writer something to think about.
+  Ref<Signal> wake_after_leaving();
   bool wholly_published(const ExtentList::Piece& piece) const;
   // Takes out up to a bounded number of extents that end at or before `limit` and may go.
   std::vector<Extent> take_passed(std::uint64_t limit);

@@ -1,11 +1,11 @@
 // ReaderTable: where the attached readers of one growing blob are, which is slowest, and which were
 // cut loose.
 //
-// A reader that was cut no longer holds the window, but what it has not read of [its place, the end
-// at the time of the cut) stays, because a send plan may point there. Those that were cut together
-// share that end: they are a group. The slowest of each group is remembered and looked for again
-// only when it was the one that moved or left: a thousand readers of one window of 1 MiB cause some
-// sixteen scans each. No threads: the blob locks.
+// A reader that was cut (or has all it wants) no longer holds the window, but what it has not read
+// of [its place, the end at the time of the cut) stays, because a send plan may point there. Those
+// that were cut together share that end: they are a group. The slowest of each group is remembered
+// and looked for again only when it was the one that moved or left: a thousand readers of one
+// window of 1 MiB cause some sixteen scans each. No threads: the blob locks.
 #pragma once
 
 #include <algorithm>
@@ -72,24 +72,12 @@ class ReaderTable {
   // Cuts loose every attached reader before `before`; what they may still read ends at `end`.
   // Returns how many; none while there are kMaximumCuts groups.
   std::size_t cut(std::uint64_t before, std::uint64_t end) {
-    if (!cuts_) cuts_ = std::make_unique<Cuts>();
-    cuts_->groups.resize(offsets_.size(), kAttached);
-    const auto unused =
-        std::ranges::find_if(cuts_->held, [](const Held& held) { return held.begin == kFree; });
-    if (unused == cuts_->held.end()) return 0;
-    const auto group = static_cast<std::uint8_t>(unused - cuts_->held.begin() + 1);
-    std::size_t count = 0;
-    for (std::size_t slot = 0; slot < offsets_.size(); ++slot) {
-      if (offsets_[slot] >= before || cuts_->groups[slot] != kAttached) continue;
-      cuts_->groups[slot] = group;
-      unused->begin = std::min(unused->begin, offsets_[slot]);
-      ++count;
-    }
-    if (count == 0) return 0;
-    unused->end = end;
-    attached_ -= count;
-    find_slowest(kAttached);
-    return count;
+    return cut_if(end, [&](std::size_t slot) { return offsets_[slot] < before; });
+  }
+
+  // The same for one reader.
+  bool cut_one(std::uint32_t slot, std::uint64_t end) {
+    return cut_if(end, [&](std::size_t each) { return each == slot; }) > 0;
   }
 
   // Where a cut reader's bytes end; nothing for one that is attached.
@@ -130,6 +118,28 @@ class ReaderTable {
   }
 
  private:
+  template <typename Which>
+  std::size_t cut_if(std::uint64_t end, Which which) {
+    if (!cuts_) cuts_ = std::make_unique<Cuts>();
+    cuts_->groups.resize(offsets_.size(), kAttached);
+    const auto unused =
+        std::ranges::find_if(cuts_->held, [](const Held& held) { return held.begin == kFree; });
+    if (unused == cuts_->held.end()) return 0;
+    const auto group = static_cast<std::uint8_t>(unused - cuts_->held.begin() + 1);
+    std::size_t count = 0;
+    for (std::size_t slot = 0; slot < offsets_.size(); ++slot) {
+      if (offsets_[slot] == kFree || cuts_->groups[slot] != kAttached || !which(slot)) continue;
+      cuts_->groups[slot] = group;
+      unused->begin = std::min(unused->begin, offsets_[slot]);
+      ++count;
+    }
+    if (count == 0) return 0;
+    unused->end = end;
+    attached_ -= count;
+    find_slowest(kAttached);
+    return count;
+  }
+
   static constexpr std::uint64_t kFree = UINT64_MAX;
   static constexpr std::uint8_t kAttached = 0;
 

@@ -149,7 +149,10 @@ void BodyFeeder::take_readers(std::vector<cache::BlobReader>& readers) {
   // sent.
   const bool forgets_nothing = blob_ && blob_->kind() == cache::Blob::Kind::kept &&
                                blob_->state() == cache::Blob::State::complete;
-  if (reader_ && !forgets_nothing) readers.push_back(std::move(reader_));
+  if (reader_ && !forgets_nothing) {
+    if (pieces_.empty()) reader_.end_at(position_);
+    readers.push_back(std::move(reader_));
+  }
   if (earlier_reader_) readers.push_back(std::move(earlier_reader_));
 }
 

@@ -298,6 +298,34 @@ TEST(BlobStreaming, ACutWakesWhoWaitsAndWhatItHoldsGoesWithIt) {
   CHECK_FALSE(blob->has_readers());
 }
 
+TEST(BlobStreaming, WhoHasAllItWantsHoldsUpNobody) {
+  const auto blob = make(Blob::Kind::streaming);
+  BlobReader part(blob, 0);
+  BlobReader whole(blob, 0);
+  write_until_full(*blob, 0);
+  whole.release_before(kWindow);
+  part.end_at(kBlockBytes + 1);  // has not sent it yet
+  CHECK_TRUE(space->consume());
+  UNSIGNED_LONGS_EQUAL(1, blob->reader_count());
+  UNSIGNED_LONGS_EQUAL(2 * kWindow, write_until_full(*blob, kWindow));
+  UNSIGNED_LONGS_EQUAL(2 * kBlockBytes + kWindow, source.arena->used_bytes());
+  CHECK_TRUE(read(*blob, 0, kBlockBytes + 1) == bytes_of(1, 0, kBlockBytes + 1));
+  part.release_before(kBlockBytes + 1);
+  UNSIGNED_LONGS_EQUAL(kWindow, source.arena->used_bytes());
+}
+
+TEST(BlobStreaming, WhatAPartWaitsToSendStaysWhenTheBodyStopsBeingKept) {
+  const auto blob = make(Blob::Kind::kept);
+  BlobReader part(blob, 0);
+  write_all(*blob, 1, 0, 10 * kBlockBytes);
+  part.release_before(kBlockBytes);
+  part.end_at(2 * kBlockBytes);
+  CHECK_FALSE(blob->has_readers());
+  blob->stop_keeping();
+  UNSIGNED_LONGS_EQUAL(kBlockBytes, source.arena->used_bytes());
+  CHECK_TRUE(read(*blob, kBlockBytes, 1000) == bytes_of(1, kBlockBytes, 1000));
+}
+
 TEST(BlobStreaming, CutsAreBounded) {
   const auto blob = make(Blob::Kind::streaming);
   BlobReader fast(blob, 0);

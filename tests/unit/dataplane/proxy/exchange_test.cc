@@ -235,3 +235,125 @@ TEST(Exchange, query_rules_leave_telemetry_out_of_the_key) {
   LONGS_EQUAL(1, node.calls());
   STRCMP_EQUAL("/a?q=1", node.call(0).request.path_and_query.c_str());
 }
+
+// --- regressions ---
+
+TEST(Exchange, a_304_that_says_private_or_no_store_does_not_make_a_shared_response_of_it) {
+  for (const char* directive : {"private, max-age=100", "no-store"}) {
+    ProxyFixture fresh_node;
+    int validations = 0;
+    fresh_node.on_call = [&](ScriptedCall& call) {
+      if (call.request.fields.contains("If-None-Match")) {
+        ++validations;
+        call.answer(304, {{"Cache-Control", directive}, {"X-For", "one listener"}}, "");
+      } else {
+        call.answer(200, {{"Cache-Control", "max-age=10"}, {"ETag", "\"a\""}}, "music");
+      }
+    };
+    fresh_node.get("/a");
+    fresh_node.world.run_for(std::chrono::seconds(20));
+    // Who asked is told; nobody else hears of it, and what was stored is gone.
+    const Reply own = fresh_node.get("/a");
+    STRCMP_EQUAL("music", own.body.c_str());
+    STRCMP_EQUAL("one listener", own.field("X-For").c_str());
+    const Reply next = fresh_node.get("/a");
+    STRCMP_EQUAL("", next.field("X-For").c_str());
+    STRCMP_CONTAINS("fwd=uri-miss", next.field("Cache-Status").c_str());
+    LONGS_EQUAL(1, validations);
+    LONGS_EQUAL(3, fresh_node.calls());
+  }
+}
+
+TEST(Exchange, a_private_answer_to_head_is_not_merged_into_the_stored_response) {
+  answer_with(200, {{"Cache-Control", "max-age=10"}, {"ETag", "\"a\""}, {"X-Kept", "1"}}, "music");
+  node.get("/a");
+  node.world.run_for(std::chrono::seconds(20));
+  answer_with(200, {{"Cache-Control", "private, max-age=100"}, {"ETag", "\"a\""}, {"X-For", "one"}},
+              "music");
+  const Reply head = node.request("HEAD /a HTTP/1.1\r\nHost: music.example\r\n\r\n", true);
+  STRCMP_EQUAL("one", head.field("X-For").c_str());
+  STRCMP_EQUAL("", head.field("X-Kept").c_str());
+  node.on_call = [](ScriptedCall& call) {
+    CHECK_TRUE(call.request.fields.contains("If-None-Match"));
+    call.answer(304, {{"Cache-Control", "max-age=10"}}, "");
+  };
+  const Reply stored = node.get("/a");
+  STRCMP_EQUAL("", stored.field("X-For").c_str());
+  STRCMP_EQUAL("1", stored.field("X-Kept").c_str());
+}
+
+TEST(Exchange, what_connection_lists_does_not_choose_a_variant) {
+  node.on_call = [](ScriptedCall& call) {
+    const std::string codec(call.request.fields.find("X-Codec").value_or("none"));
+    call.answer(200, {{"Cache-Control", "max-age=60"}, {"Vary", "X-Codec"}}, "in " + codec);
+  };
+  // For this hop only: the origin does not see it, so its answer is the one for requests without.
+  STRCMP_EQUAL("in none", node.get("/a", "Connection: X-Codec\r\nX-Codec: flac\r\n").body.c_str());
+  STRCMP_EQUAL("in flac", node.get("/a", "X-Codec: flac\r\n").body.c_str());
+  STRCMP_EQUAL("in none", node.get("/a").body.c_str());
+  LONGS_EQUAL(2, node.calls());
+}
+
+TEST(Exchange, a_response_field_that_connection_lists_goes_and_vary_stays_in_force) {
+  node.on_call = [](ScriptedCall& call) {
+    const std::string codec(call.request.fields.find("X-Codec").value_or("none"));
+    call.answer(200,
+                {{"Cache-Control", "max-age=60"},
+                 {"Connection", "X-Hop, Vary"},
+                 {"X-Hop", "1"},
+                 {"Vary", "X-Codec"}},
+                "in " + codec);
+  };
+  for (int round = 0; round < 2; ++round) {
+    const Reply reply = node.get("/a", "X-Codec: flac\r\n");
+    STRCMP_EQUAL("in flac", reply.body.c_str());
+    STRCMP_EQUAL("", reply.field("X-Hop").c_str());
+  }
+  STRCMP_EQUAL("in opus", node.get("/a", "X-Codec: opus\r\n").body.c_str());
+  LONGS_EQUAL(2, node.calls());
+}
+
+TEST(Exchange, a_purge_during_a_validation_stays_a_purge) {
+  answer_with(200, {{"Cache-Control", "max-age=10"}, {"ETag", "\"a\""}}, "old");
+  node.get("/a");
+  node.world.run_for(std::chrono::seconds(20));
+  ScriptedCall* validation = nullptr;
+  node.on_call = [&](ScriptedCall& call) { validation = &call; };
+  auto peer = node.client();
+  peer->send("GET /a HTTP/1.1\r\nHost: music.example\r\n\r\n");
+  CHECK_TRUE(node.run_until([&] { return validation != nullptr; }));
+  LONGS_EQUAL(1, node.store->purge_prefix("http://music.example/"));
+  validation->answer(304, {{"Cache-Control", "max-age=100"}}, "");
+  CHECK_TRUE(node.run_until([&] { return peer->received().ends_with("old"); }));
+  LONGS_EQUAL(0, node.store->statistics().objects);
+  answer_with(200, {{"Cache-Control", "max-age=10"}, {"ETag", "\"b\""}}, "new");
+  STRCMP_EQUAL("new", node.get("/a").body.c_str());
+}
+
+TEST(Exchange, a_request_that_goes_in_a_circle_ends_with_508) {
+  answer_with(200, {{"Cache-Control", "max-age=60"}}, "music");
+  const auto passes = [](int count) {
+    std::string via = "Via: 1.1 other";
+    for (int each = 0; each < count; ++each) via += ", 1.1 nearfield";
+    return via + "\r\n";
+  };
+  LONGS_EQUAL(200, node.get("/a", passes(4)).status);  // nodes behind nodes may share a name
+  LONGS_EQUAL(508, node.get("/b", passes(5)).status);
+  LONGS_EQUAL(508, node.get("/a", passes(5)).status);
+  LONGS_EQUAL(1, node.calls());
+}
+
+TEST(Exchange, no_stale_response_for_a_failing_origin_where_a_directive_forbids_it) {
+  int each = 0;
+  for (const char* directive :
+       {"must-revalidate, max-age=10", "proxy-revalidate, max-age=10", "no-cache", "s-maxage=10"}) {
+    const std::string path = "/" + std::to_string(++each);
+    answer_with(200, {{"Cache-Control", directive}, {"ETag", "\"a\""}, {"X-Stored", "1"}}, "old");
+    node.get(path);
+    node.world.run_for(std::chrono::seconds(20));
+    node.on_call = [](ScriptedCall& call) { call.fail(origin::OriginFailureKind::broken); };
+    const Reply reply = node.get(path);
+    LONGS_EQUAL(502, reply.status);
+    STRCMP_EQUAL("", reply.field("X-Stored").c_str());
+  }
+}

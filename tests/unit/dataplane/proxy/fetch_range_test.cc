@@ -160,3 +160,107 @@ TEST(FetchRange, an_origin_without_ranges_answers_whole_and_the_range_is_cut_her
   CHECK_TRUE(reply.body == body.substr(10, 10));
   LONGS_EQUAL(1, node.calls());
 }
+
+// --- regressions ---
+
+TEST(FetchRange, a_part_fetched_for_one_who_seeks_may_fail_and_the_transfer_beside_it_goes_on) {
+  node.change_settings([](Settings& settings) { settings.limits.seek_ahead_bytes = 100'000; });
+  ScriptedCall* lead = nullptr;
+  node.on_call = [&](ScriptedCall& call) {
+    if (lead != nullptr) {
+      // The part for the listener who seeks: the origin has something else by now.
+      call.answer(200, {{"ETag", "\"b\""}, {"Cache-Control", "max-age=60"}}, "other");
+      return;
+    }
+    lead = &call;
+    call.head(200, {{"ETag", "\"a\""}, {"Cache-Control", "max-age=60"}}, body.size());
+    call.body(std::string_view(body).substr(0, 50'000));
+  };
+  auto whole = node.client();
+  whole->send("GET /a HTTP/1.1\r\nHost: music.example\r\n\r\n");
+  CHECK_TRUE(node.run_until([&] { return whole->received_bytes() > 50'000; }));
+  auto seeker = node.client();
+  seeker->send("GET /a HTTP/1.1\r\nHost: music.example\r\nRange: bytes=900000-900009\r\n\r\n");
+  CHECK_TRUE(node.run_until([&] { return node.calls() == 2; }));
+  node.world.settle();
+  CHECK_FALSE(whole->closed());
+  lead->body(std::string_view(body).substr(50'000));
+  lead->complete();
+  CHECK_TRUE(node.run_until([&] {
+    return whole->received().ends_with(body) &&
+           seeker->received().ends_with(body.substr(900'000, 10));
+  }));
+  LONGS_EQUAL(2, node.calls());
+}
+
+TEST(FetchRange, several_ranges_of_a_body_that_is_not_kept_are_answered_with_the_whole) {
+  node.on_call = [&](ScriptedCall& call) {
+    call.answer(200, {{"ETag", "\"a\""}, {"Cache-Control", "no-store"}}, body);
+  };
+  const Reply reply = node.get("/a", "Range: bytes=900000-900009,0-9\r\n");
+  LONGS_EQUAL(200, reply.status);
+  CHECK_TRUE(reply.whole);
+  CHECK_TRUE(reply.body == body);
+}
+
+TEST(FetchRange, several_ranges_of_a_body_that_still_grows_come_as_they_arrive) {
+  ScriptedCall* lead = nullptr;
+  node.on_call = [&](ScriptedCall& call) {
+    lead = &call;
+    call.head(200, {{"ETag", "\"a\""}, {"Cache-Control", "max-age=60"}}, body.size());
+    call.body(std::string_view(body).substr(0, 50'000));
+  };
+  auto whole = node.client();
+  whole->send("GET /a HTTP/1.1\r\nHost: music.example\r\n\r\n");
+  CHECK_TRUE(node.run_until([&] { return whole->received_bytes() > 50'000; }));
+  auto several = node.client();
+  several->send("GET /a HTTP/1.1\r\nHost: music.example\r\nRange: bytes=100000-100009,0-9\r\n\r\n");
+  node.world.settle();
+  lead->body(std::string_view(body).substr(50'000));
+  lead->complete();
+  std::string bytes;
+  std::optional<Reply> reply;
+  CHECK_TRUE(node.run_until([&] {
+    bytes += several->take_received();
+    return (reply = take_reply(bytes, false)).has_value();
+  }));
+  LONGS_EQUAL(206, reply->status);
+  const std::size_t first = reply->body.find(body.substr(100'000, 10));
+  const std::size_t second = reply->body.find(body.substr(0, 10));
+  CHECK_TRUE(first != std::string::npos && second != std::string::npos && first < second);
+}
+
+// The starter of a cold range was told that its bytes come, and its fetch had ended before it read:
+// it waited for its time-out.
+TEST(FetchRange, a_cold_range_that_breaks_before_its_listener_reads_is_an_error_at_once) {
+  node.on_call = [&](ScriptedCall& call) {
+    call.head(206,
+              {{"Cache-Control", "max-age=60"}, {"Content-Range", "bytes 500000-599999/1000000"}},
+              100'000);
+    call.fail(origin::OriginFailureKind::broken);
+  };
+  auto peer = node.client();
+  peer->send("GET /a HTTP/1.1\r\nHost: music.example\r\nRange: bytes=500000-599999\r\n\r\n");
+  CHECK_TRUE(node.run_until([&] { return peer->received_bytes() > 0; }, std::chrono::seconds(1)));
+  STRCMP_CONTAINS("HTTP/1.1 502", peer->received().c_str());
+}
+
+// Nobody reads, the object is purged, and the fetch ends as a part: who asked in that moment starts
+// one of its own.
+TEST(FetchRange, who_asks_for_a_part_whose_fetch_has_ended_gets_it_by_another) {
+  bool fails = true;
+  node.on_call = [&](ScriptedCall& call) {
+    const bool behind = call.request.fields.combined("Range") == "bytes=0-499999";
+    if (behind && fails) {
+      call.fail(origin::OriginFailureKind::unreachable);
+      return;
+    }
+    serve(call, body, {{"ETag", "\"a\""}, {"Cache-Control", "max-age=60"}});
+  };
+  LONGS_EQUAL(206, node.get("/a", "Range: bytes=500000-599999\r\n").status);
+  node.world.run_for(std::chrono::seconds(10));  // all attempts to mend it
+  fails = false;
+  const Reply whole = node.get("/a");
+  LONGS_EQUAL(200, whole.status);
+  CHECK_TRUE(whole.body == body);
+}

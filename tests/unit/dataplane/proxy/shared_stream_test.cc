@@ -301,3 +301,31 @@ TEST(SharedStream, a_body_filled_in_parts_when_memory_is_short_is_continued_for_
   CHECK_TRUE(listener.reply->body == body.substr(0, size));
   LONGS_EQUAL(1, node.counter(&Counters::listeners_continued));
 }
+
+// A range that is whole in the plan before the body stops being kept: its bytes are in nobody's
+// way, and still have to be sent.
+TEST(SharedStream, bytes_of_a_range_that_waits_to_be_sent_stay_when_memory_is_short) {
+  const auto holders = hold_memory(8);
+  const std::string small = body.substr(0, 500'000);
+  Listener whole(node, "/short");
+  wait_for_lead();
+  lead->head(200, {{"ETag", tag}, {"Cache-Control", "max-age=60"}}, small.size());
+  lead->body(std::string_view(small).substr(0, 150'000));
+  CHECK_TRUE(node.run_until([&] { return whole.peer->received_bytes() > 100'000; }));
+  sim::LinkOptions narrow;
+  narrow.to_client.window_bytes = 10'000;
+  node.world.set_default_link(narrow);
+  Listener part(node, "/short", "Range: bytes=0-139999\r\n");
+  part.peer->pause();
+  node.world.settle();
+  lead->body(std::string_view(small).substr(150'000));
+  lead->complete();
+  CHECK_TRUE(node.run_until([&] { return whole.has_whole(); }, std::chrono::seconds(1)));
+  CHECK_TRUE(whole.reply->body == small);
+  LONGS_EQUAL(1, node.store->statistics().stopped_keeping);
+  part.peer->resume();
+  CHECK_TRUE(node.run_until([&] { return part.has_whole(); }, std::chrono::seconds(1)));
+  LONGS_EQUAL(206, part.reply->status);
+  CHECK_TRUE(part.reply->body == small.substr(0, 140'000));
+  LONGS_EQUAL(9, node.calls());
+}
