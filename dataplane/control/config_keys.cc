@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <format>
 #include <limits>
+#include <ranges>
 
 #include "cache/policy/policy.h"
 
@@ -77,8 +78,8 @@ Result<void> is_web_origin(std::string_view text) {
 
 void visit_endpoints(ConfigVisitor& visitor, std::string_view key,
                      std::vector<net::Endpoint>& endpoints) {
-  std::vector<std::string> texts;
-  for (const net::Endpoint& endpoint : endpoints) texts.push_back(endpoint.text());
+  auto texts = endpoints | std::views::transform(&net::Endpoint::text) |
+               std::ranges::to<std::vector<std::string>>();
   std::vector<net::Endpoint> parsed;
   visitor.texts(key, texts, 64, [&](std::string_view text) -> Result<void> {
     const auto endpoint = net::Endpoint::parse(text);

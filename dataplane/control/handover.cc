@@ -176,11 +176,11 @@ void HandoverServer::Impl::refuse(int descriptor, std::string why) {
   const auto guest = std::make_shared<int>(descriptor);
   loop.watch_readable(descriptor, [self = shared_from_this(), guest, why = std::move(why)] {
     std::vector<int> descriptors;
-    (void)receive_handover(*guest, descriptors);
+    (void)receive_handover(*guest, descriptors);  // whatever it asked, the answer is the same
     close_all(descriptors);
     HandoverMessage refusal;
     refusal.error = why;
-    (void)send_handover(*guest, refusal);
+    (void)send_handover(*guest, refusal);  // a guest that is gone needs no answer
     self->loop.post([open = std::exchange(*guest, -1)] { ::close(open); });
     return false;
   });
@@ -214,7 +214,7 @@ bool HandoverServer::Impl::read() {
   ready();
   HandoverMessage draining;
   draining.draining = true;
-  (void)send_handover(peer, draining);
+  (void)send_handover(peer, draining);  // it serves already, told or not
   let_go();
   return false;
 }

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <csignal>
 #include <format>
+#include <ranges>
 #include <utility>
 #include <vector>
 
@@ -312,10 +313,10 @@ Result<void> Node::Impl::start(const std::string& takeover_path) {
 
 void Node::Impl::say_started(bool taken_over) {
   const cache::StoreStatistics statistics = store->statistics();
-  std::vector<std::string> addresses;
-  for (const net::Endpoint& endpoint : bound) addresses.push_back(endpoint.text());
-  std::vector<std::string> origins;
-  for (const origin::OriginGroup& group : config.origins) origins.push_back(group.name);
+  const auto addresses = bound | std::views::transform(&net::Endpoint::text) |
+                         std::ranges::to<std::vector<std::string>>();
+  const auto origins = config.origins | std::views::transform(&origin::OriginGroup::name) |
+                       std::ranges::to<std::vector<std::string>>();
   log(LogLevel::info,
       "nearfield {} {} on {} with {} worker{}: RAM {} ({} pages), policy {}, origins {}",
       version_text(), taken_over ? "took over and serves" : "serves", joined(addresses),

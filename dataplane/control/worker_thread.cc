@@ -5,6 +5,7 @@
 
 #include <format>
 #include <future>
+#include <ranges>
 #include <utility>
 
 #include "cache/base/assert.h"
@@ -81,8 +82,8 @@ void WorkerThread::run(const WorkerOptions& options) {
 WorkerThread::~WorkerThread() { stop(); }
 
 void WorkerThread::listen(std::vector<net::Listener> listeners) {
-  std::vector<int> descriptors;
-  for (const net::Listener& listener : listeners) descriptors.push_back(listener.descriptor());
+  auto descriptors = listeners | std::views::transform(&net::Listener::descriptor) |
+                     std::ranges::to<std::vector<int>>();
   listeners_ = std::move(listeners);
   parts_->transport->reactor().post([parts = parts_, descriptors = std::move(descriptors)] {
     for (const int descriptor : descriptors)

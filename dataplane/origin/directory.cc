@@ -37,8 +37,8 @@ std::size_t port_position(std::string_view authority) {
 }  // namespace
 
 Result<std::shared_ptr<const OriginDirectory>> OriginDirectory::create(
-    std::vector<OriginGroup> groups, std::shared_ptr<Resolver> resolver, HealthListener listener,
-    const OriginDirectory* previous) {
+    std::vector<OriginGroup> groups, std::shared_ptr<Resolver> resolver,
+    const HealthListener& listener, const OriginDirectory* previous) {
   if (auto good = validate(groups); !good.has_value()) return std::unexpected(good.error());
   std::shared_ptr<OriginDirectory> directory(new OriginDirectory);
   directory->resolver_ = std::move(resolver);

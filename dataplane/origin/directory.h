@@ -41,8 +41,8 @@ class OriginDirectory {
   // Fails with what validate() says. `previous` (may be null) lends what did not change. `listener`
   // is for servers that are new; those that stay keep theirs.
   static Result<std::shared_ptr<const OriginDirectory>> create(
-      std::vector<OriginGroup> groups, std::shared_ptr<Resolver> resolver, HealthListener listener,
-      const OriginDirectory* previous = nullptr);
+      std::vector<OriginGroup> groups, std::shared_ptr<Resolver> resolver,
+      const HealthListener& listener, const OriginDirectory* previous = nullptr);
 
   // The group that serves `authority` (host or host:port, lower case; may be empty); null when none
   // does.

@@ -116,7 +116,8 @@ void OriginPool::on_dialed(Dialer& dialer, OriginConnection& connection) {
 }
 
 void OriginPool::on_dial_failed(Dialer& dialer, const DialFailure& failure) {
-  const DialFailure told = failure;
+  // The failure lies in the dialer, which ends here.
+  const DialFailure told = failure;  // NOLINT(performance-unnecessary-copy-initialization)
   erase_dial(dialer);
   last_good_.reset();
   const MonotonicTime now = reactor_.now();
