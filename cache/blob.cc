@@ -95,6 +95,10 @@ std::size_t Blob::addresses(std::uint64_t offset, std::uint64_t length, std::spa
     return impl_->addresses(offset, length, vectors, covered_bytes);
   }
   const std::lock_guard lock(impl_->mutex);
+  if (impl_->frozen()) {  // meanwhile
+    NEARFIELD_ASSERT(length <= impl_->readable(offset));
+    return impl_->addresses(offset, length, vectors, covered_bytes);
+  }
   // Below the floor too, for readers that were cut loose; that the bytes are still there is checked
   // as they are looked up.
   const auto run = impl_->published.containing(offset);
@@ -198,6 +202,7 @@ void Blob::Impl::give_back_passed(bool all) {
 }
 
 std::uint64_t Blob::Impl::readable_for(std::uint32_t slot, std::uint64_t offset) const {
+  if (frozen()) return readable(offset);
   const auto end = readers.cut_end(slot);
   if (!end) return readable(offset);
   const auto run = published.containing(offset);
@@ -318,6 +323,26 @@ void BlobReader::end_at(std::uint64_t end) {
   }
   if (woken) woken->raise();
   if (state.streams()) state.give_back_passed();
+}
+
+// While a blob is kept nobody notes where its readers are. One that looks for more just as the blob
+// turns into a streaming one would sleep with a place the window waits for: so it is said again
+// under the lock that decides whether it sleeps.
+bool BlobReader::subscribe(std::uint64_t offset, Ref<Signal> signal) {
+  if (slot_ == kNoSlot) return blob_->subscribe(offset, std::move(signal));
+  Blob::Impl& state = *blob_->impl_;
+  if (!state.growing()) return false;
+  Ref<Signal> opened;
+  {
+    const std::lock_guard lock(state.mutex);
+    if (!state.growing() || state.readable_for(slot_, offset) > 0) return false;
+    const bool moved = state.readers.move(slot_, offset_);
+    if (moved && state.streams()) opened = state.signal_if_window_opened();
+    state.waiters.add(std::min(offset, kLastReaderOffset), std::move(signal));
+  }
+  if (opened) opened->raise();
+  if (state.streams()) state.give_back_passed();
+  return true;
 }
 
 void BlobReader::detach() {

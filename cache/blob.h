@@ -73,6 +73,9 @@ class BlobReader {
   // Nothing at or after `end` will be read: as if cut loose there, it keeps what it has not
   // released and holds up nobody. Without effect while ReaderTable::kMaximumCuts of them are about.
   void end_at(std::uint64_t end);
+  // Blob::subscribe() for who has released all it said it would: where this reader is holds from
+  // here on, also if the blob has just turned into a streaming one. Needs a blob.
+  bool subscribe(std::uint64_t offset, Ref<Signal> signal);
   void detach();
   // How many bytes are published without a gap from `offset` on, for this reader: one that was cut
   // loose still gets what there was at that time. Needs a blob.

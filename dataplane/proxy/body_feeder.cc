@@ -115,7 +115,9 @@ FeedResult BodyFeeder::feed(net::SendPlan& plan, const Ref<Signal>& signal) {
     // Complete and yet short cannot be (a length that did not hold breaks the blob): both are the
     // end of hope.
     if (state != cache::Blob::State::growing) return FeedResult::broken;
-    if (blob_->subscribe(position_, signal)) return FeedResult::waiting;
+    const bool subscribed =
+        reader_ ? reader_.subscribe(position_, signal) : blob_->subscribe(position_, signal);
+    if (subscribed) return FeedResult::waiting;
   }
   return FeedResult::done;
 }

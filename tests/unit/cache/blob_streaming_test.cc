@@ -171,6 +171,23 @@ TEST(BlobStreaming, StoppingToKeepFreesWhatReadersHavePassed) {
   UNSIGNED_LONGS_EQUAL(21 * kBlockBytes, write_until_full(*blob, 20 * kBlockBytes));
 }
 
+// A hang seen with real threads: the reader found the blob kept and so said nothing, the blob
+// stopped being kept, the reader went to sleep; the window waited for its old place.
+TEST(BlobStreaming, WhoWaitsForMoreSaysWhereItIsEvenIfTheBlobWasKeptWhenItMoved) {
+  const auto blob = make(Blob::Kind::kept);
+  BlobReader reader(blob, 0);
+  write_all(*blob, 1, 0, 6 * kBlockBytes);
+  reader.release_before(6 * kBlockBytes);
+  blob->stop_keeping();
+  UNSIGNED_LONGS_EQUAL(0, blob->writable(6 * kBlockBytes).size());
+  const auto signal = make_ref<CountingSignal>();
+  CHECK_TRUE(reader.subscribe(6 * kBlockBytes, signal));
+  CHECK_TRUE(space->consume());
+  UNSIGNED_LONGS_EQUAL(0, source.arena->used_bytes());
+  UNSIGNED_LONGS_EQUAL(10 * kBlockBytes, write_until_full(*blob, 6 * kBlockBytes));
+  CHECK_TRUE(signal->consume());
+}
+
 TEST(BlobStreaming, StoppingToKeepWithoutReadersFreesEverything) {
   const auto blob = make(Blob::Kind::kept);
   write_all(*blob, 1, 0, 70 * kBlockBytes);

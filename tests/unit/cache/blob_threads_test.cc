@@ -58,7 +58,7 @@ std::uint64_t read_to_end(BlobReader reader, std::uint64_t content, std::uint64_
       continue;
     }
     if (reader.too_late()) return blob.total_bytes().value_or(kTotal);
-    if (blob.subscribe(offset, signal)) {
+    if (reader.subscribe(offset, signal)) {
       signal->wait();
     } else if (reader.readable_from(offset) == 0 && blob.state() != Blob::State::growing) {
       return offset;
