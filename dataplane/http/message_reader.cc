@@ -38,6 +38,10 @@ struct MessageReader::Callbacks {
         self.offset_of(at) != self.method_.size() + 1 + self.line_text_.size() + kBeforeVersion) {
       return self.fail(Fault::kGrammar, "more than one space before the version");
     }
+    // llhttp also reads RTSP, whose requests look the same.
+    if (self.kind_ == Kind::kRequest && !self.version_seen_ && self.protocol_initial() != 'H') {
+      return self.fail(Fault::kGrammar, "another protocol than HTTP");
+    }
     self.version_seen_ = true;
     return 0;
   }
@@ -80,6 +84,10 @@ struct MessageReader::Callbacks {
 
   static int on_chunk_header(llhttp_t* parser) {
     MessageReader& self = reader(parser);
+    // The same bound as for Content-Length; waiting for so much would only look like patience.
+    if (parser->content_length > INT64_MAX) {
+      return self.fail(Fault::kGrammar, "chunk size out of range");
+    }
     self.body_left_ = parser->content_length;
     self.part_bytes_ = 0;
     self.in_trailers_ = self.body_left_ == 0;
@@ -181,6 +189,9 @@ MessageReader::Read MessageReader::read_head(std::span<const std::byte> input) {
   std::size_t consumed = 0;
   bool paused = false;
   if (!execute(input, consumed, paused)) return fault_read();
+  if (!version_seen_ && protocol_offset() - head_bytes_ < consumed) {
+    protocol_initial_ = static_cast<char>(input[protocol_offset() - head_bytes_]);
+  }
   head_bytes_ += static_cast<std::uint32_t>(consumed);
   if (paused) return {Event::kHead, consumed, {}};
   if (head_bytes_ == limits_.max_head_bytes) {

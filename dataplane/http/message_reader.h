@@ -132,6 +132,12 @@ class MessageReader {
   std::size_t offset_of(const char* at) const {
     return head_bytes_ + static_cast<std::size_t>(at - input_);
   }
+  // Offset of the protocol's name in the request line, once the target is whole.
+  std::size_t protocol_offset() const { return method_.size() + 1 + line_text_.size() + 1; }
+  char protocol_initial() const {
+    const std::size_t at = protocol_offset();
+    return at < head_bytes_ ? protocol_initial_ : input_[at - head_bytes_];
+  }
   int finish_field();
 
   llhttp_t parser_;
@@ -145,6 +151,7 @@ class MessageReader {
   bool saw_length_ = false;
   bool version_seen_ = false;
   bool version_known_ = false;  // and one we speak
+  char protocol_initial_ = 0;   // of a request line whose input was cut behind it
   std::uint32_t head_bytes_ = 0;
   std::uint32_t part_bytes_ = 0;   // of the chunk line, chunk end or trailer section under way
   std::uint64_t seen_length_ = 0;  // llhttp's Content-Length

@@ -16,13 +16,19 @@ std::optional<std::uint64_t> parse_position(std::string_view digits) {
   return number && *number <= kMaxPosition ? number : std::nullopt;
 }
 
+// Of a request: beyond what can be counted is beyond every end (RFC 9110 14.1.1 warns of overflow).
+std::optional<std::uint64_t> parse_asked_position(std::string_view digits) {
+  if (digits.empty() || !std::ranges::all_of(digits, is_digit)) return std::nullopt;
+  return parse_position(digits).value_or(kMaxPosition);
+}
+
 std::optional<RangeSpec> parse_spec(std::string_view text) {
   const std::size_t dash = text.find('-');
   if (dash == std::string_view::npos) return std::nullopt;
   const std::string_view before = text.substr(0, dash);
   const std::string_view after = text.substr(dash + 1);
-  const auto first = parse_position(before);
-  const auto last = parse_position(after);
+  const auto first = parse_asked_position(before);
+  const auto last = parse_asked_position(after);
   if (before.empty()) {
     if (!last) return std::nullopt;
     return RangeSpec{RangeSpec::Kind::kSuffix, *last, 0};
