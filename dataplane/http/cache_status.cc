@@ -50,7 +50,7 @@ void append_detail(std::string& out, std::string_view detail) {
 void append_cache_status(std::string& out, std::string_view name, const CacheStatus& status) {
   out += name;
   if (status.forwarded == Forwarded::kNo) {
-    out += "; hit";
+    if (!status.made_here) out += "; hit";
   } else {
     out += "; fwd=";
     out += forwarded_token(status.forwarded);

@@ -30,6 +30,7 @@ struct CacheStatus {
   std::optional<std::uint16_t>
       forward_status;  // what the origin said, where it differs from what is sent on
   std::optional<std::chrono::seconds> ttl;  // remaining freshness; negative when stale
+  bool made_here = false;  // not forwarded, and no hit either: an error of this node
   bool stored = false;
   bool collapsed = false;  // waited for another request's fetch
   // A token such as storability_token() gives; anything that is not a token is written as a string.

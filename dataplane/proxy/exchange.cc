@@ -99,6 +99,7 @@ void Exchange::decide() {
     return;
   }
   if (directives_.only_if_cached) {
+    cache_status_.detail = "only-if-cached";
     answer_error(504, "not in this cache, and the request asks for nothing else (only-if-cached)");
     return;
   }
@@ -149,6 +150,7 @@ void Exchange::use_or_validate(const cache::Found& found) {
     return;
   }
   if (decision.only_if_cached) {
+    cache_status_.detail = "only-if-cached";
     answer_error(504,
                  "what this cache has is not usable, and the request asks for nothing else "
                  "(only-if-cached)");
@@ -214,17 +216,20 @@ void Exchange::fetch_for(const cache::Found* validate, const cache::Found* exten
       fetch.validate = *validate;
     }
   }
-  if (is_get && extend != nullptr && extend->blob->kind() == cache::Blob::Kind::kept &&
+  // Nothing may be joined to a part without a strong validator (RFC 9111 3.4): then the whole is
+  // fetched in its place, once for all who want another range.
+  const bool joinable = extend != nullptr && stored_response(*extend).has_strong_validator();
+  if (is_get && joinable && extend->blob->kind() == cache::Blob::Kind::kept &&
       !context_.table.ticket_of(*extend->blob)) {
     const WantedRanges wanted(request, stored_response(*extend), *extend->blob,
                               context_.reactor.wall_now(), settings_->limits);
     fetch.extend = *extend;
     fetch.extend_from = wanted.first_byte();
   }
-  fetch.forward_range = is_get && !fetch.validate && !fetch.extend &&
-                        request.fields.contains("Range") && !request.fields.contains("If-Range") &&
-                        !http::has_preconditions(request.fields) &&
-                        WantedRanges::is_single(request);
+  fetch.forward_range =
+      is_get && !fetch.validate && !fetch.extend && (extend == nullptr || joinable) &&
+      request.fields.contains("Range") && !request.fields.contains("If-Range") &&
+      !http::has_preconditions(request.fields) && WantedRanges::is_single(request);
 
   bool shared = is_get && why != http::Forwarded::kRequest && !directives_.no_store &&
                 !request.fields.contains("Authorization") && rounds_ < kMaximumRounds;
@@ -477,6 +482,12 @@ void Exchange::on_failure() {
       return;
     case origin::OriginFailureKind::unreachable:
     case origin::OriginFailureKind::broken:
+      // RFC 9111 5.2.2.2: what must be validated and cannot be is a 504.
+      if (candidate_ && stored_response(*candidate_).freshness().stale_forbidden) {
+        answer_error(504,
+                     "what this cache has must be validated, and the origin cannot be reached");
+        return;
+      }
       answer_error(502, "the origin cannot be reached");
       return;
   }

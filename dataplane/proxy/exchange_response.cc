@@ -231,6 +231,7 @@ void Exchange::answer_error(std::uint16_t status, std::string_view reason) {
   feeder_.start_empty();
   if (request_ != nullptr) {
     cache_status_.stored = false;
+    cache_status_.made_here = true;
     cache_status_text(nullptr, true);
   }
   finish_head(nullptr);

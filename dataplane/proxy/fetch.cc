@@ -104,6 +104,7 @@ void Fetch::Part::on_interim(const http::ResponseHead& head) {
   if (over || !lead || fetch_.ticket_->phase() != FetchPhase::pending) return;
   auto copy = std::make_shared<http::ResponseHead>(head);
   http::remove_hop_by_hop(copy->fields);
+  copy->fields.remove("Content-Length");  // there is none in a 1xx (RFC 9110 8.6)
   fetch_.ticket_->add_interim(std::move(copy));
 }
 
@@ -138,6 +139,13 @@ void Fetch::lead_head(Part& part, http::ResponseHead&& head) {
     // Confirms something else than what we asked about: of no use to us, and asking without a
     // condition cannot be misunderstood.
     restart_unconditionally();
+    return;
+  }
+  if (head.status == 304 && (request_.request.method == http::Method::kGet ||
+                             request_.request.method == http::Method::kHead)) {
+    // To a request without a condition: there is nothing that it could confirm.
+    part.over = true;
+    fail_malformed();
     return;
   }
   if (stale_stands_in_for(head)) {
@@ -224,14 +232,18 @@ void Fetch::restart_unconditionally() {
   head_.reset();
   sparse_ = false;
   if (std::exchange(restarted_, true)) {
-    FetchAnswer none;
-    none.failure = origin::OriginFailureKind::malformed;
-    answer(FetchPhase::failed, std::move(none));
-    finish();
+    fail_malformed();
     return;
   }
   request_.forward_range = false;
   start();
+}
+
+void Fetch::fail_malformed() {
+  FetchAnswer none;
+  none.failure = origin::OriginFailureKind::malformed;
+  answer(FetchPhase::failed, std::move(none));
+  finish();
 }
 
 // A 304 to our own validators: the stored response gets the new fields and a new life (RFC

@@ -80,6 +80,7 @@ class Fetch {
   origin::OriginRequest lead_request();
   void start_part(std::uint64_t begin, std::optional<std::uint64_t> end, unsigned resumes);
   void restart_unconditionally();
+  void fail_malformed();
 
   // Steps of the first answer; each decides whether it is the one that applies.
   void lead_head(Part& part, http::ResponseHead&& head);

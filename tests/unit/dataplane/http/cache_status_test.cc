@@ -26,6 +26,14 @@ TEST(CacheStatus, Hit) {
   TEXT_EQUAL("nearfield; hit; ttl=-412", text(status));
 }
 
+TEST(CacheStatus, AnErrorOfThisNodeIsNoHit) {
+  CacheStatus status;
+  status.made_here = true;
+  TEXT_EQUAL("nearfield", text(status));
+  status.detail = "only-if-cached";
+  TEXT_EQUAL("nearfield; detail=only-if-cached", text(status));
+}
+
 TEST(CacheStatus, Forwarded) {
   CacheStatus status;
   status.forwarded = Forwarded::kStale;

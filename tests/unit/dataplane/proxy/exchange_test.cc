@@ -133,13 +133,17 @@ TEST(Exchange, stale_stands_in_for_an_origin_that_fails_unless_forbidden) {
   const Reply stale = node.get("/a");
   LONGS_EQUAL(200, stale.status);
   STRCMP_EQUAL("old", stale.body.c_str());
-  LONGS_EQUAL(502, node.get("/strict").status);
+  // RFC 9111 5.2.2.2 asks for 504 where must-revalidate cannot be obeyed.
+  LONGS_EQUAL(504, node.get("/strict").status);
+  LONGS_EQUAL(502, node.get("/never-seen").status);
   node.on_call = [](ScriptedCall& call) { call.fail(origin::OriginFailureKind::timed_out); };
   LONGS_EQUAL(504, node.get("/strict").status);
 }
 
 TEST(Exchange, only_if_cached_never_reaches_the_origin) {
-  LONGS_EQUAL(504, node.get("/a", "Cache-Control: only-if-cached\r\n").status);
+  const Reply reply = node.get("/a", "Cache-Control: only-if-cached\r\n");
+  LONGS_EQUAL(504, reply.status);
+  STRCMP_EQUAL("nearfield; detail=only-if-cached", reply.field("Cache-Status").c_str());
   LONGS_EQUAL(0, node.calls());
 }
 
@@ -205,6 +209,32 @@ TEST(Exchange, interim_responses_are_passed_on_and_never_stored) {
   STRCMP_EQUAL("", node.get("/a").field("Link").c_str());
 }
 
+TEST(Exchange, an_interim_response_has_no_content_length) {
+  node.on_call = [](ScriptedCall& call) {
+    call.interim(103, "Content-Length", "5");
+    call.answer(200, {{"Cache-Control", "no-store"}}, "music");
+  };
+  auto peer = node.client();
+  peer->send("GET /a HTTP/1.1\r\nHost: music.example\r\n\r\n");
+  std::string bytes;
+  std::string interim;
+  std::optional<Reply> reply;
+  CHECK_TRUE(node.run_until([&] {
+    bytes += peer->take_received();
+    return (reply = take_reply(bytes, false, &interim)).has_value();
+  }));
+  STRCMP_CONTAINS("103", interim.c_str());
+  CHECK_TRUE(interim.find("Content-Length") == std::string::npos);
+  STRCMP_EQUAL("music", reply->body.c_str());
+}
+
+TEST(Exchange, a_304_that_nobody_asked_for_is_no_answer) {
+  node.on_call = [](ScriptedCall& call) { call.answer(304, {{"ETag", "\"a\""}}, ""); };
+  LONGS_EQUAL(502, node.get("/a").status);
+  // The listener's own condition is not the origin's to answer: it was never told of it.
+  LONGS_EQUAL(502, node.get("/a", "If-None-Match: \"a\"\r\n").status);
+}
+
 TEST(Exchange, preflight_is_answered_here_and_plain_options_at_the_origin) {
   const Reply preflight = node.request(
       "OPTIONS /a HTTP/1.1\r\nHost: music.example\r\nOrigin: https://player.example\r\n"
@@ -215,7 +245,9 @@ TEST(Exchange, preflight_is_answered_here_and_plain_options_at_the_origin) {
   answer_with(200, {}, "options");
   STRCMP_EQUAL("options",
                node.request("OPTIONS /a HTTP/1.1\r\nHost: music.example\r\n\r\n").body.c_str());
-  LONGS_EQUAL(405, node.request("TRACE /a HTTP/1.1\r\nHost: music.example\r\n\r\n").status);
+  const Reply trace = node.request("TRACE /a HTTP/1.1\r\nHost: music.example\r\n\r\n");
+  LONGS_EQUAL(405, trace.status);
+  STRCMP_EQUAL("nearfield", trace.field("Cache-Status").c_str());
 }
 
 TEST(Exchange, the_age_of_an_origins_answer_passes_unchanged_on_a_miss) {
@@ -353,7 +385,8 @@ TEST(Exchange, no_stale_response_for_a_failing_origin_where_a_directive_forbids_
     node.world.run_for(std::chrono::seconds(20));
     node.on_call = [](ScriptedCall& call) { call.fail(origin::OriginFailureKind::broken); };
     const Reply reply = node.get(path);
-    LONGS_EQUAL(502, reply.status);
+    // 504 where the response forbids stale use (RFC 9111 5.2.2.2).
+    LONGS_EQUAL(std::string_view(directive) == "no-cache" ? 502 : 504, reply.status);
     STRCMP_EQUAL("", reply.field("X-Stored").c_str());
   }
 }

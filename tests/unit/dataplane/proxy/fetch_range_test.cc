@@ -94,6 +94,34 @@ TEST(FetchRange, a_part_without_a_strong_validator_serves_its_bytes_and_is_never
   CHECK_TRUE(whole.body == body);
 }
 
+TEST(FetchRange, other_ranges_of_what_cannot_be_combined_share_one_fetch_of_the_whole) {
+  node.on_call = [&](ScriptedCall& call) { serve(call, body, {{"Cache-Control", "max-age=60"}}); };
+  std::vector<std::unique_ptr<sim::SimPeer>> peers;
+  for (int each = 0; each < 20; ++each) {
+    const std::string first = std::to_string(each * 50'000);
+    const std::string last = std::to_string(each * 50'000 + 99);
+    peers.push_back(node.client());
+    peers.back()->send("GET /a HTTP/1.1\r\nHost: music.example\r\nRange: bytes=" + first + "-" +
+                       last + "\r\n\r\n");
+  }
+  std::vector<std::string> bytes(peers.size());
+  std::vector<std::optional<Reply>> replies(peers.size());
+  CHECK_TRUE(node.run_until([&] {
+    bool all = true;
+    for (std::size_t each = 0; each < peers.size(); ++each) {
+      bytes[each] += peers[each]->take_received();
+      if (!replies[each]) replies[each] = take_reply(bytes[each], false);
+      all = all && replies[each];
+    }
+    return all;
+  }));
+  for (std::size_t each = 0; each < peers.size(); ++each) {
+    LONGS_EQUAL(206, replies[each]->status);
+    CHECK_TRUE(replies[each]->body == body.substr(each * 50'000, 100));
+  }
+  LONGS_EQUAL(2, node.calls());
+}
+
 TEST(FetchRange, a_listener_who_seeks_in_a_growing_object_gets_a_part_of_its_own) {
   node.change_settings([](Settings& settings) { settings.limits.seek_ahead_bytes = 100'000; });
   bool first = true;
