@@ -422,6 +422,16 @@ bool is_what_was_asked(const http::RequestHead& asked, const http::ContentRange&
 
 }  // namespace
 
+// A full answer to a validation says that what is stored is not what the resource is any more (RFC
+// 9111 4.3.3). Where the new response takes no place in the store the old one must not go on as
+// stale. Not for answers that are about this listener (401, 429, its Authorization) or that an
+// origin gives in trouble.
+void Fetch::drop_superseded(std::uint16_t status) {
+  const auto& old = request_.validate ? request_.validate : request_.standby;
+  if (!old || request_.request.fields.contains("Authorization")) return;
+  if (status < 400 || status == 404 || status == 410) context_.store.remove(old->object);
+}
+
 void Fetch::take_response(Part& part, http::ResponseHead&& head) {
   const http::RequestHead& asked = request_.request;
   const Settings& settings = *request_.settings;
@@ -507,6 +517,7 @@ void Fetch::take_response(Part& part, http::ResponseHead&& head) {
     }
   }
   if (!storable) {
+    drop_superseded(head.status);
     if (response.not_stored_because.empty()) {
       response.not_stored_because = request_.name.empty() ? "" : http::storability_token(verdict);
     }

@@ -92,6 +92,7 @@ class Fetch {
   void begin_rest(Part& part);
   void rest_head(Part& part, const http::ResponseHead& head);
   void apply_side_effects(http::ResponseHead& head);
+  void drop_superseded(std::uint16_t status);
   void take_response(Part& part, http::ResponseHead&& head);
   void answer(FetchPhase phase, FetchAnswer answer);
 

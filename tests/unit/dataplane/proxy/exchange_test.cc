@@ -140,6 +140,33 @@ TEST(Exchange, stale_stands_in_for_an_origin_that_fails_unless_forbidden) {
   LONGS_EQUAL(504, node.get("/strict").status);
 }
 
+TEST(Exchange, what_is_gone_or_may_be_kept_no_longer_does_not_go_on_as_stale) {
+  struct Case {
+    std::uint16_t status;
+    const char* cache_control;
+    bool stays;
+  };
+  int each = 0;
+  for (const Case& test :
+       {Case{410, "x", false}, Case{404, "x", false}, Case{200, "no-store", false},
+        Case{200, "private", false}, Case{429, "x", true}}) {
+    const std::string path = "/" + std::to_string(++each);
+    answer_with(200,
+                {{"Cache-Control", "max-age=10, stale-while-revalidate=1000, stale-if-error=1000"},
+                 {"ETag", "\"a\""}},
+                "old");
+    node.get(path);
+    node.world.run_for(std::chrono::seconds(20));
+    answer_with(test.status, {{"Cache-Control", test.cache_control}}, "new");
+    STRCMP_EQUAL("old", node.get(path).body.c_str());
+    node.world.settle();
+    STRCMP_EQUAL(test.stays ? "old" : "new", node.get(path).body.c_str());
+    node.world.settle();
+    node.on_call = [](ScriptedCall& call) { call.fail(origin::OriginFailureKind::broken); };
+    LONGS_EQUAL(test.stays ? 200 : 502, node.get(path).status);
+  }
+}
+
 TEST(Exchange, only_if_cached_never_reaches_the_origin) {
   const Reply reply = node.get("/a", "Cache-Control: only-if-cached\r\n");
   LONGS_EQUAL(504, reply.status);
