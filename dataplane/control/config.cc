@@ -63,14 +63,38 @@ void check_origins(const Config& config, const Complain& complain,
   }
 }
 
+// Whether a socket on `wide` takes what is meant for `narrow`: ":80" has every address of both
+// families, "0.0.0.0:80" every IPv4 one.
+bool covers(const net::Endpoint& wide, const net::Endpoint& narrow) {
+  if (wide.port == 0 || wide.port != narrow.port) return false;
+  if (wide.address == narrow.address || wide.address == net::Address()) return true;
+  return wide.address.is_v4() && narrow.address.is_v4() &&
+         wide.address.truncated(0, 0) == wide.address;
+}
+
+// The kernel would refuse the second of the two, as if another process had the port.
+void check_addresses(const Config& config, const Complain& complain) {
+  for (const net::Endpoint& wide : config.listen) {
+    for (const net::Endpoint& narrow : config.listen) {
+      if (wide == narrow || !covers(wide, narrow)) continue;
+      complain("node.listen", std::format("has {}, which is every address, beside {}: remove one",
+                                          wide.text(), narrow.text()));
+      return;
+    }
+  }
+  for (const net::Endpoint& listen : config.listen) {
+    if (!config.admin || !(covers(listen, *config.admin) || covers(*config.admin, listen)))
+      continue;
+    complain("node.admin", "is also in node.listen: use another port");
+    return;
+  }
+}
+
 void check_together(Config& config, const Complain& complain) {
   if (config.listen.empty()) {
     complain("node.listen", "is missing: name at least one address, like listen = [\":80\"]");
   }
-  if (config.admin && config.admin->port != 0 &&
-      std::ranges::find(config.listen, *config.admin) != config.listen.end()) {
-    complain("node.admin", "is also in node.listen: use another port");
-  }
+  check_addresses(config, complain);
   const http::CorsConfig& cors = config.settings.cors;
   if (cors.allow_credentials &&
       std::ranges::find(cors.allowed_origins, "*") != cors.allowed_origins.end()) {
@@ -157,6 +181,7 @@ std::expected<Config, ConfigErrors> parse_config(std::string_view text, std::str
   };
   check_origins(config, complain, groups_named(errors));
   check_together(config, complain);
+  std::ranges::stable_sort(errors.errors, {}, &ConfigError::line);  // as people mend them
   if (!errors.errors.empty()) return std::unexpected(std::move(errors));
   return config;
 }
@@ -181,6 +206,9 @@ std::expected<Config, ConfigErrors> config_from_flags(const QuickLook& flags) {
   config.settings.limits.connections = kQuickLookConnections;
   config.control_path = flags.control_path;
   config.access_log.path = flags.access_log;
+  if (const auto usable = is_socket_path(flags.control_path); !usable) {
+    complain("--control", usable.error().message);
+  }
   for (const std::string& text : flags.listen) {
     if (const auto endpoint = net::Endpoint::parse(text)) {
       config.listen.push_back(*endpoint);

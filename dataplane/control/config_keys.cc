@@ -43,12 +43,6 @@ Result<void> is_token(std::string_view text) {
       "'{}' cannot be a node's name in Via: use 1 to 64 letters, digits, '-', '.' or '_'", text));
 }
 
-Result<void> is_socket_path(std::string_view text) {
-  if (text.empty() || (text.size() <= kMaximumSocketPath && !text.contains('\0'))) return {};
-  return failure(std::format("is {} bytes long: a socket's path has at most {}", text.size(),
-                             kMaximumSocketPath));
-}
-
 Result<void> is_file_path(std::string_view text) {
   if (text.size() <= 4000 && !text.contains('\0')) return {};
   return failure("is not a usable path: too long, or a NUL in it");
@@ -192,6 +186,12 @@ void visit_access_log(ConfigVisitor& visitor, AccessLogConfig& access_log) {
 }
 
 }  // namespace
+
+Result<void> is_socket_path(std::string_view text) {
+  if (text.empty() || (text.size() <= kMaximumSocketPath && !text.contains('\0'))) return {};
+  return failure(std::format("is {} bytes long: a socket's path has at most {}", text.size(),
+                             kMaximumSocketPath));
+}
 
 void visit_config(ConfigVisitor& visitor, Config& config) {
   visitor.table("node", [&] { visit_node(visitor, config); });

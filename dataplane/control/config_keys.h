@@ -2,6 +2,9 @@
 // config_visitor.h.
 #pragma once
 
+#include <string_view>
+
+#include "cache/base/error.h"
 #include "dataplane/control/config.h"
 #include "dataplane/control/config_visitor.h"
 
@@ -10,5 +13,8 @@ namespace nearfield::control {
 void visit_config(ConfigVisitor& visitor, Config& config);
 // The part of it under [[origin]] (config_keys_origin.cc).
 void visit_origin(ConfigVisitor& visitor, origin::OriginGroup& group);
+// What fits into sun_path with the ending of the handover socket and that of its temporary name.
+// "" is no socket and good.
+Result<void> is_socket_path(std::string_view text);
 
 }  // namespace nearfield::control

@@ -1,11 +1,61 @@
-// From toml++'s tree to ours. toml++ throws on bad input and bounds nesting by itself
-// (TOML_MAX_NESTED_VALUES, 256), which bounds the recursion here.
+// From toml++'s tree to ours. toml++ throws on bad input. It recurses over the tree, as we do, and
+// bounds the nesting of values but not the parts of a dotted key, each of which is a level too: a
+// key of 200,000 parts is a stack overflow in its destructors. So those are counted before it sees
+// them, and both bounds are small: a configuration of ours is five levels deep.
 #include "dataplane/control/config_tree.h"
 
+#include <algorithm>
+#include <format>
+#include <optional>
+
+#define TOML_MAX_NESTED_VALUES 16
 #include <toml++/toml.hpp>
 
 namespace nearfield::control {
 namespace {
+
+constexpr std::size_t kMaximumKeyParts = 16;
+
+// Behind the string that begins at `at`. In what is not TOML the end may be a wrong one, but only
+// behind the place where the parser gives up.
+std::size_t end_of_string(std::string_view text, std::size_t at) {
+  const char quote = text[at];
+  const bool many_lines = text.substr(at, 3) == std::string(3, quote);
+  const std::string closing(many_lines ? 3 : 1, quote);
+  for (std::size_t i = at + closing.size(); i < text.size(); ++i) {
+    if (text[i] == '\\' && quote == '"') {
+      ++i;
+    } else if (text[i] == '\n' && !many_lines) {
+      return i;
+    } else if (text.substr(i, closing.size()) == closing) {
+      return i + closing.size();
+    }
+  }
+  return text.size();
+}
+
+// The line of the first key that has too many parts.
+std::optional<std::uint32_t> line_of_deep_key(std::string_view text) {
+  std::size_t parts = 1;
+  for (std::size_t i = 0; i < text.size();) {
+    const char c = text[i];
+    if (c == '"' || c == '\'') {
+      i = end_of_string(text, i);
+      continue;
+    }
+    if (c == '#') {
+      i = std::min(text.find('\n', i), text.size());
+      continue;
+    }
+    if (c == '.' && ++parts > kMaximumKeyParts) {
+      const std::string_view before = text.substr(0, i);
+      return static_cast<std::uint32_t>(1 + std::ranges::count(before, '\n'));
+    }
+    if (std::string_view("=,[]{}\n").contains(c)) parts = 1;
+    ++i;
+  }
+  return std::nullopt;
+}
 
 ConfigNode convert(const toml::node& node) {
   ConfigNode result;
@@ -78,6 +128,14 @@ std::string_view kind_text(ConfigNode::Kind kind) {
 
 std::expected<ConfigNode, ConfigError> parse_config_tree(std::string_view text,
                                                          std::string_view file) {
+  if (const auto line = line_of_deep_key(text)) {
+    return std::unexpected(ConfigError{
+        .file = std::string(file),
+        .line = *line,
+        .key = "",
+        .reason = std::format("has a key of more than {} parts: no key of a node is that deep",
+                              kMaximumKeyParts)});
+  }
   try {
     return convert(toml::parse(text));
   } catch (const toml::parse_error& error) {

@@ -99,6 +99,23 @@ TEST(Config, TheManualNamesEveryKeyOfTheExample) {
   CHECK(keys > 60);
 }
 
+TEST(Config, EveryKeyOfTheManualIsInTheExample) {
+  std::ifstream example_file(NEARFIELD_EXAMPLE_CONFIG);
+  const std::string example((std::istreambuf_iterator<char>(example_file)),
+                            std::istreambuf_iterator<char>());
+  std::ifstream manual(NEARFIELD_CONFIG_MANUAL);
+  std::string line;
+  int keys = 0;
+  while (std::getline(manual, line)) {
+    if (!line.starts_with("| `")) continue;
+    const std::string key = line.substr(3, line.find('`', 3) - 3);
+    CHECK_TEXT(example.contains("\n" + key + " = "),
+               (key + " of docs/configuration.md is not in docs/examples/node.toml").c_str());
+    ++keys;
+  }
+  CHECK(keys > 60);
+}
+
 TEST(Config, WhatMustBeThereIsAskedFor) {
   expect_error("node.toml: node.listen: is missing", "");
   expect_error("node.toml: origin: is missing", "[node]\nlisten = [\":80\"]\n");
@@ -178,6 +195,47 @@ TEST(Config, MistakesInOriginsAreFoundWithLineAndKey) {
                    "[\"http://y\"]\n");
 }
 
+// Each part of a dotted key is a level of the tree; a file of nothing but dots overflowed the
+// stack.
+TEST(Config, KeysAreNotArbitrarilyDeep) {
+  std::string deep = "a";
+  for (int i = 0; i < 200'000; ++i) deep += ".a";
+  for (const std::string& toml : {deep + " = 1\n", "[" + deep + "]\n", "b = {" + deep + " = 1}\n",
+                                  "\"x.y\" . 'z' ." + deep + " = 1\n"}) {
+    expect_error_after("node.toml:7: has a key of more than 16 parts", toml);
+  }
+  expect_error_after("exceeded maximum nested value depth", "a = " + std::string(900'000, '['));
+  // Dots elsewhere do not count.
+  const std::string dots(100, '.');
+  const auto config = parse_config("# " + dots + "\n" + kMinimum + "[access_log]\npath = \"/\\\"" +
+                                       dots + "\" # '" + dots + "\n[query]\ndrop = ['a." + dots +
+                                       "', \"\"\"b\n" + dots + "\"\"\"]\n",
+                                   "node.toml");
+  STRCMP_CONTAINS("query.drop", config ? "" : config.error().text().c_str());
+}
+
+TEST(Config, AddressesDoNotCoverEachOther) {
+  const auto listens = [](const std::string& list) {
+    return errors_of("[node]\nlisten = [" + list + "]\n" + kMinimum.substr(kMinimum.find("[[")));
+  };
+  STRCMP_EQUAL(
+      "node.toml:2: node.listen: has [::]:80, which is every address, beside 127.0.0.1:80: remove "
+      "one",
+      listens("\"127.0.0.1:80\", \":80\"").c_str());
+  STRCMP_CONTAINS("beside 0.0.0.0:80", listens("\":80\", \"0.0.0.0:80\"").c_str());
+  STRCMP_CONTAINS("has 0.0.0.0:80", listens("\"0.0.0.0:80\", \"127.0.0.1:80\"").c_str());
+  STRCMP_EQUAL("no error",
+               listens("\"0.0.0.0:80\", \"[::1]:80\", \":81\", \":0\", \"127.0.0.1:0\"").c_str());
+  expect_error("node.admin: is also in node.listen",
+               "[node]\nlisten = [\":80\"]\nadmin = \"127.0.0.1:80\"\n" +
+                   kMinimum.substr(kMinimum.find("[[")));
+}
+
+TEST(Config, MistakesAreSaidFromTopToBottom) {
+  const std::string errors = errors_of(kMinimum + "[cache]\nwrong = 1\nram = 1.5\n");
+  CHECK(errors.find(":8: ") < errors.find(":9: "));
+}
+
 TEST(Config, EveryGroupIsLookedAt) {
   const std::string errors = errors_of(
       "[node]\nlisten = [\":80\"]\n"
@@ -245,13 +303,14 @@ TEST(Config, WrongFlagsAreNamed) {
                                          .origin = "https://secure",
                                          .ram = "lots",
                                          .workers = {},
-                                         .control_path = "",
+                                         .control_path = std::string(81, 'c'),
                                          .admin = "x",
                                          .access_log = "",
                                          .log_level = "loud"});
   CHECK_FALSE(config.has_value());
   const std::string text = config.error().text();
-  for (const char* flag : {"--listen: ", "--origin: ", "--ram: ", "--admin: ", "--log-level: "}) {
+  for (const char* flag :
+       {"--listen: ", "--origin: ", "--ram: ", "--control: ", "--admin: ", "--log-level: "}) {
     STRCMP_CONTAINS(flag, text.c_str());
   }
 }
