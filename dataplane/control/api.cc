@@ -148,11 +148,14 @@ constexpr std::array kRoutes = {
 ApiResponse answer(const ApiRequest& request, ApiSurface surface, NodeControl& node) {
   // No path here takes parameters; a scraper may add some.
   const std::string_view path = request.target.substr(0, request.target.find('?'));
+  // RFC 9110 9.3.2; who sends the response leaves its body out.
+  const std::string_view method = request.method == "HEAD" ? "GET" : request.method;
   std::string allow;
   for (const Route& route : kRoutes) {
     if (route.path != path || (surface == ApiSurface::read_only && !route.read_only)) continue;
-    if (route.method == request.method) return route.handle(request, node);
-    allow += std::format("{}{}", allow.empty() ? "" : ", ", route.method);
+    if (route.method == method) return route.handle(request, node);
+    allow += std::format("{}{}", allow.empty() ? "" : ", ",
+                         route.method == "GET" ? "GET, HEAD" : route.method);
   }
   if (allow.empty()) {
     std::string known;

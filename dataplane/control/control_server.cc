@@ -93,11 +93,11 @@ struct ControlServer::Impl::Session : std::enable_shared_from_this<Session<Proto
                    .target = request.target(),
                    .body = request.body()},
                   surface, *server->node),
-           request.keep_alive());
+           request.keep_alive(), request.method() == bhttp::verb::head);
     }
   }
 
-  void send(ApiResponse from, bool keep_alive) {
+  void send(ApiResponse from, bool keep_alive, bool head_only = false) {
     response = {};
     response.version(11);
     response.result(from.status);
@@ -107,6 +107,7 @@ struct ControlServer::Impl::Session : std::enable_shared_from_this<Session<Proto
     response.keep_alive(keep_alive);
     response.body() = std::move(from.body);
     response.prepare_payload();
+    if (head_only) response.body().clear();  // Content-Length stays that of the body
     bhttp::async_write(
         stream, response,
         [self = this->shared_from_this(), keep_alive](const error_code& code, std::size_t) {

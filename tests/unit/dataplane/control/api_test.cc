@@ -106,9 +106,13 @@ TEST(Api, KnowsWhatItDoesNotKnow) {
   expect_error(404, "GET /v1/status");
   call("POST", "/v1/status");
   expect_error(405, "GET");
-  STRCMP_EQUAL("GET", response.allow.c_str());
+  STRCMP_EQUAL("GET, HEAD", response.allow.c_str());
   call("DELETE", "/v1/log-level");
-  STRCMP_EQUAL("GET, PUT", response.allow.c_str());
+  STRCMP_EQUAL("GET, HEAD, PUT", response.allow.c_str());
+  call("HEAD", "/v1/status");
+  LONGS_EQUAL(200, response.status);
+  call("HEAD", "/v1/purge");
+  expect_error(405, "POST");
 }
 
 TEST(Api, TheAdminAddressOnlyShows) {
