@@ -1,12 +1,17 @@
-// spdlog writes; this only chooses form and level.
+// spdlog writes; this chooses form and level, and loses a line rather than wait. A pipe, terminal
+// or socket that poll() calls writable takes PIPE_BUF bytes (4096) without blocking, so lines are
+// cut to less, and a lock keeps two threads from using one answer of poll().
 #include "dataplane/control/log.h"
 
+#include <poll.h>
 #include <spdlog/pattern_formatter.h>
 #include <spdlog/sinks/stdout_sinks.h>
 #include <spdlog/spdlog.h>
+#include <unistd.h>
 
 #include <array>
 #include <limits>
+#include <mutex>
 
 namespace nearfield::control {
 namespace {
@@ -45,6 +50,34 @@ spdlog::level::level_enum spdlog_level(LogLevel level) {
   return spdlog::level::err;
 }
 
+constexpr std::size_t kLongestMessage = 3800;
+
+// When stderr is closed or broken the write fails at once, which is no reason to hold back.
+bool would_block() {
+  pollfd look{.fd = STDERR_FILENO, .events = POLLOUT, .revents = 0};
+  return ::poll(&look, 1, 0) == 0;
+}
+
+std::mutex writing;
+std::uint64_t lost = 0;  // under `writing`
+
+void write(LogLevel level, std::string_view line) {
+  const std::lock_guard lock(writing);
+  if (would_block()) {
+    ++lost;
+    return;
+  }
+  if (lost != 0) {
+    logger().warn("{} lines of this log were lost: nobody read standard error", lost);
+    lost = 0;
+    if (would_block()) {
+      ++lost;
+      return;
+    }
+  }
+  logger().log(spdlog_level(level), spdlog::string_view_t(line.data(), line.size()));
+}
+
 }  // namespace
 
 std::string_view log_level_text(LogLevel level) { return kNames[static_cast<std::size_t>(level)]; }
@@ -61,11 +94,11 @@ LogLevel log_level() { return current_level.load(std::memory_order_relaxed); }
 
 void log_line(LogLevel level, std::string_view message) {
   if (level < log_level() || level == LogLevel::off) return;
-  std::string line(message);
+  std::string line(message.substr(0, kLongestMessage));
   for (char& c : line) {
     if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) c = '?';
   }
-  logger().log(spdlog_level(level), spdlog::string_view_t(line.data(), line.size()));
+  write(level, line);
 }
 
 LogThrottle::Permit LogThrottle::ask(MonotonicTime now) {

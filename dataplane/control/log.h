@@ -2,9 +2,10 @@
 // the node runs. Lines are made for people and journals; counters and the access log carry what
 // machines read.
 //
-// Not for the data path: writing may block on stderr. Thread-safe. What a peer or a file put into a
-// message is made harmless here (control bytes become '?'), so that nobody writes a second line
-// through us.
+// Never blocks: a line that stderr does not take at once is lost, and how many were is said when it
+// takes some again. Still not for the data path: a line is a system call. Thread-safe. What a peer
+// or a file put into a message is made harmless here (control bytes become '?'), so that nobody
+// writes a second line through us.
 #pragma once
 
 #include <atomic>
