@@ -4,6 +4,7 @@
 #include <cstdio>
 #include <exception>
 #include <string>
+#include <system_error>
 #include <utility>
 
 #include "dataplane/control/config.h"
@@ -143,6 +144,10 @@ int run(int argc, char** argv) {
 int main(int argc, char** argv) {
   try {
     return run(argc, argv);
+  } catch (const std::system_error& error) {  // std::thread's
+    say(std::string("nearfield-dataplane: cannot start a thread: ") + error.what() +
+        "; raise LimitNPROC and TasksMax (ulimit -u), or use fewer workers");
+    return kFailed;
   } catch (const std::exception& error) {  // out of memory, most likely
     say(std::string("nearfield-dataplane: ") + error.what());
     return kFailed;

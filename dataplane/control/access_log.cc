@@ -35,6 +35,10 @@ Result<int> open_log(const std::string& path) {
                   : ::open(path.c_str(),
                            O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0640);
   if (descriptor < 0) {
+    if (errno == ENXIO) {
+      return failure(std::format(
+          "the access log {} is a pipe that nobody reads: start its reader first", path));
+    }
     return failure(
         std::format("the access log {} cannot be opened: {}; make its folder, or choose another "
                     "access_log.path",
