@@ -267,6 +267,7 @@ bool Store::contains(const Ref<Object>& object) const {
 
 std::uint64_t Store::purge(std::string_view name) {
   const std::uint64_t hash = impl_->hash_of(name);
+  impl_->purge_log.note_name(name);
   Garbage garbage;
   const std::lock_guard lock(impl_->mutex);
   std::uint64_t purged = 0;
@@ -278,7 +279,14 @@ std::uint64_t Store::purge(std::string_view name) {
   return purged;
 }
 
+std::uint64_t Store::purges() const { return impl_->purge_log.count(); }
+
+bool Store::purged_since(std::uint64_t purges, std::string_view name) const {
+  return impl_->purge_log.purged_since(purges, name);
+}
+
 std::uint64_t Store::purge_prefix(std::string_view prefix) {
+  impl_->purge_log.note_prefix(prefix);
   std::uint64_t purged = 0;
   std::uint64_t bucket = 0;
   while (bucket < impl_->names.buckets()) {

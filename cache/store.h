@@ -122,6 +122,11 @@ class Store final : public ExtentSource {
   // slices, so that lookups go on). Return how many objects went.
   std::uint64_t purge(std::string_view name);
   std::uint64_t purge_prefix(std::string_view prefix);
+  // For who asks an origin: how many purges there were, to be noted before asking, and whether one
+  // since then meant `name`: then what the origin answered may be from before it, and is to be
+  // removed again. Ask after insert().
+  std::uint64_t purges() const;
+  bool purged_since(std::uint64_t purges, std::string_view name) const;
 
   // A pinned object is never evicted. False when gone, or when pins would exceed half of the arena.
   // A growing one is pinned when it settles, if pins still fit then.

@@ -22,6 +22,7 @@
 #include "cache/base/assert.h"
 #include "cache/chain_table.h"
 #include "cache/policy/policy.h"
+#include "cache/purge_log.h"
 #include "cache/store.h"
 
 namespace nearfield::cache {
@@ -75,6 +76,8 @@ struct Store::Impl {
   const std::uint64_t index_capacity_bytes;
   const std::uint64_t index_weight;  // arena bytes that an index byte is worth
   const std::uint64_t keeps_at_most_bytes;
+
+  PurgeLog purge_log;  // has a lock of its own
 
   mutable std::mutex mutex;
   const std::unique_ptr<EvictionPolicy> policy;

@@ -263,9 +263,15 @@ void Exchange::begin_fetch(FetchRequest fetch, bool shared) {
   step_ = Step::waiting;
   interim_seen_ = 0;
   began_ticket_ = true;
-  ticket_ = make_ref<FetchTicket>();
+  ticket_ = make_ref<FetchTicket>(context_.store.purges());
   if (shared) {
-    ticket_ = context_.table.join_or_begin(fetch.collapse_key, ticket_, &began_ticket_);
+    const Ref<FetchTicket> fresh = ticket_;
+    ticket_ = context_.table.join_or_begin(fetch.collapse_key, fresh, &began_ticket_);
+    if (!began_ticket_ && context_.store.purged_since(ticket_->purges_seen(), key_)) {
+      // The origin was asked before the purge: what it answers is not for who asks after it.
+      context_.table.end(fetch.collapse_key, *ticket_);
+      ticket_ = context_.table.join_or_begin(fetch.collapse_key, fresh, &began_ticket_);
+    }
   } else {
     fetch.collapse_key.clear();
   }
@@ -313,7 +319,7 @@ void Exchange::revalidate_behind(const cache::Found& found) {
                           request_->fields);
   }
   bool began = false;
-  auto ticket = make_ref<FetchTicket>();
+  auto ticket = make_ref<FetchTicket>(context_.store.purges());
   context_.table.join_or_begin(fetch.collapse_key, ticket, &began);
   if (!began) return;
   count(context_.counters.fetches_background);

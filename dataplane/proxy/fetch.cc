@@ -213,6 +213,7 @@ bool Fetch::take_up_part() {
     return false;
   }
   object_ = again->object;
+  remove_if_purged();
   blob_->set_space_signal(signal_);
   FetchAnswer extended;
   extended.found = *again;
@@ -221,6 +222,13 @@ bool Fetch::take_up_part() {
   extended.fills_all = may_fill();
   answer(FetchPhase::answered, std::move(extended));
   return true;
+}
+
+// A purge while the origin was asked: the answer may be from before it. Who waits still gets it.
+void Fetch::remove_if_purged() {
+  if (context_.store.purged_since(ticket_->purges_seen(), request_.name)) {
+    context_.store.remove(object_);
+  }
 }
 
 void Fetch::restart_unconditionally() {
@@ -492,6 +500,7 @@ void Fetch::take_response(Part& part, http::ResponseHead&& head) {
       response.found = *inserted;
       response.shareable = true;
       object_ = inserted->object;
+      remove_if_purged();
       head_ = metadata;
       blob_ = blob;
       if (range && !is_what_was_asked(asked, *range)) response.verbatim = *range->range;

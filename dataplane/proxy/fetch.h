@@ -89,6 +89,7 @@ class Fetch {
   bool stale_stands_in_for(const http::ResponseHead& head);
   bool extends_with(Part& part, const http::ResponseHead& head);
   bool take_up_part();
+  void remove_if_purged();
   void begin_rest(Part& part);
   void rest_head(Part& part, const http::ResponseHead& head);
   void apply_side_effects(http::ResponseHead& head);

@@ -67,6 +67,11 @@ class FetchTicket : public RefCounted<FetchTicket> {
   static constexpr std::size_t kMaximumInterim = 8;
   static constexpr std::size_t kMaximumWanted = 64;
 
+  // `purges_seen`: Store::purges() when the fetch began. Whoever asks after a later purge of its
+  // name starts a fetch anew.
+  explicit FetchTicket(std::uint64_t purges_seen = 0) : purges_seen_(purges_seen) {}
+  std::uint64_t purges_seen() const { return purges_seen_; }
+
   // --- waiters, any thread ---
   // Raises `signal` at every change while pending. False when `maximum` wait already.
   bool join(Ref<Signal> signal, std::size_t maximum);
@@ -101,6 +106,7 @@ class FetchTicket : public RefCounted<FetchTicket> {
  private:
   static void raise_all(const std::vector<Ref<Signal>>& waiters);
 
+  const std::uint64_t purges_seen_;
   std::atomic<FetchPhase> phase_{FetchPhase::pending};
   std::atomic<bool> abandoned_{false};
   FetchAnswer answer_;

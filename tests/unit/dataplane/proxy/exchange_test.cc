@@ -389,6 +389,48 @@ TEST(Exchange, a_purge_during_a_validation_stays_a_purge) {
   STRCMP_EQUAL("new", node.get("/a").body.c_str());
 }
 
+TEST(Exchange, what_was_asked_for_before_a_purge_is_not_kept_after_it) {
+  std::vector<ScriptedCall*> asked;
+  node.on_call = [&](ScriptedCall& call) { asked.push_back(&call); };
+  auto before = node.client();
+  before->send("GET /a HTTP/1.1\r\nHost: music.example\r\n\r\n");
+  CHECK_TRUE(node.run_until([&] { return asked.size() == 1; }));
+  LONGS_EQUAL(0, node.store->purge("http://music.example/a"));
+  // Who asks after the purge does not wait for what was asked for before it.
+  auto after = node.client();
+  after->send("GET /a HTTP/1.1\r\nHost: music.example\r\n\r\n");
+  CHECK_TRUE(node.run_until([&] { return asked.size() == 2; }));
+  asked[0]->answer(200, {{"Cache-Control", "max-age=100"}}, "old");
+  CHECK_TRUE(node.run_until([&] { return before->received().ends_with("old"); }));
+  LONGS_EQUAL(0, node.store->statistics().objects);
+  asked[1]->answer(200, {{"Cache-Control", "max-age=100"}}, "new");
+  CHECK_TRUE(node.run_until([&] { return after->received().ends_with("new"); }));
+  STRCMP_EQUAL("new", node.get("/a").body.c_str());
+  LONGS_EQUAL(2, node.calls());
+}
+
+TEST(Exchange, an_unsafe_request_spoils_what_is_on_its_way) {
+  ScriptedCall* get = nullptr;
+  node.on_call = [&](ScriptedCall& call) {
+    if (call.request.method == "POST") {
+      call.answer(200, {}, "done");
+    } else if (get == nullptr) {
+      get = &call;
+    } else {
+      call.answer(200, {{"Cache-Control", "max-age=100"}}, "new");
+    }
+  };
+  auto peer = node.client();
+  peer->send("GET /a HTTP/1.1\r\nHost: music.example\r\n\r\n");
+  CHECK_TRUE(node.run_until([&] { return get != nullptr; }));
+  auto other = node.client();
+  other->send("POST /a HTTP/1.1\r\nHost: music.example\r\nContent-Length: 0\r\n\r\n");
+  CHECK_TRUE(node.run_until([&] { return other->received().ends_with("done"); }));
+  get->answer(200, {{"Cache-Control", "max-age=100"}}, "old");
+  CHECK_TRUE(node.run_until([&] { return peer->received().ends_with("old"); }));
+  STRCMP_EQUAL("new", node.get("/a").body.c_str());
+}
+
 TEST(Exchange, a_request_that_goes_in_a_circle_ends_with_508) {
   answer_with(200, {{"Cache-Control", "max-age=60"}}, "music");
   const auto passes = [](int count) {
