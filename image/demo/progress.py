@@ -28,9 +28,9 @@ class Progress:
         with self._lock:
             if self._terminal:
                 self._clear()
-                text = text[:_width(self._stream) - 1]
-                self._write(text)
+                # Before it is written: a signal may end this call in between, and the next note has to clear what is there.
                 self._drawn = True
+                self._write(text[:_width(self._stream) - 1])
             elif time.monotonic() - self._last_plain >= self._quiet_interval_s:
                 self._last_plain = time.monotonic()
                 self._write(text + "\n")

@@ -265,7 +265,7 @@ def test_ctrl_c_in_a_terminal_stops_everything(run, place):
     said += read_terminal(ours, process)
     os.close(ours)
     assert process.wait(20) == 0, said
-    assert said.endswith("\r\x1b[Kstopping\r\n")
+    assert said.endswith("\r\x1b[Kstopping\r\n"), said[-300:]
     assert gone(belongings)
     assert list(place.iterdir()) == []
 
