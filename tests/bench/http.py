@@ -2,8 +2,8 @@
 """`./dev bench http`: what a request and a gigabyte cost a node, beside nginx, Varnish and HAProxy.
 
 Server on CPU 0, load on CPU 1, all in one network namespace with one congestion control, every object in memory. Rounds are interleaved (each round
-asks every server once), a figure is the median over rounds of the ratio to nginx proxy_cache in the same round, its spread the
-distance between the quartiles. CPU time is the kernel's accounting of the server's processes. Results go to docs/results/ as JSON."""
+asks every server once, beginning with another), a ratio is the median over rounds of the ratio to nginx proxy_cache in the same
+round, its spread the distance between the quartiles. CPU time is the kernel's accounting of the server's processes. Results go to docs/results/ as JSON."""
 
 import argparse
 import asyncio
@@ -25,6 +25,7 @@ import servers  # noqa: E402
 REPOSITORY = Path(__file__).resolve().parents[2]
 SIZES = {"64KiB": 64 << 10, "256KiB": 256 << 10, "1MiB": 1 << 20, "4MiB": 4 << 20}
 BASE = "nginx proxy_cache"
+FIRST_BYTES = 100  # requests a round whose first byte is timed, one after the other
 
 
 def load(port, path, connections, requests):
@@ -64,6 +65,12 @@ def spread(values):
     return quartiles[2] - quartiles[0]
 
 
+def compared(values, base):
+    """Median of what was measured in the rounds, and how it relates to the base in the same round."""
+    ratios = [own / other for own, other in zip(values, base)]
+    return {"median": statistics.median(values), "ratio": statistics.median(ratios), "ratio_spread": spread(ratios)}
+
+
 def measure_hot(running, sizes, connection_counts, rounds, bytes_a_run):
     rows = []
     for label in sizes:
@@ -72,30 +79,37 @@ def measure_hot(running, sizes, connection_counts, rounds, bytes_a_run):
             load(server.port, path, 1, 3)  # into the cache
         for connections in connection_counts:
             requests = max(connections * 4, min(20000, bytes_a_run // size))
-            samples = {server.name: [] for server in running}
-            for _ in range(rounds):
-                for server in running:
+            samples = {server.name: {"cpu": [], "wall": [], "p50": [], "p99": []} for server in running}
+            for number in range(rounds):
+                # Each round begins with another server, so that none always follows the same one.
+                turn = number % len(running)
+                for server in running[turn:] + running[:turn]:
                     before = server.cpu_seconds()
-                    wall = load(server.port, path, connections, requests)
-                    samples[server.name].append((server.cpu_seconds() - before, wall))
+                    samples[server.name]["wall"].append(load(server.port, path, connections, requests))
+                    samples[server.name]["cpu"].append(server.cpu_seconds() - before)
+                    first = sorted(first_byte_seconds(server.port, path, FIRST_BYTES))
+                    samples[server.name]["p50"].append(first[len(first) // 2])
+                    samples[server.name]["p99"].append(first[len(first) * 99 // 100])
             for server in running:
-                cpu = [sample[0] for sample in samples[server.name]]
-                ratios = [own / base[0] for own, base in zip(cpu, samples[BASE])]
-                first = first_byte_seconds(server.port, path, 200)
-                rows.append({
+                own, base = samples[server.name], samples[BASE]
+                cpu = compared(own["cpu"], base["cpu"])
+                row = {
                     "server": server.name, "object": label, "connections": connections, "requests_a_round": requests,
-                    "cpu_microseconds_per_request": statistics.median(cpu) / requests * 1e6,
-                    "cpu_seconds_per_gigabyte": statistics.median(cpu) / (requests * size) * 1e9,
-                    "ratio_to_nginx_proxy_cache": statistics.median(ratios), "ratio_spread": spread(ratios),
-                    "gigabytes_per_second": requests * size / statistics.median([s[1] for s in samples[server.name]]) / 1e9,
-                    "first_byte_p50_microseconds": statistics.median(first) * 1e6,
-                    "first_byte_p99_microseconds": sorted(first)[int(len(first) * 0.99)] * 1e6,
-                })
-                row = rows[-1]
-                print(f"{label:>7} x{connections:<4} {server.name:<18} {row['cpu_microseconds_per_request']:9.1f} us/request "
-                      f"{row['cpu_seconds_per_gigabyte']:7.3f} s/GB  ratio {row['ratio_to_nginx_proxy_cache']:5.2f} "
-                      f"(spread {row['ratio_spread']:.2f})  first byte p50 {row['first_byte_p50_microseconds']:5.0f} us "
-                      f"p99 {row['first_byte_p99_microseconds']:5.0f} us", flush=True)
+                    "cpu_microseconds_per_request": cpu["median"] / requests * 1e6,
+                    "cpu_seconds_per_gigabyte": cpu["median"] / (requests * size) * 1e9,
+                    "cpu_ratio_to_nginx_proxy_cache": cpu["ratio"], "cpu_ratio_spread": cpu["ratio_spread"],
+                    "gigabytes_per_second": requests * size / statistics.median(own["wall"]) / 1e9,
+                }
+                for name in ("p50", "p99"):
+                    first = compared(own[name], base[name])
+                    row[f"first_byte_{name}_microseconds"] = first["median"] * 1e6
+                    row[f"first_byte_{name}_ratio_to_nginx_proxy_cache"] = first["ratio"]
+                    row[f"first_byte_{name}_ratio_spread"] = first["ratio_spread"]
+                rows.append(row)
+                print(f"{label:>7} x{connections:<4} {server.name:<18} {row['cpu_microseconds_per_request']:8.1f} us/request "
+                      f"{row['cpu_seconds_per_gigabyte']:6.3f} s/GB  x{cpu['ratio']:.2f} (spread {cpu['ratio_spread']:.2f})  first byte "
+                      f"p50 {row['first_byte_p50_microseconds']:4.0f} us x{row['first_byte_p50_ratio_to_nginx_proxy_cache']:.2f} "
+                      f"p99 {row['first_byte_p99_microseconds']:5.0f} us x{row['first_byte_p99_ratio_to_nginx_proxy_cache']:.2f}", flush=True)
     return rows
 
 
@@ -192,6 +206,7 @@ def main():
     if unknown:
         parser.error(f"unknown size {unknown[0]}: use {', '.join(SIZES)}")
     control = servers.in_own_network()
+    os.sched_setaffinity(0, {servers.CLIENT_CPU})  # the clients here too; servers choose theirs with taskset
 
     result = {"command": "./dev bench http " + " ".join(sys.argv[1:]), "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
               "cpus": os.cpu_count(), "versions": versions(), "congestion_control": control, "base_of_ratios": BASE}
