@@ -125,7 +125,9 @@ def measure_idle(server, connections):
             each.recv(65536)
             sockets.append(each)
 
-    open_some(200)  # pools and slabs that exist anyway
+    # Buffers and slabs that exist anyway, however few connections there are: first touched by requests, one after the other.
+    first_byte_seconds(server.port, "/tiny", 4000)
+    open_some(200)
     before = server.resident_bytes()
     open_some(connections)
     after = server.resident_bytes()
@@ -223,12 +225,13 @@ def main():
             running = [servers.nginx_proxy_cache(f"{work}/proxy", origin.port), servers.node(f"{work}/node", arguments.build, origin.port),
                        servers.nginx_static(f"{work}/static", docroot), servers.varnish(f"{work}/varnish", origin.port),
                        servers.haproxy(f"{work}/haproxy", origin.port)]
-            result["hot"] = measure_hot(running, arguments.sizes.split(","), [int(c) for c in arguments.connections.split(",")],
-                                        arguments.rounds, arguments.megabytes * 1_000_000)
+            # Before many connections: what they leave behind would hide what one takes.
             result["idle_connection_bytes"] = {}
             for server in running:
                 result["idle_connection_bytes"][server.name] = measure_idle(server, 2000)
                 print(f"idle connection {server.name:<18} {result['idle_connection_bytes'][server.name]:6.0f} bytes", flush=True)
+            result["hot"] = measure_hot(running, arguments.sizes.split(","), [int(c) for c in arguments.connections.split(",")],
+                                        arguments.rounds, arguments.megabytes * 1_000_000)
         finally:
             for server in running:
                 server.stop()
