@@ -109,7 +109,8 @@ def main(arguments: list[str]) -> int:
 def start(options: argparse.Namespace, work: Path, children: Children, progress: Progress) -> tuple[str, node.Node, Path]:
     program = node.find_program(REPOSITORY, options.node)
     if options.port:
-        ports.choose("127.0.0.1", options.port, may_move=False)  # say so now, not after the album is made
+        with ports.chosen("127.0.0.1", options.port, may_move=False):
+            pass  # say so now, not after the album is made
     modules = docroot.ensure_node_modules(REPOSITORY, children, progress.note)
     wanted = source.own_album()
     if options.album:
@@ -121,8 +122,9 @@ def start(options: argparse.Namespace, work: Path, children: Children, progress:
 
     root = docroot.lay_out(work, made.folder, made.key, modules)
     _, origin_port = origin.start(work / "origin", root, children)
-    port = ports.choose("127.0.0.1", options.port or DEFAULT_PORT, may_move=options.port is None)
-    started = node.start(program, work / "node", children, port=port, origin_port=origin_port, ram=options.ram, workers=options.workers)
+    with ports.chosen("127.0.0.1", options.port or DEFAULT_PORT, may_move=options.port is None) as port:
+        started = node.start(program, work / "node", children, port=port, origin_port=origin_port, ram=options.ram,
+                             workers=options.workers)
     if port != (options.port or DEFAULT_PORT):
         progress.note(f"port {DEFAULT_PORT} is in use, the node listens on {port}")
     for line in started.child.last_lines(40):

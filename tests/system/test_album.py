@@ -377,8 +377,10 @@ def test_ports_move_only_when_they_may():
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(ports.PortTaken, match=str(port)):
-            ports.choose("127.0.0.1", port, may_move=False)
-        assert ports.choose("127.0.0.1", port, may_move=True) != port
+            with ports.chosen("127.0.0.1", port, may_move=False):
+                pass
+        with ports.chosen("127.0.0.1", port, may_move=True) as other, ports.chosen("127.0.0.1", port, may_move=True) as third:
+            assert len({port, other, third}) == 3
 
 
 def test_the_live_line_reads_the_exposition_format():

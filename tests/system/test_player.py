@@ -307,6 +307,15 @@ def test_even_a_killed_run_leaves_no_process(run, place):
     assert list(place.iterdir()) == []
 
 
+def test_runs_of_the_same_moment_get_ports_of_their_own(run):
+    all_three = [run("--no-player-check") for _ in range(3)]
+    addresses = {re.search(r"Listen: (\S+)", read_until(each, "Listen: "))[1] for each in all_three}
+    assert len(addresses) == 3
+    for each in all_three:
+        each.send_signal(signal.SIGINT)
+        assert each.wait(20) == 0
+
+
 def test_scratch_folders_of_the_dead_go_and_those_of_the_living_stay(tmp_path):
     with scratch.folder("test", tmp_path) as alive:
         (alive / "file").touch()
