@@ -296,8 +296,8 @@ void BlobReader::release_before(std::uint64_t offset) {
   if (slot_ == kNoSlot) return;
   Blob::Impl& state = *blob_->impl_;
   // A kept blob forgets nothing, so where its readers are does not matter: thousands of them would
-  // fight over the lock for nothing. When it turns into a streaming one all waiters are woken and
-  // say where they are.
+  // fight over the lock for nothing. When it turns into a streaming one all waiters are woken, and
+  // say where they are as they go to sleep again.
   if (state.frozen() || !state.streams()) return;
   Ref<Signal> opened;
   {

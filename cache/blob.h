@@ -6,12 +6,11 @@
 // anywhere (a listener who seeks starts in the middle), so what is readable is a set of intervals,
 // and that a blob nobody keeps (kind streaming) forgets bytes behind its slowest reader.
 //
-//   kept       extents stay; the blob becomes complete and may be shared by every name with equal
-//   bytes. streaming  a window: writable() gives nothing while the slowest attached reader lags
-//   window_bytes behind the writer, and pages
-//              behind the slowest reader go back to the arena. A kept blob may turn into a
-//              streaming one (it outgrew its share, or memory is short). Readers so slow that they
-//              hold up others can be cut loose.
+// Kept: extents stay; the blob becomes complete and may be shared by every name with equal bytes.
+// Streaming: a window. writable() gives nothing while the slowest attached reader lags window_bytes
+// behind the writer, and extents behind the slowest reader go back to the arena. A kept blob may
+// turn into a streaming one (it outgrew its share, or memory is short). Readers so slow that they
+// hold up others can be cut loose.
 //
 // Threads: readers anywhere; writers of one blob all on the same thread (its fill's worker). Once
 // complete and kept, reading takes no lock.

@@ -134,8 +134,7 @@ void HttpOriginCall::on_no_connection(const DialFailure& failure) {
   attempt_failed({.kind = failure.kind, .message = failure.message}, true, false);
 }
 
-// --- the exchange
-// -----------------------------------------------------------------------------------------------------
+// --- the exchange ---
 
 void HttpOriginCall::on_interim(const http::ResponseHead& head) { observer_.on_interim(head); }
 
@@ -177,8 +176,7 @@ void HttpOriginCall::on_failure(const ExchangeFailure& failure) {
   attempt_failed({.kind = failure.kind, .message = failure.message}, may_repeat, true);
 }
 
-// --- again or not
-// -----------------------------------------------------------------------------------------------------
+// --- again or not ---
 
 void HttpOriginCall::attempt_failed(const OriginFailure& failure, bool may_repeat,
                                     bool blames_server) {
@@ -225,8 +223,7 @@ void HttpOriginCall::pause_then_attempt() {
   reactor_.arm(timer_, reactor_.now() + pause + jitter);
 }
 
-// --- endings
-// ----------------------------------------------------------------------------------------------------------
+// --- endings ---
 
 void HttpOriginCall::end_with(OriginFailure failure) {
   cancel_timers();

@@ -172,8 +172,7 @@ void OriginConnection::resume() {
   stream_->resume_receive();
 }
 
-// --- writing
-// ----------------------------------------------------------------------------------------------------------
+// --- writing ---
 
 void OriginConnection::on_send_ready(net::SendPlan& plan) {
   if (state_ != State::exchanging) return;
@@ -204,8 +203,7 @@ void OriginConnection::on_released(std::uint64_t bytes) {
   }
 }
 
-// --- reading
-// ----------------------------------------------------------------------------------------------------------
+// --- reading ---
 
 std::size_t OriginConnection::on_receive(std::span<const std::byte> bytes) {
   if (state_ == State::idle) {
@@ -356,8 +354,7 @@ void OriginConnection::on_receive_end() {
   }
 }
 
-// --- endings
-// ----------------------------------------------------------------------------------------------------------
+// --- endings ---
 
 void OriginConnection::finish(bool surplus) {
   if (surplus) OriginStatistics::add(origin_.statistics->unexpected_bytes);

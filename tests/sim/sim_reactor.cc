@@ -16,8 +16,7 @@ constexpr int kFirstDescriptor = 1'000'000;     // nothing the process could hav
 
 }  // namespace
 
-// --- World::Impl
-// ------------------------------------------------------------------------------------------------------
+// --- World::Impl ---
 
 void World::Impl::schedule_at(MonotonicTime at, std::function<void()> run) {
   if (stopped) return;
@@ -57,8 +56,7 @@ bool World::Impl::step(MonotonicTime limit) {
   return true;
 }
 
-// --- World
-// ------------------------------------------------------------------------------------------------------------
+// --- World ---
 
 World::World(std::uint64_t seed) : impl_(std::make_unique<Impl>(seed)) {}
 World::~World() { shutdown(); }
@@ -163,8 +161,7 @@ void World::shutdown() {
   while (!impl_->events.empty()) impl_->events.pop();
 }
 
-// --- SimReactor
-// -------------------------------------------------------------------------------------------------------
+// --- SimReactor ---
 
 void SimReactor::Impl::run_inbox() {
   const bool more = inbox->run(1);

@@ -60,8 +60,7 @@ void SimEnd::close_now(net::CloseReason reason) {
   if (handler_ != nullptr) std::exchange(handler_, nullptr)->on_closed(reason);
 }
 
-// --- what the handler calls
-// -------------------------------------------------------------------------------------------
+// --- what the handler calls ---
 
 void SimEnd::wake_sender() {
   if (!open_ || !connected_ || pump_posted_) return;
@@ -111,8 +110,7 @@ void SimEnd::abandon() {
   close_now(net::CloseReason::aborted);
 }
 
-// --- sending
-// ----------------------------------------------------------------------------------------------------------
+// --- sending ---
 
 bool SimEnd::ask_for_more() {
   if (phase_ != Phase::open || half_closed_) return false;
@@ -213,8 +211,7 @@ void SimEnd::acknowledge(const std::string& bytes) {
   wake_sender();
 }
 
-// --- receiving
-// --------------------------------------------------------------------------------------------------------
+// --- receiving ---
 
 void SimEnd::receive_segment(const std::string& bytes) {
   if (!open_) {

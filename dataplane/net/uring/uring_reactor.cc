@@ -150,8 +150,7 @@ void UringReactor::Impl::end() {
   inbox->close();
 }
 
-// --- UringReactor
-// -----------------------------------------------------------------------------------------------------
+// --- UringReactor ---
 
 Result<std::unique_ptr<UringReactor>> UringReactor::create(const UringOptions& options) {
   auto impl = std::make_unique<Impl>(options);

@@ -45,8 +45,7 @@ void reset_on_close(int descriptor) {
 
 }  // namespace
 
-// --- beginning
-// --------------------------------------------------------------------------------------------------------
+// --- beginning ---
 
 void UringStream::accept(int descriptor) {
   descriptor_ = descriptor;
@@ -84,8 +83,7 @@ void UringStream::connect(int descriptor, const Endpoint& peer, Duration timeout
   ready();
 }
 
-// --- what the handler calls: marks only
-// -------------------------------------------------------------------------------
+// --- what the handler calls: marks only ---
 
 void UringStream::wake_sender() { ready(); }
 
@@ -123,8 +121,7 @@ void UringStream::close(CloseReason reason) {
   ready();
 }
 
-// --- the loop's turn
-// --------------------------------------------------------------------------------------------------
+// --- the loop's turn ---
 
 void UringStream::process() {
   switch (phase_) {
@@ -357,8 +354,7 @@ void UringStream::on_timer(void* context) {
   }
 }
 
-// --- completions
-// ------------------------------------------------------------------------------------------------------
+// --- completions ---
 
 void UringStream::complete(Operation operation, const io_uring_cqe& cqe) {
   switch (operation) {
