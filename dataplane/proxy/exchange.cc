@@ -31,7 +31,12 @@ std::size_t passes_through(const http::Fields& request, std::string_view node_na
   request.each_value("Via", [&](std::string_view value) {
     for (std::size_t at = value.find(node_name); at != std::string_view::npos;
          at = value.find(node_name, at + node_name.size())) {
-      ++passes;
+      // The whole of a member's received-by: another node's name may contain ours.
+      const std::size_t end = at + node_name.size();
+      const bool begins = at > 0 && (value[at - 1] == ' ' || value[at - 1] == '\t');
+      const bool ends =
+          end == value.size() || value[end] == ',' || value[end] == ' ' || value[end] == '\t';
+      if (begins && ends) ++passes;
     }
   });
   return passes;

@@ -442,6 +442,9 @@ TEST(Exchange, a_request_that_goes_in_a_circle_ends_with_508) {
   LONGS_EQUAL(508, node.get("/b", passes(5)).status);
   LONGS_EQUAL(508, node.get("/a", passes(5)).status);
   LONGS_EQUAL(1, node.calls());
+  std::string others = "Via: 1.1 nearfield-2";  // a name that contains ours
+  for (int each = 0; each < 6; ++each) others += ", 1.1 nearfield-2, 1.1 mynearfield";
+  LONGS_EQUAL(200, node.get("/c", others + "\r\n").status);
 }
 
 TEST(Exchange, no_stale_response_for_a_failing_origin_where_a_directive_forbids_it) {
