@@ -83,7 +83,8 @@ def main(arguments: list[str]) -> int:
             signal.signal(number, stop)
         work = belongings.enter_context(scratch.folder("run"))
         url, started, root = start(options, work, children, progress)
-        served = True
+        served = True  # before saying so: whoever reads the address may interrupt us at once
+        progress.note(f"\n    Listen: {url}\n")
         checked = check_players(options, url, root, children, progress)
         if options.once:
             return 0 if checked else 1
@@ -132,7 +133,6 @@ def start(options: argparse.Namespace, work: Path, children: Children, progress:
             progress.note(f"node: {warned[1]}")
     url = f"http://127.0.0.1:{port}/"
     progress.note(f"origin: nginx on 127.0.0.1:{origin_port} · node: 127.0.0.1:{port} · control socket: {started.control}")
-    progress.note(f"\n    Listen: {url}\n")
     return url, started, root
 
 

@@ -27,6 +27,7 @@ from pathlib import Path
 import pytest
 from demo_support import DEMO, REPOSITORY, Children, make_short_album, node_program, write_tone
 
+import run as demo
 import scratch
 from serve import counters, docroot, node, origin, player_check, ports
 
@@ -314,6 +315,25 @@ def test_runs_of_the_same_moment_get_ports_of_their_own(run):
     for each in all_three:
         each.send_signal(signal.SIGINT)
         assert each.wait(20) == 0
+
+
+def test_an_interrupt_at_the_moment_the_address_is_told_is_a_good_end(monkeypatch, tmp_path):
+    told = []
+
+    def note(_, text: str) -> None:
+        told.append(text)
+        if "Listen: " in text:
+            signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(demo.Progress, "note", note)
+    monkeypatch.setattr(demo, "start", lambda *_: ("http://127.0.0.1:1/", None, tmp_path))
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    try:
+        assert demo.main(["--no-player-check"]) == 0
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+    assert told[-1] == "stopping"
 
 
 def test_scratch_folders_of_the_dead_go_and_those_of_the_living_stay(tmp_path):
