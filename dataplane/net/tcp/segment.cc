@@ -1,0 +1,1 @@
+#include "dataplane/net/tcp/segment.h"
