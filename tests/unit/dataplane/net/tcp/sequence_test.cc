@@ -2,10 +2,9 @@
 // wrap.
 #include "dataplane/net/tcp/sequence.h"
 
-#include <CppUTest/TestHarness.h>
+#include "CppUTest/TestHarness.h"
 
-namespace nearfield::net::tcp {
-namespace {
+using namespace nearfield::net::tcp;
 
 TEST_GROUP(Sequence){};
 
@@ -37,6 +36,3 @@ TEST(Sequence, ANumberBeforeTheSynHasAPositionTooNotAWildOne) {
   const SequenceSpace space({1000});
   CHECK(space.position_of({999}, kFirstBytePosition) == kInitialPosition - 1);
 }
-
-}  // namespace
-}  // namespace nearfield::net::tcp
