@@ -76,6 +76,10 @@ def check_includes(repository, path, findings):
             findings.append(f'{where}: <{target}>: our own files go in quotes')
         if target == "liburing.h" and not path.startswith(("dataplane/net/uring/", "tests/")):
             findings.append(f"{where}: io_uring belongs to dataplane/net/uring alone")
+        if target.startswith("rte_") and not path.startswith(("dataplane/net/dpdk/", "tests/")):
+            findings.append(f"{where}: DPDK belongs to dataplane/net/dpdk alone")
+        if target.startswith("rte_") and path.endswith(".h") and not path.startswith("tests/"):
+            findings.append(f"{where}: <{target}> is C with flags of its own: include it in the .cc")
         if path.endswith(".h") and not path.startswith("tests/") and HEAVY.match(target):
             findings.append(f"{where}: <{target}> is too heavy for a header: include it in the .cc")
         if not is_ours:
