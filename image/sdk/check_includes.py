@@ -2,7 +2,7 @@
 
 Each folder has a list of folders it may include; everything of ours is included by its path from the top of the
 repository. The same arrows are checked on what the CMake targets link. Heavy library headers stay out of our headers, so
-that a box's users do not compile its insides, and io_uring's stay in the one transport that is made of it.
+that a box's users do not compile its insides, and io_uring's and DPDK's stay in the one transport that is made of each.
 
 Usage: check_includes.py REPOSITORY. Prints one line a finding; the exit status is 1 when there is any.
 """
