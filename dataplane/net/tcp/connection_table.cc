@@ -1,0 +1,30 @@
+// The index holds numbers, the array beside it the flows they are compared by.
+#include "dataplane/net/tcp/connection_table.h"
+
+#include "cache/base/assert.h"
+#include "dataplane/net/tcp/flow_hash.h"
+
+namespace nearfield::net::tcp {
+
+ConnectionTable::ConnectionTable(std::size_t capacity, const SipHashKey& secret)
+    : key_(derive_key(secret, "connection table")), index_(capacity), flows_(capacity) {}
+
+std::uint32_t ConnectionTable::find(const Flow& flow) const {
+  return index_.find(hash_flow(key_, flow),
+                     [&](std::uint32_t index) { return flows_[index] == flow; });
+}
+
+bool ConnectionTable::insert(const Flow& flow, std::uint32_t index) {
+  NEARFIELD_ASSERT(index < flows_.size());
+  if (find(flow) != kNone) return false;
+  index_.insert(hash_flow(key_, flow), index);
+  flows_[index] = flow;
+  return true;
+}
+
+void ConnectionTable::erase(const Flow& flow) {
+  const std::uint32_t index = find(flow);
+  if (index != kNone) index_.remove(hash_flow(key_, flow), index);
+}
+
+}  // namespace nearfield::net::tcp
