@@ -1,0 +1,405 @@
+// A packet is filled first and gets its headers last, when its length is known: it ends at
+// piece_bytes, at the end of the payload, or where the driver's longest chain ends.
+//
+// Headers of a segment are written once into a template; a packet's own differ in a few fields. The
+// awkward parts: CWR is for the first packet only, and NICs differ in whether segmentation repeats
+// it, so a segment with CWR sends its first piece alone; and a NIC that makes a checksum wants the
+// pseudo header's sum in its field, without the length when it also segments.
+#include "dataplane/net/dpdk/transmitter.h"
+
+#include <rte_mbuf.h>
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+
+#include "cache/base/assert.h"
+#include "dataplane/net/ip/byte_order.h"
+#include "dataplane/net/ip/checksum.h"
+
+namespace nearfield::net::dpdk {
+namespace {
+
+constexpr std::size_t kQueueSlots = Transmitter::kMaximumPieces + 4 * Transmitter::kBacklogPackets;
+constexpr std::uint32_t kMinimumPoolBytes =
+    256 + ip::kMaximumEthernetHeaderBytes + ip::kIpv6HeaderBytes + tcp::kMaximumHeaderBytes;
+// An IPv4 packet's length has 16 bits; headers at their longest leave this for a super-segment.
+constexpr std::uint32_t kMaximumSuperBytes =
+    UINT16_MAX - ip::kIpv6HeaderBytes - tcp::kMaximumHeaderBytes;
+
+// Where in a header.
+constexpr std::size_t kIpv4ChecksumOffset = 10;
+constexpr std::size_t kTcpSequenceOffset = 4;
+constexpr std::size_t kTcpFlagsOffset = 13;
+constexpr std::size_t kTcpChecksumOffset = 16;
+constexpr std::uint8_t kFin = 0x01;
+constexpr std::uint8_t kPsh = 0x08;
+constexpr std::uint8_t kCwr = 0x80;
+
+std::byte* data_of(rte_mbuf* packet) { return rte_pktmbuf_mtod(packet, std::byte*); }
+
+std::uint32_t room_of(rte_mbuf* buffer) {
+  return RTE_MBUF_HAS_EXTBUF(buffer) ? 0 : rte_pktmbuf_tailroom(buffer);
+}
+
+}  // namespace
+
+// The segment's payload, piece by piece as it lies in memory.
+class Transmitter::Payload {
+ public:
+  explicit Payload(const tcp::OutgoingSegment& segment)
+      : plan_(segment.plan), offset_(segment.plan_offset), remaining_(segment.payload_bytes) {}
+
+  std::uint32_t remaining() const { return remaining_; }
+  // The next bytes, at most `maximum` and as far as they lie together.
+  std::span<const std::byte> next(std::uint32_t maximum) {
+    while (index_ < count_ && used_ == vectors_[index_].iov_len) {
+      ++index_;
+      used_ = 0;
+    }
+    if (index_ == count_) refill();
+    const iovec& vector = vectors_[index_];
+    return {static_cast<const std::byte*>(vector.iov_base) + used_,
+            std::min<std::size_t>(maximum, vector.iov_len - used_)};
+  }
+  void consume(std::size_t bytes) {
+    used_ += bytes;
+    offset_ += bytes;
+    remaining_ -= static_cast<std::uint32_t>(bytes);
+  }
+
+  std::uint32_t copied = 0;
+
+ private:
+  void refill() {
+    std::uint64_t covered = 0;
+    count_ = plan_->peek(offset_, remaining_, vectors_, &covered);
+    NEARFIELD_ASSERT(covered > 0);  // the segment names bytes that the plan has
+    index_ = 0;
+    used_ = 0;
+  }
+
+  const SendPlan* plan_;
+  std::uint64_t offset_;
+  std::uint32_t remaining_;
+  std::array<iovec, 32> vectors_;
+  std::size_t count_ = 0;
+  std::size_t index_ = 0;
+  std::size_t used_ = 0;  // of vectors_[index_]
+};
+
+// What all packets of a segment have in common.
+struct Transmitter::Template {
+  explicit Template(const tcp::OutgoingSegment& outgoing, const ip::FrameHeader& link_header)
+      : segment(outgoing), link(link_header), is_v4(outgoing.flow->peer.address.is_v4()) {
+    link.ether_type = is_v4 ? ip::kEtherTypeIpv4 : ip::kEtherTypeIpv6;
+    link_bytes = ip::ethernet_header_bytes(link.vlan_id);
+    ip_bytes = is_v4 ? ip::kIpv4HeaderBytes : ip::kIpv6HeaderBytes;
+    tcp_bytes = tcp::write_header(outgoing.header, tcp_header);
+    pseudo = ip::pseudo_header(outgoing.flow->local.address, outgoing.flow->peer.address,
+                               ip::kProtocolTcp, 0);
+  }
+  std::size_t bytes() const { return link_bytes + ip_bytes + tcp_bytes; }
+
+  const tcp::OutgoingSegment& segment;
+  ip::FrameHeader link;
+  bool is_v4;
+  std::size_t link_bytes;
+  std::size_t ip_bytes;
+  std::size_t tcp_bytes;
+  std::array<std::byte, tcp::kMaximumHeaderBytes> tcp_header;
+  ip::Checksum pseudo;  // without the length
+  std::uint16_t identification = 0;
+  std::uint8_t hop_limit = 0;
+};
+
+struct Transmitter::Packet {
+  rte_mbuf* first = nullptr;
+  rte_mbuf* last = nullptr;
+  std::uint32_t payload_bytes = 0;
+  ip::Checksum sum;  // of the payload, when it is made here
+
+  void chain(rte_mbuf* buffer) {
+    last->next = buffer;
+    last = buffer;
+    ++first->nb_segs;
+  }
+};
+
+Transmitter::Transmitter(const TransmitterOptions& options, PacketIo& io, PacketPool& pool,
+                         NextHop& next_hop, const ExternalMemory* memory)
+    : options_(options),
+      io_(io),
+      pool_(pool),
+      next_hop_(next_hop),
+      memory_(memory),
+      can_chain_(options.capabilities.multiple_segments &&
+                 options.capabilities.maximum_packet_segments >= 2),
+      queue_(std::make_unique<rte_mbuf*[]>(kQueueSlots)),
+      identifications_(std::make_unique<std::uint16_t[]>(kIdentifications)) {
+  NEARFIELD_ASSERT(pool.data_bytes() >= kMinimumPoolBytes);
+  NEARFIELD_ASSERT(can_chain_ || pool.data_bytes() >= Port::frame_bytes(options.mtu));
+  if (!options_.capabilities.external_buffers || !can_chain_) memory_ = nullptr;
+}
+
+Transmitter::~Transmitter() { drop_from(begin_); }
+
+std::optional<tcp::Ticket> Transmitter::transmit(const tcp::OutgoingSegment& segment) {
+  if (!make_room()) {
+    ++counters_.queue_full;
+    return std::nullopt;
+  }
+  is_ticket_given_ = true;
+  const auto link = next_hop_.resolve(segment.flow->peer.address, now_);
+  if (!link) {
+    ++counters_.no_next_hop;
+    return epochs_.open();
+  }
+  NEARFIELD_ASSERT(segment.payload_bytes == 0 || segment.piece_bytes > 0);
+
+  Template headers(segment, *link);
+  headers.hop_limit = options_.hop_limit;
+  if (segment.may_fragment && headers.is_v4) {
+    const std::uint32_t pieces =
+        segment.payload_bytes == 0 ? 1 : (segment.payload_bytes - 1) / segment.piece_bytes + 1;
+    headers.identification = take_identifications(*segment.flow, pieces);
+  }
+  const std::uint32_t piece_bytes = segment.piece_bytes;
+  const std::size_t start = end_;
+  const PortCapabilities& can = options_.capabilities;
+  Payload payload(segment);
+  std::uint64_t super_segments = 0;
+  do {
+    if (end_ - start == kMaximumPieces) {
+      ++counters_.cut_short;
+      break;
+    }
+    const std::uint32_t offset = segment.payload_bytes - payload.remaining();
+    std::uint32_t limit = std::min(payload.remaining(), piece_bytes);
+    std::uint16_t maximum_segments = can.maximum_packet_segments;
+    if (can.segmentation && can_chain_ && payload.remaining() > piece_bytes &&
+        !(segment.header.flags.cwr && offset == 0)) {
+      limit = std::min(payload.remaining(),
+                       std::max(piece_bytes, kMaximumSuperBytes / piece_bytes * piece_bytes));
+      maximum_segments = can.maximum_segments;
+    }
+    Packet packet;
+    packet.first = packet.last = pool_.take();
+    Step step = Step::kNoPacket;
+    if (packet.first != nullptr) {
+      queue_[end_++] = packet.first;
+      packet.first->data_len = static_cast<std::uint16_t>(headers.bytes());
+      step = fill(packet, payload, limit, maximum_segments);
+    }
+    if (step == Step::kNoPacket || step == Step::kNoReference) {
+      ++(step == Step::kNoPacket ? counters_.pool_exhausted : counters_.epoch_full);
+      drop_from(start);
+      return std::nullopt;
+    }
+    if (step == Step::kTooLong) {  // wrong piece_bytes for this MTU: nothing of it can leave
+      ++counters_.too_long;
+      drop_from(start);
+      return epochs_.open();
+    }
+    packet.first->pkt_len = static_cast<std::uint32_t>(headers.bytes()) + packet.payload_bytes;
+    write_headers(headers, packet, offset);
+    super_segments += packet.payload_bytes > piece_bytes;
+  } while (payload.remaining() > 0);
+
+  counters_.super_segments += super_segments;
+  counters_.payload_bytes += segment.payload_bytes - payload.remaining();
+  counters_.copied_bytes += payload.copied;
+  if (backlog() >= kBurstPackets) push();
+  return epochs_.open();
+}
+
+bool Transmitter::is_external(std::span<const std::byte> bytes) const {
+  return memory_ != nullptr && memory_->holds(bytes.data());
+}
+
+Transmitter::Step Transmitter::fill(Packet& packet, Payload& payload, std::uint32_t limit_bytes,
+                                    std::uint16_t maximum_segments) {
+  const bool sum_here = !options_.capabilities.tcp_checksum;
+  while (packet.payload_bytes < limit_bytes) {
+    std::span<const std::byte> bytes = payload.next(limit_bytes - packet.payload_bytes);
+    const bool is_short = bytes.size() < options_.copy_below_bytes;
+    Step step;
+    if (is_external(bytes) && !(is_short && bytes.size() <= room_of(packet.last))) {
+      if (packet.first->nb_segs == maximum_segments) return Step::kDone;
+      step = attach(packet, bytes);
+    } else {
+      step = copy(packet, bytes, maximum_segments);
+      if (step == Step::kChainFull) return Step::kDone;
+      payload.copied += static_cast<std::uint32_t>(bytes.size());
+    }
+    if (step != Step::kDone) return step;
+    if (sum_here) packet.sum.add(bytes);
+    payload.consume(bytes.size());
+    packet.payload_bytes += static_cast<std::uint32_t>(bytes.size());
+  }
+  return Step::kDone;
+}
+
+// A buffer's length has 16 bits; a super-segment's payload is shorter than that.
+Transmitter::Step Transmitter::attach(Packet& packet, std::span<const std::byte> bytes) {
+  rte_mbuf_ext_shared_info* shared = epochs_.reference();
+  if (shared == nullptr) {
+    epochs_.advance();
+    shared = epochs_.reference();
+    if (shared == nullptr) return Step::kNoReference;
+  }
+  rte_mbuf* buffer = pool_.take();
+  if (buffer == nullptr) {
+    epochs_.give_back();
+    return Step::kNoPacket;
+  }
+  void* address = const_cast<std::byte*>(bytes.data());  // DPDK has one type for both directions
+  const auto length = static_cast<std::uint16_t>(bytes.size());
+  rte_pktmbuf_attach_extbuf(buffer, address, reinterpret_cast<rte_iova_t>(address), length, shared);
+  buffer->data_len = length;
+  packet.chain(buffer);
+  return Step::kDone;
+}
+
+// Copies what fits into one buffer and cuts `bytes` to that.
+Transmitter::Step Transmitter::copy(Packet& packet, std::span<const std::byte>& bytes,
+                                    std::uint16_t maximum_segments) {
+  std::uint32_t room = room_of(packet.last);
+  if (room == 0 || (!can_chain_ && room < bytes.size())) {
+    if (!can_chain_) return Step::kTooLong;
+    if (packet.first->nb_segs == maximum_segments) return Step::kChainFull;
+    rte_mbuf* buffer = pool_.take();
+    if (buffer == nullptr) return Step::kNoPacket;
+    packet.chain(buffer);
+    room = room_of(buffer);
+  }
+  bytes = bytes.first(std::min<std::size_t>(bytes.size(), room));
+  std::memcpy(data_of(packet.last) + packet.last->data_len, bytes.data(), bytes.size());
+  packet.last->data_len = static_cast<std::uint16_t>(packet.last->data_len + bytes.size());
+  return Step::kDone;
+}
+
+void Transmitter::write_headers(const Template& headers, const Packet& packet,
+                                std::uint32_t offset) {
+  const tcp::OutgoingSegment& segment = headers.segment;
+  const bool is_super = packet.payload_bytes > segment.piece_bytes;
+  const bool is_last = offset + packet.payload_bytes == segment.payload_bytes;
+  const auto tcp_length = static_cast<std::uint32_t>(headers.tcp_bytes) + packet.payload_bytes;
+  rte_mbuf* first = packet.first;
+
+  std::byte* out = data_of(first);
+  ip::write_ethernet(headers.link, {out, headers.link_bytes});
+  out += headers.link_bytes;
+
+  std::byte* ip_header = out;
+  const std::uint32_t piece = segment.piece_bytes == 0 ? 0 : offset / segment.piece_bytes;
+  ip::write_ip_header({.source = segment.flow->local.address,
+                       .destination = segment.flow->peer.address,
+                       .protocol = ip::kProtocolTcp,
+                       .ecn = segment.ecn_capable ? ip::kEct0 : ip::kNotEcnCapable,
+                       .hop_limit = headers.hop_limit,
+                       .dont_fragment = !segment.may_fragment,
+                       .identification = static_cast<std::uint16_t>(headers.identification + piece),
+                       .payload_bytes = static_cast<std::uint16_t>(tcp_length)},
+                      {ip_header, headers.ip_bytes});
+  out += headers.ip_bytes;
+
+  std::memcpy(out, headers.tcp_header.data(), headers.tcp_bytes);
+  ip::write_32(out + kTcpSequenceOffset, segment.header.sequence.value + offset);
+  std::uint8_t flags = ip::read_8(out + kTcpFlagsOffset);
+  if (!is_last) flags &= static_cast<std::uint8_t>(~(kFin | kPsh));
+  if (offset > 0) flags &= static_cast<std::uint8_t>(~kCwr);
+  ip::write_8(out + kTcpFlagsOffset, flags);
+
+  const PortCapabilities& can = options_.capabilities;
+  ip::Checksum sum = headers.pseudo;
+  if (!is_super) sum.add_word(static_cast<std::uint16_t>(tcp_length));
+  if (!can.tcp_checksum) {
+    sum.add({out, headers.tcp_bytes});  // its own field is still zero
+    sum.add_word(ip::partial(packet.sum));
+    ip::write_16(out + kTcpChecksumOffset, sum.finish());
+    return;
+  }
+  ip::write_16(out + kTcpChecksumOffset, ip::partial(sum));
+  first->l2_len = headers.link_bytes & 0x7f;
+  first->l3_len = headers.ip_bytes & 0x1ff;
+  first->l4_len = headers.tcp_bytes & 0xff;
+  first->ol_flags |= headers.is_v4 ? RTE_MBUF_F_TX_IPV4 : RTE_MBUF_F_TX_IPV6;
+  first->ol_flags |= RTE_MBUF_F_TX_TCP_CKSUM;
+  if (!is_super) return;
+  first->tso_segsz = segment.piece_bytes;
+  first->ol_flags |= RTE_MBUF_F_TX_TCP_SEG;
+  if (headers.is_v4) {  // the lengths change, so the header's checksum is the NIC's as well
+    first->ol_flags |= RTE_MBUF_F_TX_IP_CKSUM;
+    ip::write_16(ip_header + kIpv4ChecksumOffset, 0);
+  }
+}
+
+// Numbers of packets that may be fragmented, counted for each pair of hosts (some share a counter),
+// so that a host learns nothing of our traffic with others (RFC 7739 is the same for IPv6).
+std::uint16_t Transmitter::take_identifications(const tcp::Flow& flow, std::uint32_t packets) {
+  std::array<std::uint8_t, 32> hosts;
+  std::ranges::copy(flow.local.address.bytes, hosts.begin());
+  std::ranges::copy(flow.peer.address.bytes, hosts.begin() + 16);
+  const std::uint64_t hash = siphash(options_.key, std::as_bytes(std::span(hosts)));
+  std::uint16_t& counter = identifications_[hash % kIdentifications];
+  const auto first = static_cast<std::uint16_t>(counter + (hash >> 32));
+  counter = static_cast<std::uint16_t>(counter + packets);
+  return first;
+}
+
+bool Transmitter::send_frame(std::span<const std::byte> frame) {
+  if (backlog() >= kBacklogPackets) push();
+  rte_mbuf* packet = nullptr;
+  if (backlog() < 2 * kBacklogPackets && frame.size() >= ip::kEthernetHeaderBytes) {
+    if (end_ == kQueueSlots) make_room();
+    packet = pool_.take_copy(frame);
+  }
+  if (packet == nullptr) {
+    ++counters_.frames_lost;
+    return false;
+  }
+  queue_[end_++] = packet;
+  ++counters_.frames;
+  return true;
+}
+
+void Transmitter::flush() {
+  push();
+  if (!is_sent_ && epochs_.is_waiting()) io_.reclaim();
+  is_sent_ = false;
+  if (!is_ticket_given_) return;
+  const std::uint64_t open = epochs_.open();
+  epochs_.advance();
+  is_ticket_given_ = epochs_.open() == open;  // it stays open for now
+}
+
+void Transmitter::push() {
+  while (begin_ < end_) {
+    const std::size_t burst = std::min(kBurstPackets, end_ - begin_);
+    const std::size_t taken = io_.send({&queue_[begin_], burst});
+    begin_ += taken;
+    counters_.packets += taken;
+    is_sent_ = is_sent_ || taken > 0;
+    if (taken < burst) break;
+  }
+  if (begin_ == end_) begin_ = end_ = 0;
+}
+
+// Afterwards there is room for a segment's packets behind the backlog.
+bool Transmitter::make_room() {
+  if (backlog() >= kBacklogPackets) push();
+  if (kQueueSlots - end_ < kMaximumPieces) {
+    std::copy(&queue_[begin_], &queue_[end_], &queue_[0]);
+    end_ -= begin_;
+    begin_ = 0;
+  }
+  return backlog() < kBacklogPackets;
+}
+
+void Transmitter::drop_from(std::size_t position) {
+  while (end_ > position) PacketPool::give(queue_[--end_]);
+  if (begin_ == end_) begin_ = end_ = 0;
+}
+
+}  // namespace nearfield::net::dpdk
