@@ -137,14 +137,19 @@ class Client {
   void release_requests(MonotonicTime now);
   void consider_ending(MonotonicTime now);
   std::uint64_t sendable_end() const;
+  void arm_retransmit(MonotonicTime now);
+  std::uint64_t next_expected() const { return received_in_order_ + (server_fin_taken_ ? 1 : 0); }
   // client_receive.cc
   void receive_opening(const Segment& segment, MonotonicTime now);
-  bool receive_acknowledgment(const Segment& segment);
+  bool receive_acknowledgment(const Segment& segment, MonotonicTime now);
+  void receive_established(const Segment& segment, MonotonicTime now);
   void receive_payload(const Segment& segment, std::int64_t begin, MonotonicTime now);
+  void take_in_order(std::uint64_t begin, std::uint64_t end);
+  void obey_profile(MonotonicTime now);  // hold, renege, reset, vanish
   void read_application(MonotonicTime now);
   void renege();
-  bool is_holding(MonotonicTime now) const;
-  std::uint64_t free_bytes(MonotonicTime now) const;
+  bool is_shrunk() const;
+  std::uint64_t free_bytes() const;
   void add_sack_blocks(Segment& segment);
   void send_acknowledgment(MonotonicTime now);
   // Window, acknowledgment, timestamps and ECE of the moment; remembers what it promised.
@@ -160,7 +165,6 @@ class Client {
   const std::function<void(std::string)> violation_;
   Random random_;
   State state_ = State::waiting;
-  MonotonicTime now_{};
   ClientCounters counters_;
 
   // sending
@@ -199,6 +203,7 @@ class Client {
   std::uint64_t offered_edge_ = 0;  // the last promised
   std::uint64_t last_acknowledged_ = 0;
   std::optional<std::uint64_t> server_fin_at_;
+  bool server_fin_kept_ = false;  // arrived, perhaps behind a hole
   bool server_fin_taken_ = false;
   IntervalSet out_of_order_;
   std::vector<std::uint64_t> recent_blocks_;  // one position in each, the latest first
