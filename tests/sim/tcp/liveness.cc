@@ -1,0 +1,133 @@
+// How long a client may take; see scenario.h.
+#include <algorithm>
+#include <cmath>
+
+#include "tests/sim/tcp/scenario.h"
+
+namespace nearfield::sim::tcp {
+namespace {
+
+double seconds(Duration time) { return static_cast<double>(time.count()) / 1e9; }
+Duration duration(double time) { return Duration(static_cast<std::int64_t>(time * 1e9)); }
+
+double way(const LinkOptions& link) {
+  const double packet =
+      link.bits_per_second > 0 ? 12e3 / static_cast<double>(link.bits_per_second) : 0;
+  return seconds(link.delay) + seconds(link.jitter) + packet;
+}
+double round_trip(const ClientPlan& plan) { return way(plan.to_server) + way(plan.to_client); }
+
+std::size_t smallest_mtu(const LinkOptions& link) {
+  std::size_t mtu = link.mtu;
+  for (const auto& change : link.mtu_changes) mtu = std::min(mtu, change.mtu);
+  return mtu;
+}
+
+double segment_bytes(const ClientPlan& plan) {
+  const std::size_t told = plan.profile.maximum_segment_bytes.value_or(plan.is_v6 ? 1220 : 536);
+  const std::size_t fits = smallest_mtu(plan.to_client) - (plan.is_v6 ? 60 : 40);
+  const std::size_t options = plan.profile.timestamps ? 12 : 0;
+  return static_cast<double>(std::max<std::size_t>(std::min(told, fits), options + 36) - options);
+}
+
+double window_bytes(const ClientPlan& plan) {
+  const auto buffer = static_cast<double>(plan.profile.receive_buffer_bytes);
+  return plan.profile.window_scale ? buffer : std::min(buffer, 65535.0);
+}
+
+double loss_rate(const LinkOptions& link) {
+  const double bad =
+      link.burst_begins > 0
+          ? link.burst_begins / (link.burst_begins + link.burst_ends) * link.burst_loss
+          : 0;
+  return std::min(0.9, link.loss + bad + link.corruption);
+}
+
+double transfer_time(const ClientPlan& plan, double bytes) {
+  const double segment = segment_bytes(plan);
+  const double trip = round_trip(plan);
+  double time = trip * std::ceil(std::log2(1 + bytes / (10 * segment)));
+  if (plan.to_client.bits_per_second > 0) {
+    const double with_headers = bytes * (segment + 92) / segment;
+    time += with_headers * 8 / static_cast<double>(plan.to_client.bits_per_second);
+  }
+  const double window = window_bytes(plan);
+  // Below two segments every window is acknowledged by itself, perhaps late; and a sender may wait
+  // for more window first (RFC 9293 3.8.6.2.1: 0.1 to 1 s).
+  const double stall = window < 2 * segment ? 0.2 + seconds(plan.profile.acknowledge_delay)
+                                            : seconds(plan.profile.acknowledge_delay) / 4;
+  time += bytes / window * (trip + stall);
+  if (plan.profile.acknowledge_every > 2)
+    time +=
+        seconds(plan.profile.acknowledge_delay) * std::ceil(std::log2(2 + bytes / (10 * segment)));
+  if (plan.profile.read_bytes_per_second > 0)
+    time += bytes / static_cast<double>(plan.profile.read_bytes_per_second);
+  return time;
+}
+
+double allowed_for_links(const ClientPlan& plan) {
+  double time = 0;
+  for (const LinkOptions* link : {&plan.to_server, &plan.to_client}) {
+    for (const auto& blackout : link->blackouts)
+      time += 3 * seconds(blackout.to - blackout.from) + 4;
+    if (!link->mtu_changes.empty() || link->mtu < 1500)
+      time += link->too_long == TooLong::dropped ? 45 : 10;
+  }
+  return time;
+}
+
+}  // namespace
+
+Duration ideal_time(const ClientPlan& plan) {
+  const ClientProfile& profile = plan.profile;
+  const double trip = round_trip(plan);
+  double time = 2 * trip;  // SYN, and the last FIN
+  if (profile.pipelined) {
+    time += trip + transfer_time(plan, static_cast<double>(profile.expected_bytes()));
+  } else {
+    for (const std::uint64_t bytes : profile.answer_bytes)
+      time += trip + transfer_time(plan, static_cast<double>(bytes)) + seconds(profile.think);
+  }
+  const double pieces =
+      std::ceil(static_cast<double>(profile.answer_bytes.size() * kRequestBytes) /
+                static_cast<double>(std::max<std::size_t>(1, profile.smallest_split_bytes)));
+  time += pieces * seconds(profile.split_pause);
+  if (profile.hold) time += seconds(profile.hold->time);
+  return duration(time);
+}
+
+Duration time_limit(const ClientPlan& plan) {
+  const ClientProfile& profile = plan.profile;
+  const double trip = round_trip(plan);
+  const double segment = std::min(segment_bytes(plan), window_bytes(plan));
+  const double bytes = static_cast<double>(profile.expected_bytes());
+  const double loss = loss_rate(plan.to_client);
+  const double loss_back = loss_rate(plan.to_server);
+  double time = kLivenessFactor * seconds(ideal_time(plan)) + 5;
+  // Reordering looks like loss to a sender until it has learned its extent.
+  const double disorder = std::max(plan.to_client.reordering, plan.to_client.duplication) +
+                          (plan.to_client.jitter_reorders ? 0.05 : 0);
+  const double effective = loss + disorder / 4;
+  if (effective > 0)
+    time += bytes / (segment / std::max(trip, 0.001) * 1.22 / std::sqrt(effective));
+  if (loss > 0 || loss_back > 0) {
+    const double segments =
+        bytes / segment + 6 + 3 * static_cast<double>(profile.answer_bytes.size());
+    // A loss with nothing behind it, or of a retransmission, waits for a time-out of up to a
+    // second; with a window of few segments that is every loss, else perhaps one in ten.
+    const bool is_narrow = window_bytes(plan) < 5 * segment_bytes(plan);
+    time += segments * (loss + (is_narrow ? loss_back : 0)) * (is_narrow ? 2.0 : 0.3);
+    // Handshake and farewell, both with doubling time-outs: 1 + 2 + 4 + 8.
+    time += 30 + 100 * std::max(loss, loss_back);
+    if (plan.to_client.burst_begins > 0 || plan.to_server.burst_begins > 0) time += 30;
+  }
+  if (profile.hold) time += 3 * seconds(profile.hold->time) + 4;
+  if (profile.reneges_after_bytes) time += 10;
+  if (plan.to_client.bits_per_second > 0) {  // a full queue delays like a longer path
+    time += 8 * static_cast<double>(plan.to_client.queue_bytes) * 8 /
+            static_cast<double>(plan.to_client.bits_per_second);
+  }
+  return duration(time + allowed_for_links(plan));
+}
+
+}  // namespace nearfield::sim::tcp

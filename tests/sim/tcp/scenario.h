@@ -1,0 +1,41 @@
+// Scenario: everything about one run, drawn from its seed; and how long each client may take.
+//
+// What is drawn, and how often, stands beside each draw in scenario.cc; in short:
+// - 1 to 12 clients (half the runs have one to three), a third of them over IPv6; in one run of
+//   eight a client has a successor on its address and port.
+// - Links of 256 kbit/s to 1 Gbit/s or unlimited, 0 to 150 ms one way, queues from four packets to
+//   four bandwidth-delay products; half the links are clean, the others lose up to 5 % at random
+//   or in bursts, duplicate, damage and reorder up to 5 %; one in ten changes its MTU or is a black
+//   hole; one in twelve goes dark for up to 3 s, once.
+// - Objects: four in five below 64 KiB, one in forty up to 4 MiB; cut down where rate, window or
+//   reading speed would make a run long.
+// - Any mix of options offered; acknowledgments at once, delayed or stretched; windows of 1 to 100
+//   bytes, held, shrunk; slow readers; pieces, overlaps, urgent data, keep-alive, junk; one client
+//   in fourteen resets, one in twenty vanishes.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "tests/sim/tcp/world.h"
+
+namespace nearfield::sim::tcp {
+
+struct Scenario {
+  WorldOptions options;
+  std::string summary;  // one line for each client, for people
+};
+
+// `patience` multiplies every client's limit: 1 for a TCP with modern recovery.
+Scenario make_scenario(std::uint64_t seed, double patience = 1);
+
+// What a sender without losses, with ten segments at first and twice as many each round trip, needs
+// at least: round trips, serialisation, windows, reading, pauses.
+Duration ideal_time(const ClientPlan& plan);
+// kFactor times the ideal, and allowances: what loss costs a loss-limited sender (Mathis, Semke,
+// Mahdavi and Ott 1997), time-outs for losses that only time-outs mend, twice each blackout and
+// hold (back-off doubles), and a fixed 5 s.
+inline constexpr double kLivenessFactor = 4;
+Duration time_limit(const ClientPlan& plan);
+
+}  // namespace nearfield::sim::tcp
