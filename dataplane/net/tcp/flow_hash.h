@@ -29,28 +29,38 @@ struct FlowMessage {
   std::size_t length = 0;
 
   explicit FlowMessage(const Flow& flow) {
-    const auto is_v4 = [](const Address& address) {
-      static constexpr std::array<std::uint8_t, 12> kMapped{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 255, 255};
-      return std::memcmp(address.bytes.data(), kMapped.data(), kMapped.size()) == 0;
-    };
-    const std::size_t skipped = is_v4(flow.local.address) && is_v4(flow.peer.address) ? 12 : 0;
-    append(&flow.local.address.bytes[skipped], 16 - skipped);
-    append(&flow.peer.address.bytes[skipped], 16 - skipped);
-    add(flow.local.port);
-    add(flow.peer.port);
+    if (is_v4(flow.local.address) && is_v4(flow.peer.address)) {
+      append_ends<12>(flow);
+    } else {
+      append_ends<0>(flow);
+    }
   }
 
   // A number as this machine holds it: the message never leaves the machine.
   template <typename Number>
   void add(Number number) {
-    append(&number, sizeof(number));
+    append<sizeof(number)>(&number);
   }
   std::span<const std::byte> span() const { return {bytes.data(), length}; }
 
  private:
-  void append(const void* from, std::size_t count) {
-    std::memcpy(bytes.data() + length, from, count);
-    length += count;
+  // As Address::is_v4(), inline.
+  static bool is_v4(const Address& address) {
+    static constexpr std::array<std::uint8_t, 12> kMapped{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 255, 255};
+    return std::memcmp(address.bytes.data(), kMapped.data(), kMapped.size()) == 0;
+  }
+  // Sizes are constants, so that these are a few moves and no calls.
+  template <std::size_t kSkipped>
+  void append_ends(const Flow& flow) {
+    append<16 - kSkipped>(&flow.local.address.bytes[kSkipped]);
+    append<16 - kSkipped>(&flow.peer.address.bytes[kSkipped]);
+    add(flow.local.port);
+    add(flow.peer.port);
+  }
+  template <std::size_t kCount>
+  void append(const void* from) {
+    std::memcpy(bytes.data() + length, from, kCount);
+    length += kCount;
   }
 };
 
