@@ -65,7 +65,8 @@ PathMtu::Change PathMtu::on_timeout(std::uint32_t consecutive_timeouts,
   if (consecutive_timeouts >= kTimeoutsToBase && packet_bytes_sent > kBase) {
     return lower_to(kBase, Reason::silence, now);
   }
-  if (consecutive_timeouts >= kTimeoutsToFloor && is_v4_ && packet_bytes_sent > floor()) {
+  // IPv6 is there already.
+  if (consecutive_timeouts >= kTimeoutsToFloor && packet_bytes_sent > floor()) {
     return lower_to(floor(), Reason::silence, now);
   }
   return Change::none;

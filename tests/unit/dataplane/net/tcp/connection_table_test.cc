@@ -37,6 +37,21 @@ TEST(ConnectionTable, TheEndsOfAFlowAreNotInterchangeable) {
   LONGS_EQUAL(ConnectionTable::kNone, table.find(Flow{flow(1).peer, flow(1).local}));
 }
 
+TEST(ConnectionTable, FlowsOfTheSameTagAreToldApart) {
+  const SipHashKey key{1, 2};
+  const auto [one, two] = colliding_flows(derive_key(key, "connection table"));
+  ConnectionTable table(2, key);
+  CHECK_TRUE(table.insert(one, 0));
+  LONGS_EQUAL(ConnectionTable::kNone, table.find(two));
+  table.erase(two);
+  CHECK_TRUE(table.insert(two, 1));
+  LONGS_EQUAL(0, table.find(one));
+  LONGS_EQUAL(1, table.find(two));
+  table.erase(one);
+  LONGS_EQUAL(ConnectionTable::kNone, table.find(one));
+  LONGS_EQUAL(1, table.find(two));
+}
+
 TEST(ConnectionTable, BehavesLikeAMapWhileConnectionsComeAndGo) {
   constexpr std::uint32_t kCapacity = 1000;
   for (const std::uint64_t seed : {1u, 2u, 3u}) {

@@ -150,6 +150,15 @@ TEST(PathMtu, AFailedTrialGoesBackAtOnceAndIsRepeatedTenMinutesLater) {
   LONGS_EQUAL(1300, mtu.packet_bytes());
 }
 
+TEST(PathMtu, AFailedTrialThatWasOnlySlowIsTakenBack) {
+  PathMtu mtu = of(1500, false);
+  mtu.on_packet_too_big(1400, start);
+  mtu.on_time(start + 10min);
+  CHECK_TRUE(mtu.on_timeout(1, 1500, start + 11min) == Change::smaller);
+  CHECK_TRUE(mtu.on_acknowledged(1500, start + 11min) == Change::larger);
+  LONGS_EQUAL(1500, mtu.packet_bytes());
+}
+
 TEST(PathMtu, ATrialThatGotPartOfTheWayKeepsThatPart) {
   PathMtu mtu = of(9000, true);
   mtu.on_packet_too_big(1500, start);
@@ -164,6 +173,11 @@ TEST(PathMtu, FragmentingIsGivenUpAfterTenMinutes) {
   mtu.on_packet_too_big(100, start);
   CHECK_TRUE(mtu.on_time(start + 10min) == Change::larger);
   CHECK_FALSE(mtu.may_fragment());
+  // Told again, believed for as long again.
+  mtu.on_packet_too_big(552, start + 20min);
+  mtu.on_packet_too_big(100, start + 29min);
+  CHECK_TRUE(mtu.on_time(start + 30min) == Change::none);
+  CHECK_TRUE(mtu.may_fragment());
   PathMtu narrow = of(552, true);
   CHECK_TRUE(narrow.on_packet_too_big(100, start) == Change::none);
   CHECK_TRUE(narrow.may_fragment());

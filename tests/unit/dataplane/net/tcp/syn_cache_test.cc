@@ -92,6 +92,19 @@ TEST(SynCache, RetransmissionsAreCountedWithoutWrapping) {
   LONGS_EQUAL(255, entry->retransmissions);
 }
 
+TEST(SynCache, FlowsOfTheSameTagAreToldApart) {
+  const auto [one, two] = colliding_flows(derive_key(key, "syn cache"));
+  SynCache cache(2, key);
+  SynCache::Entry* first = cache.insert(one, start);
+  CHECK_TRUE(cache.find(two) == nullptr);
+  SynCache::Entry* second = cache.insert(two, start);
+  POINTERS_EQUAL(first, cache.find(one));
+  POINTERS_EQUAL(second, cache.find(two));
+  cache.erase(*first);
+  CHECK_TRUE(cache.find(one) == nullptr);
+  POINTERS_EQUAL(second, cache.find(two));
+}
+
 TEST(SynCache, AFloodFillsItAndNoMore) {
   constexpr std::size_t kCapacity = 1000;
   SynCache cache(kCapacity, key);

@@ -232,8 +232,18 @@ TEST(SynCookies, OnlyAnAcknowledgmentIsLookedAt) {
   CHECK_TRUE(cookies.check(flow_v4(1), other, offset, start).has_value());
 }
 
+TEST(SynCookies, EachOfTheTwentyEightBitsOfTheHashVaries) {
+  for (int bit = 0; bit < 28; ++bit) {
+    int set = 0;
+    for (std::uint32_t flow = 0; flow < 1000; ++flow) {
+      set += (cookies.make(flow_v4(flow), plain_offer(), start).value >> bit & 1) != 0;
+    }
+    CHECK_TRUE(set > 400 && set < 600);
+  }
+}
+
 TEST(SynCookies, GuessesFail) {
-  // Expected to succeed once in 2^28: a hash cut short by eight bits would show here.
+  // Each succeeds once in 2^28.
   std::mt19937 random(2);
   int accepted = 0;
   for (int guess = 0; guess < 300'000; ++guess) {

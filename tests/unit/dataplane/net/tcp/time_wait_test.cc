@@ -74,6 +74,18 @@ TEST(TimeWaitTable, TheSameFlowAgainReplacesItsEntryAndEvictsNone) {
   CHECK_TRUE(table.find(flow_v4(1)) != nullptr);
 }
 
+TEST(TimeWaitTable, FlowsOfTheSameTagAreToldApart) {
+  const auto [one, two] = colliding_flows(derive_key(key, "time wait"));
+  TimeWaitTable table(2, key, 60s);
+  table.insert(entry_of(one, 1), start);
+  CHECK_TRUE(table.find(two) == nullptr);
+  table.insert(entry_of(two, 2), start);
+  LONGS_EQUAL(2, table.size());
+  table.erase(*table.find(one));
+  CHECK_TRUE(table.find(one) == nullptr);
+  LONGS_EQUAL(2, table.find(two)->send_next.value);
+}
+
 TEST(TimeWaitTable, WorkIsBoundedByTheBudget) {
   TimeWaitTable table(100, key, 60s);
   for (std::uint32_t number = 0; number < 100; ++number) {
