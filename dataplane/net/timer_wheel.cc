@@ -33,7 +33,9 @@ void TimerWheel::List::splice_back(List& other) {
   other.head.previous_ = &other.head;
 }
 
-TimerWheel::TimerWheel(MonotonicTime start) : start_(start) {}
+TimerWheel::TimerWheel(MonotonicTime start, Duration tick) : start_(start), tick_(tick) {
+  NEARFIELD_ASSERT(tick > Duration::zero());
+}
 
 TimerWheel::~TimerWheel() {
   const auto disarm = [](List& list) {
@@ -62,7 +64,7 @@ std::uint64_t TimerWheel::tick_of(MonotonicTime deadline) const {
   if (deadline <= start_) return 0;
   // Unsigned, because a deadline of MonotonicTime::max() must not overflow when it is rounded up.
   const auto since = static_cast<std::uint64_t>((deadline - start_).count());
-  const auto tick = static_cast<std::uint64_t>(kTimerTick.count());
+  const auto tick = static_cast<std::uint64_t>(tick_.count());
   return std::min(since / tick + (since % tick != 0 ? 1 : 0), kLastTick);
 }
 
@@ -123,7 +125,7 @@ void TimerWheel::fire(Timer& timer) {
 std::size_t TimerWheel::advance(MonotonicTime now, std::size_t budget) {
   std::uint64_t target = current_tick_;
   if (now > start_) {
-    const auto reached = static_cast<std::uint64_t>((now - start_) / kTimerTick);
+    const auto reached = static_cast<std::uint64_t>((now - start_) / tick_);
     target = std::clamp(reached, current_tick_, kLastTick);
   }
   firing_.splice_back(due_);
@@ -167,8 +169,8 @@ std::optional<MonotonicTime> TimerWheel::next_deadline() {
   const std::uint64_t most =
       static_cast<std::uint64_t>(
           (MonotonicTime::max() - std::max(start_, MonotonicTime{})).count()) /
-      static_cast<std::uint64_t>(kTimerTick.count());
-  return start_ + kTimerTick * static_cast<std::int64_t>(std::min(place->tick, most));
+      static_cast<std::uint64_t>(tick_.count());
+  return start_ + tick_ * static_cast<std::int64_t>(std::min(place->tick, most));
 }
 
 }  // namespace nearfield::net

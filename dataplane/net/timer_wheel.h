@@ -24,7 +24,8 @@ namespace nearfield::net {
 
 class TimerWheel {
  public:
-  explicit TimerWheel(MonotonicTime start);
+  // `tick`: how exactly it keeps time; our own TCP paces in finer steps than a time-out needs.
+  explicit TimerWheel(MonotonicTime start, Duration tick = kTimerTick);
   ~TimerWheel();  // disarms what is armed
   TimerWheel(const TimerWheel&) = delete;
   TimerWheel& operator=(const TimerWheel&) = delete;
@@ -76,7 +77,8 @@ class TimerWheel {
   std::optional<Place> next_place();
   void fire(Timer& timer);
 
-  MonotonicTime start_;
+  const MonotonicTime start_;
+  const Duration tick_;
   std::uint64_t current_tick_ = 0;
   std::size_t armed_count_ = 0;
   List due_;     // past deadlines, for the next advance()

@@ -51,6 +51,17 @@ TEST(TimerWheel, FiresNotBeforeItsDeadlineAndWithinATick) {
   CHECK(!alarm.timer.armed());
 }
 
+TEST(TimerWheel, AFinerWheelIsAsExactAsItsTick) {
+  TimerWheel fine{start, 64us};
+  Alarm alarm;
+  fine.arm(alarm.timer, start + 1ms);
+  CHECK(fine.next_deadline() <= start + 1ms + 64us);
+  fine.advance(start + 1ms - 1ns, kPlenty);
+  CHECK_EQUAL(0, alarm.fired);
+  fine.advance(start + 1ms + 64us, kPlenty);
+  CHECK_EQUAL(1, alarm.fired);
+}
+
 TEST(TimerWheel, AnEmptyWheelHasNoDeadline) {
   CHECK(!wheel.next_deadline().has_value());
   {

@@ -1,0 +1,137 @@
+// tcp_soak: runs scenarios against our TCP, seed after seed, and says which one failed and how to
+// see it again. `./dev soak tcp` runs it for hours, the tests for a few thousand seeds.
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <string>
+
+#include "tests/sim/tcp/scenario.h"
+#include "tests/sim/tcp/stack_server.h"
+
+namespace {
+
+using namespace nearfield;
+using namespace nearfield::sim::tcp;
+
+struct Arguments {
+  std::uint64_t first = 1;
+  std::uint64_t count = 1000;
+  double seconds = 0;  // 0: by count
+  bool verbose = false;
+};
+
+int usage(const char* wrong) {
+  std::fprintf(stderr,
+               "tcp_soak: %s\n"
+               "usage: tcp_soak [--seed N] [--count N | --seconds S] [--verbose]\n"
+               "  --seed N      the first seed (default 1); alone: that one, told in detail\n"
+               "  --count N     how many seeds (default 1000)\n"
+               "  --seconds S   as many as fit into this time\n",
+               wrong);
+  return 2;
+}
+
+// The server varies with the seed as its clients do.
+StackServerOptions server_of(std::uint64_t seed) {
+  sim::Random random(seed ^ 0x5851f42d4c957f2d);
+  StackServerOptions options;
+  options.seed = seed;
+  options.stack = small_stack(seed);
+  options.stack.pacing = random.between(0, 3) != 0;
+  options.stack.always_cookies = random.between(0, 9) == 0;
+  if (random.between(0, 9) == 0) options.stack.shared_transmissions = random.between(0, 64);
+  if (random.between(0, 9) == 0) options.stack.receive_chunks = random.between(1, 8);
+  if (random.between(0, 3) == 0)
+    options.stack.burst_bytes = 1500 * static_cast<std::uint32_t>(random.between(1, 8));
+  if (random.between(0, 3) == 0) {
+    options.refused_per_thousand = static_cast<unsigned>(random.between(1, 300));
+  }
+  if (random.between(0, 3) == 0) options.ticket_lag = random.between(1, 40);
+  return options;
+}
+
+bool run_seed(std::uint64_t seed, bool verbose) {
+  const Scenario scenario = make_scenario(seed);
+  std::string complaint;
+  std::size_t left = 0;
+  const WorldResult result = run_world(
+      scenario.options,
+      [&](SendPacket send) {
+        return std::make_unique<StackServer>(server_of(seed), std::move(send));
+      },
+      [&](ServerUnderTest& server) {
+        complaint = static_cast<StackServer&>(server).complaint();
+        left = static_cast<StackServer&>(server).stack().connections();
+      });
+  const bool good = result.good() && complaint.empty();
+  if (!good || verbose) {
+    std::printf("seed %llu: %s\n%s%s%s\n", static_cast<unsigned long long>(seed),
+                good ? "good" : "FAILED", scenario.summary.c_str(), result.describe().c_str(),
+                complaint.empty() ? "" : ("\nserver: " + complaint).c_str());
+    std::printf("connections left: %zu\n", left);
+    std::fflush(stdout);
+  }
+  return good;
+}
+
+}  // namespace
+
+int main(int count, char** values) {
+  Arguments arguments;
+  bool one = false;
+  bool several = false;
+  for (int index = 1; index < count; ++index) {
+    const std::string name = values[index];
+    if (name == "--verbose") {
+      arguments.verbose = true;
+      continue;
+    }
+    if (index + 1 >= count) return usage(("what about " + name + "?").c_str());
+    char* end = nullptr;
+    const char* text = values[++index];
+    if (name == "--seed") {
+      arguments.first = std::strtoull(text, &end, 10);
+      one = true;
+    } else if (name == "--count") {
+      arguments.count = std::strtoull(text, &end, 10);
+      several = true;
+    } else if (name == "--seconds") {
+      arguments.seconds = std::strtod(text, &end);
+      several = true;
+    } else {
+      return usage(("unknown " + name).c_str());
+    }
+    if (*text == '\0' || *end != '\0') return usage((name + " wants a number").c_str());
+  }
+  if (one && !several) {
+    arguments.count = 1;
+    arguments.verbose = true;
+  }
+  const auto start = std::chrono::steady_clock::now();
+  const auto elapsed = [&] {
+    return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  };
+  std::uint64_t done = 0;
+  std::uint64_t failed = 0;
+  double told_at = 0;
+  for (std::uint64_t seed = arguments.first;
+       arguments.seconds > 0 ? elapsed() < arguments.seconds : done < arguments.count; ++seed) {
+    ++done;
+    if (!run_seed(seed, arguments.verbose)) {
+      ++failed;
+      std::printf("see it again: ./dev exec tcp_soak --seed %llu\n",
+                  static_cast<unsigned long long>(seed));
+      if (failed >= 10) break;
+    }
+    if (elapsed() - told_at > 10) {
+      told_at = elapsed();
+      std::printf("%llu seeds, %llu failed, %.0f s\n", static_cast<unsigned long long>(done),
+                  static_cast<unsigned long long>(failed), told_at);
+      std::fflush(stdout);
+    }
+  }
+  std::printf("%llu seeds, %llu failed, %.1f s\n", static_cast<unsigned long long>(done),
+              static_cast<unsigned long long>(failed), elapsed());
+  return failed == 0 ? 0 : 1;
+}
