@@ -244,14 +244,17 @@ TEST(NeighbourTable, AScanDoesNotPushOutWhoAnswered) {
   table.resolve(v6, now);
   table.advance(now, sink);
   advertise(theirs, true, true);
+  arp({.is_request = true, .sender_mac = theirs, .sender = v4, .target_mac = {}, .target = our_v4});
+  expect_state(v4, NeighbourState::kStale);
   for (unsigned i = 0; i < 5000; ++i) {
     Address scanned = address("192.0.3.0");
     scanned.bytes[14] = static_cast<std::uint8_t>(3 + i / 250);
     scanned.bytes[15] = static_cast<std::uint8_t>(1 + i % 250);
     table.resolve(scanned, now);
-    CHECK(table.size() <= 9);
+    CHECK(table.size() <= 10);
   }
   CHECK(table.resolve(v6, now) == theirs);
+  CHECK(table.resolve(v4, now) == theirs);  // a stale one too
   sink.frames.clear();
   table.advance(now, sink);
   CHECK(sink.frames.size() <= 8);
