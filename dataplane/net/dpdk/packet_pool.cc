@@ -63,7 +63,7 @@ rte_mbuf* PacketPool::take_copy(std::span<const std::byte> frame) {
   if (frame.size() > data_bytes_) return nullptr;
   rte_mbuf* packet = take();
   if (packet == nullptr) return nullptr;
-  std::memcpy(rte_pktmbuf_mtod(packet, void*), frame.data(), frame.size());
+  std::ranges::copy(frame, rte_pktmbuf_mtod(packet, std::byte*));
   packet->data_len = static_cast<std::uint16_t>(frame.size());
   packet->pkt_len = static_cast<std::uint32_t>(frame.size());
   return packet;

@@ -249,8 +249,11 @@ Result<void> Port::set_up_queues(const PortOptions& options,
 Port::~Port() {
   if (!taken_) return;
   stop();
-  rte_eth_dev_close(id_);
-  if (made_) remove_virtual_device(name_);
+  // Removing a device closes its port; after closing it first, there would be none to remove.
+  if (made_)
+    remove_virtual_device(name_);
+  else
+    rte_eth_dev_close(id_);
 }
 
 Result<void> Port::start() {
