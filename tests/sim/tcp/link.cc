@@ -74,7 +74,10 @@ void Link::offer(Bytes packet, MonotonicTime now) {
     return;
   }
 
-  in_burst_ = in_burst_ ? !chance(options_.burst_ends) : chance(options_.burst_begins);
+  if (in_burst_)
+    in_burst_ = !chance(options_.burst_ends) && now - burst_began_at_ < options_.burst_longest;
+  else if ((in_burst_ = chance(options_.burst_begins)))
+    burst_began_at_ = now;
   const bool lost_in_burst = in_burst_ && chance(options_.burst_loss);
   if (chance(options_.loss) || lost_in_burst) return drop(packet, Drop::loss, counters_.lost, now);
 

@@ -38,6 +38,9 @@ struct LinkOptions {
   double burst_begins = 0;
   double burst_ends = 1;
   double burst_loss = 1;
+  // A burst is over after this, however few packets came: or else it would outlast any number of
+  // retransmissions with doubling time-outs.
+  Duration burst_longest = std::chrono::milliseconds(300);
   double duplication = 0;
   double corruption = 0;
   double reordering = 0;  // such packets take reordering_delay longer and may be overtaken
@@ -104,6 +107,7 @@ class Link {
   Ends ends_;
   LinkCounters counters_;
   bool in_burst_ = false;
+  MonotonicTime burst_began_at_;
   MonotonicTime wire_free_at_;
   MonotonicTime last_arrival_;
 };

@@ -133,6 +133,17 @@ TEST(SimTcpLink, BurstsAreAsLongAsTold) {
   CHECK(length > 3 && length < 5);
 }
 
+TEST(SimTcpLink, ABurstEndsInTime) {
+  LinkOptions options;
+  options.burst_begins = 1;
+  options.burst_ends = 0;
+  options.burst_longest = milliseconds(10);
+  Link link(options, 1, kStart, events, ends());
+  offer_many(link, 55);
+  // Ten are lost, one passes, and so on.
+  UNSIGNED_LONGS_EQUAL(50, link.counters().lost);
+}
+
 TEST(SimTcpLink, JitterKeepsTheOrderUnlessToldOtherwise) {
   for (const bool reorders : {false, true}) {
     arrivals.clear();
