@@ -93,6 +93,14 @@ void Client::receive_established(const Segment& segment, MonotonicTime now) {
   const auto expected = static_cast<std::int64_t>(next_expected());
   if (segment.has(kRst)) {
     if (state_ == State::finished) return;
+    if (begin == expected && server_fin_taken_) {
+      // Everything is here; only the acknowledgment of our FIN was lost, and the server has
+      // forgotten us meanwhile (RFC 9293 3.10.7.4: CLOSING and LAST-ACK just end). Whether it might
+      // is the watch's business.
+      state_ = State::finished;
+      retransmit_at_.reset();
+      return;
+    }
     if (begin == expected) {
       state_ = State::reset_by_server;
       return violation_("the server reset the connection");
