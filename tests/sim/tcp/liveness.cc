@@ -52,14 +52,7 @@ double transfer_time(const ClientPlan& plan, double bytes) {
     time += with_headers * 8 / static_cast<double>(plan.to_client.bits_per_second);
   }
   const double window = window_bytes(plan);
-  // Below two segments every window is acknowledged by itself, perhaps late; and a sender may wait
-  // for more window first (RFC 9293 3.8.6.2.1: 0.1 to 1 s).
-  const double stall = window < 2 * segment ? 0.2 + seconds(plan.profile.acknowledge_delay)
-                                            : seconds(plan.profile.acknowledge_delay) / 4;
-  time += bytes / window * (trip + stall);
-  if (plan.profile.acknowledge_every > 2)
-    time +=
-        seconds(plan.profile.acknowledge_delay) * std::ceil(std::log2(2 + bytes / (10 * segment)));
+  time += bytes / window * trip;
   if (plan.profile.read_bytes_per_second > 0)
     time += bytes / static_cast<double>(plan.profile.read_bytes_per_second);
   return time;
@@ -89,10 +82,14 @@ Duration ideal_time(const ClientPlan& plan) {
       time += trip + transfer_time(plan, static_cast<double>(bytes)) + seconds(profile.think);
   }
   const double pieces =
-      std::ceil(static_cast<double>(profile.answer_bytes.size() * kRequestBytes) /
-                static_cast<double>(std::max<std::size_t>(1, profile.smallest_split_bytes)));
-  time += pieces * seconds(profile.split_pause);
-  if (profile.hold) time += seconds(profile.hold->time);
+      static_cast<double>(profile.answer_bytes.size() * kRequestBytes) * 2 /
+      static_cast<double>(profile.smallest_split_bytes + profile.largest_split_bytes);
+  time += std::floor(pieces) * seconds(profile.split_pause);
+  // A hold delays only what did not fit the window any more.
+  if (profile.hold) {
+    const auto left = static_cast<double>(profile.expected_bytes() - profile.hold->after_bytes);
+    if (left > window_bytes(plan)) time += seconds(profile.hold->time);
+  }
   return duration(time);
 }
 
@@ -121,7 +118,19 @@ Duration time_limit(const ClientPlan& plan) {
     time += 30 + 100 * std::max(loss, loss_back);
     if (plan.to_client.burst_begins > 0 || plan.to_server.burst_begins > 0) time += 30;
   }
-  if (profile.hold) time += 3 * seconds(profile.hold->time) + 4;
+  // Below two segments every window is acknowledged by itself, perhaps late; and a sender may wait
+  // for more window first (RFC 9293 3.8.6.2.1: 0.1 to 1 s).
+  const double window = window_bytes(plan);
+  const double late = seconds(profile.acknowledge_delay);
+  time += bytes / window * (window < 2 * segment_bytes(plan) ? 1 + 4 * late : late);
+  if (profile.acknowledge_every > 2)
+    time += 4 * late * std::ceil(std::log2(2 + bytes / (10 * segment)));
+  // The client's own simple timer, and pieces as small as they come.
+  time += 4 * seconds(profile.retransmit_time);
+  time += static_cast<double>(profile.answer_bytes.size() * kRequestBytes /
+                              std::max<std::size_t>(1, profile.smallest_split_bytes)) *
+          2 * seconds(profile.split_pause);
+  if (profile.hold) time += 7 * seconds(profile.hold->time) + 4;
   if (profile.reneges_after_bytes) time += 10;
   if (plan.to_client.bits_per_second > 0) {  // a full queue delays like a longer path
     time += 8 * static_cast<double>(plan.to_client.queue_bytes) * 8 /
