@@ -53,6 +53,11 @@ struct ReferenceServer::Connection {
   Duration timeout = kFirstTimeout;
   std::optional<MonotonicTime> timer;
   bool acknowledge = false;
+  // RFC 3168
+  bool ecn = false;
+  bool congestion_seen = false;  // a mark came, no CWR yet
+  bool reduced_due = false;
+  std::uint64_t reduced_at = 0;
 
   std::uint32_t receive_next() const {
     return client_initial + 1 + static_cast<std::uint32_t>(received);
@@ -77,6 +82,7 @@ Segment ReferenceServer::blank(const Connection& connection, MonotonicTime now) 
   segment.sequence = connection.initial + 1 + static_cast<std::uint32_t>(connection.farthest);
   segment.acknowledgment = connection.receive_next();
   segment.flags = kAck;
+  if (connection.established && connection.congestion_seen) segment.flags |= kEce;
   segment.window = kWindow;
   if (connection.timestamps) {
     auto value = static_cast<std::uint32_t>(now.time_since_epoch() / std::chrono::milliseconds(1));
@@ -91,6 +97,7 @@ void ReferenceServer::send_syn(Connection& connection, MonotonicTime now) {
   syn.sequence = connection.initial;
   syn.flags = kSyn | kAck;
   syn.maximum_segment_bytes = 1400;
+  if (connection.ecn) syn.flags |= kEce;
   if (connection.scaled || fault_ == Fault::agrees_to_everything) syn.window_scale = 0;
   syn.sack_permitted = fault_ == Fault::agrees_to_everything;
   put_out(syn);
@@ -108,6 +115,7 @@ void ReferenceServer::open(const Segment& syn, MonotonicTime now) {
   connection.scaled = syn.window_scale.has_value();
   connection.client_scale = std::min<int>(syn.window_scale.value_or(0), 14);
   connection.timestamps = syn.timestamps.has_value();
+  connection.ecn = syn.has(kEce | kCwr);
   if (syn.timestamps) connection.recent_timestamp = syn.timestamps->value;
   const std::size_t told =
       syn.maximum_segment_bytes.value_or(syn.source.address.is_v6 ? 1220 : 536);
@@ -185,6 +193,15 @@ void ReferenceServer::receive_in(Connection& connection, const Segment& segment,
     if (ahead(segment.timestamps->value, connection.recent_timestamp) < 0)
       return send_acknowledgment(connection, now);
     if (begin <= 0) connection.recent_timestamp = segment.timestamps->value;
+  }
+  if (connection.ecn) {
+    if (segment.has(kCwr)) connection.congestion_seen = false;
+    if (segment.ecn == Ecn::experienced) connection.congestion_seen = true;
+    // Once a round trip.
+    if (segment.has(kEce) && connection.unacknowledged >= connection.reduced_at) {
+      connection.reduced_due = true;
+      connection.reduced_at = connection.farthest + 1;
+    }
   }
   // The position the client acknowledges; RFC 9293 3.10.7.4.
   const std::uint32_t base =
@@ -273,6 +290,11 @@ void ReferenceServer::send_range(Connection& connection, std::uint64_t begin, st
   Segment segment = blank(connection, now);
   segment.sequence = connection.initial + 1 + static_cast<std::uint32_t>(begin);
   segment.payload = payload;
+  if (connection.ecn && begin < end && begin >= connection.farthest) {
+    segment.ecn = Ecn::ect0;
+    if (connection.reduced_due) segment.flags |= kCwr;
+    connection.reduced_due = false;
+  }
   if (fin) {
     segment.flags |= fault_ == Fault::resets ? kRst : kFin;
     connection.fin_sent = true;

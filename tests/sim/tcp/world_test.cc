@@ -143,6 +143,20 @@ TEST(SimTcpWorld, PiecesOverlapsUrgentDataKeepAlivesAndJunkDoNoHarm) {
   UNSIGNED_LONGS_EQUAL(60, result.clients[0].counters.junk);
 }
 
+TEST(SimTcpWorld, CongestionIsMarkedEchoedAndAnswered) {
+  auto options = one_client({300'000});
+  options.clients[0].profile.ecn = true;
+  options.clients[0].to_client.bits_per_second = 5'000'000;
+  options.clients[0].to_client.delay = milliseconds(1);
+  options.clients[0].to_client.ecn_threshold_bytes = 3000;
+  check_complete(options);
+  const WorldResult result = run_world(options, reference());
+  CHECK(result.clients[0].counters.congestion_marks > 10);
+  UNSIGNED_LONGS_EQUAL(result.clients[0].to_client.marked,
+                       result.clients[0].counters.congestion_marks);
+  UNSIGNED_LONGS_EQUAL(0, result.clients[0].retransmitted_bytes);
+}
+
 TEST(SimTcpWorld, AMtuThatShrinksIsLearnedOrGuessed) {
   for (const TooLong too_long : {TooLong::answered, TooLong::dropped}) {
     for (const bool is_v6 : {false, true}) {
