@@ -82,6 +82,10 @@ void Watch::emitted(const Segment& segment) {
   }
   if (segment.has(kSyn)) return check_syn(segment);
   if (!segment.has(kAck)) return violation_("the server sends a segment without ACK");
+  if (another_began_) {
+    if (!segment.payload.empty()) violation_("the server sends data to a stray SYN");
+    return;
+  }
   if (!server_initial_) {
     // An earlier connection of this address and port may still have its say.
     if (!initials_.empty() && !segment.payload.empty())
@@ -105,6 +109,7 @@ void Watch::check_syn(const Segment& segment) {
   if (server_initial_) {
     // Fine to an old duplicate of the SYN, after the connection has gone, and while a server short
     // of room has not taken in the client's acknowledgment.
+    another_began_ = another_began_ || server_may_be_gone();
     if (spoke_ && !server_may_be_gone())
       violation_("the server sends a SYN in a connection that stands");
     return;

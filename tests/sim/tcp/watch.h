@@ -67,6 +67,7 @@ class Watch {
   std::vector<std::uint32_t> initials_;          // of SYN-ACKs emitted; cookies may differ
   std::optional<std::uint32_t> server_initial_;  // the one the client chose
   bool spoke_ = false;                           // anything but SYN-ACKs
+  bool another_began_ = false;                   // half open, by a SYN that came after the end
   bool sack_on_ = false;
   bool timestamps_on_ = false;
   bool ecn_on_ = false;
