@@ -202,13 +202,12 @@ Result<void> Port::configure(const PortOptions& options,
       result != 0) {
     return failure("port " + name_ + " does not take " + std::to_string(options.queues) +
                    " queues and an MTU of " + std::to_string(options.mtu) + ": " +
-                   rte_strerror(-result));
+                   rte_strerror(-result) + "; set mtu lower or use fewer workers");
   }
   const int set = rte_eth_dev_set_mtu(id_, options.mtu);
   if (set != 0 && set != -ENOTSUP) {
     return failure("port " + name_ + " does not take an MTU of " + std::to_string(options.mtu) +
-                   " (" + rte_strerror(-set) +
-                   "): set mtu lower, or for net_af_packet raise framesz=");
+                   " (" + rte_strerror(-set) + "): set mtu lower");
   }
   mtu_ = options.mtu;
   queue_count_ = options.queues;
@@ -234,7 +233,8 @@ Result<void> Port::set_up_queues(const PortOptions& options,
       result = rte_eth_tx_queue_setup(id_, queue, transmit_descriptors, socket, nullptr);
     if (result != 0) {
       return failure("queue " + std::to_string(queue) + " of port " + name_ +
-                     " cannot be set up: " + rte_strerror(-result));
+                     " cannot be set up: " + rte_strerror(-result) +
+                     "; the driver's line in the log says what it lacks");
     }
     queues_[queue].set(id_, queue);
   }
