@@ -122,6 +122,7 @@ TEST_GROUP(Transmitter) {
     plan.clear();
     blob.reset();
     memory.reset();
+    small.reset();
     pool.reset();
     source.reset();
     arena.reset();
@@ -270,6 +271,7 @@ TEST_GROUP(Transmitter) {
   std::optional<ArenaSource> source;
   std::unique_ptr<ExternalMemory> memory;
   std::unique_ptr<PacketPool> pool;
+  std::unique_ptr<PacketPool> small;  // of one test; must outlive the packets in the queue
   Ref<cache::Blob> blob;
   SendPlan plan;
   tcp::Flow flow;
@@ -454,7 +456,7 @@ TEST(Transmitter, keeps_a_bounded_backlog_when_the_ring_is_full_and_the_order) {
 }
 
 TEST(Transmitter, takes_nothing_of_a_segment_the_pool_cannot_hold) {
-  auto small = *PacketPool::create({.name = "small", .packets = 15, .data_bytes = 2048});
+  small = *PacketPool::create({.name = "small", .packets = 15, .data_bytes = 2048});
   make(chaining(), small.get());
   CHECK_FALSE(transmitter->transmit(segment(20000)).has_value());
   CHECK_EQUAL(1U, transmitter->counters().pool_exhausted);
@@ -467,7 +469,6 @@ TEST(Transmitter, takes_nothing_of_a_segment_the_pool_cannot_hold) {
   check_sent(fits);
   queue.free_all();
   CHECK_EQUAL(*ticket, transmitter->completed());
-  transmitter.reset();
 }
 
 TEST(Transmitter, counts_what_has_nowhere_to_go_as_lost) {
