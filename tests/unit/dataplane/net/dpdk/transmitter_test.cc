@@ -518,6 +518,9 @@ TEST(Transmitter, sends_frames_of_others_between_its_own) {
   transmitter->flush();
 }
 
+// The ring between the threads is in a driver library the thread sanitizer has not seen into: it
+// would call every packet that crosses a race.
+#if !__has_feature(thread_sanitizer)
 TEST(Transmitter, hears_of_buffers_another_thread_lets_go) {
   auto receive_pool = *PacketPool::create({.name = "peer", .packets = 63});
   PacketPool* pools[] = {receive_pool.get()};
@@ -549,6 +552,7 @@ TEST(Transmitter, hears_of_buffers_another_thread_lets_go) {
   CHECK(ours->completed() >= last);
   port.reset();
 }
+#endif
 
 TEST_GROUP(ExternalMemory){void setup() override{ensure_eal();
 }  // namespace nearfield::net::dpdk
