@@ -178,6 +178,7 @@ void Connection::finish(CloseReason reason, bool time_wait) {
 void Connection::tell_end() {
   if (state_ != State::closed) return;
   if (StreamHandler* handler = std::exchange(handler_, nullptr)) handler->on_closed(close_reason_);
+  if (queued_) return;  // the list must not lead through a free slot; its turn comes again
   if (last_ticket_ > core_.output.completed()) {
     core_.wheel.arm(slow_timer_, core_.now + kLookAgain);
     return;

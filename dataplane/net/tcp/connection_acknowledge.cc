@@ -260,8 +260,9 @@ bool Connection::detect_losses(std::uint64_t in_flight_before) {
     if (log_.front() != nullptr && log_.front()->state == Transmission::State::sacked) {
       log_.forget_sacks();
     }
+    // More bytes than one segment less can hold; the last of a burst is often a short one.
     const bool threshold =
-        log_.sacked_bytes() >= std::uint64_t{kDuplicateThreshold} * segment_bytes_;
+        log_.sacked_bytes() > std::uint64_t{kDuplicateThreshold - 1} * segment_bytes_;
     const std::optional<MonotonicTime> again =
         rack_.detect(log_, path(), recovery_ != Recovery::none, threshold, now);
     reordering_until_ = again.value_or(MonotonicTime{});

@@ -55,11 +55,12 @@ void Connection::arm_loss_timer() {
   }
   const MonotonicTime last = retransmission_base_ + retransmission_timeout();
   if (sack_ && recovery_ == Recovery::none && log_.lost_bytes() == 0 && log_.sacked_bytes() == 0 &&
-      !tail_probe_.outstanding() && consecutive_timeouts_ == 0 && !tail_probe_due_) {
+      !tail_probe_.outstanding() && consecutive_timeouts_ == 0 && !tail_probe_due_ &&
+      next_ <= window_right_) {
     const MonotonicTime probe =
         probe_base_ + TailLossProbe::time_out(round_trip_.has_sample(), round_trip_.smoothed(),
                                               log_.in_flight_bytes() <= segment_bytes_);
-    if (probe < last) return arm(LossTimer::probe, probe);
+    return arm(LossTimer::probe, std::min(probe, last));
   }
   arm(LossTimer::retransmission, last);
 }

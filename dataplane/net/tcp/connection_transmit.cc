@@ -90,6 +90,8 @@ Connection::Turn Connection::transmit_lost(std::uint64_t* budget) {
     if (!transmit_range(*range, true)) return Turn::blocked;
     log_.on_lost_resent(core_.now);
     on_range_sent(*range, true);
+    // Each retransmission starts the timer over (RFC 6675 6): what waits for it has only begun to.
+    retransmission_base_ = core_.now;
     *budget -= std::min(*budget, range->bytes());
   }
   return Turn::done;
@@ -153,7 +155,9 @@ Connection::Turn Connection::transmit_new(std::uint64_t* budget) {
     }
     *budget -= std::min(*budget, bytes);
   }
-  if (next_ == stream_end() && !starved_ && !ending_) return Turn::more;  // ask the handler again
+  if (next_ == stream_end() && !starved_ && !ending_ && plan_.room() > 0) {
+    return Turn::more;  // ask the handler again
+  }
   return Turn::done;
 }
 
