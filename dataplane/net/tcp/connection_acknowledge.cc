@@ -28,6 +28,8 @@ void Connection::process_acknowledgment(const Segment& segment, StreamPosition b
                                         StreamPosition acknowledged) {
   const MonotonicTime now = core_.now;
   const bool advanced = acknowledged > unacknowledged_;
+  const std::uint64_t passed_bytes = advanced ? acknowledged - unacknowledged_ : 0;
+  const bool was_recovering = recovery_ != Recovery::none;
   const std::uint64_t in_flight_before = in_flight();
   TransmissionLog::Delivery delivery = log_.begin_delivery();
   if (advanced) {
@@ -95,10 +97,13 @@ void Connection::process_acknowledgment(const Segment& segment, StreamPosition b
   if (delivered > 0) {
     AcknowledgmentEvent event;
     event.now = now;
-    event.delivered_bytes = delivered;
+    // The window grows by what the acknowledgment passes (RFC 3465 2.1), not by what arrived out of
+    // order before it (RFC 3042 2), nor in answer to an echo of congestion (RFC 3168 6.1.2).
+    event.delivered_bytes = was_recovering || !advanced ? delivered : passed_bytes;
     event.in_flight_bytes = in_flight();
     event.window_limited = window_limited_;
-    event.in_recovery = recovery_ == Recovery::fast;
+    event.in_recovery =
+        recovery_ == Recovery::fast || !advanced || (ecn_ && segment.header.flags.ece);
     event.round_ended = unacknowledged_ >= round_end_;
     if (delivery.timed) event.round_trip_time = now - delivery.timed_sent_at;
     event.minimum_round_trip = round_trip_.minimum();
