@@ -264,7 +264,8 @@ class Connection final : public Stream {
 
   Recovery recovery_ = Recovery::none;
   LossTimer loss_timer_for_ = LossTimer::none;
-  std::uint8_t consecutive_timeouts_ = 0;
+  std::uint8_t consecutive_timeouts_ = 0;  // without progress in between
+  std::uint8_t back_off_ = 0;              // doublings of the time-out (RFC 6298 5.5)
   std::uint8_t peer_window_shift_ = 0;
   std::uint8_t unacknowledged_segments_ = 0;  // full ones received since our last ACK
   std::uint16_t peer_segment_bytes_ = 536;

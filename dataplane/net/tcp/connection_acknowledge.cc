@@ -195,6 +195,7 @@ void Connection::sample_round_trip(const Segment& segment,
     if (elapsed_ms < 600'000) sample = std::chrono::milliseconds(std::max(elapsed_ms, 1u));
   }
   if (sample < Duration::zero()) return;
+  back_off_ = 0;  // only now, as what was sent twice measures nothing (RFC 6298 5, Karn)
   const std::uint64_t pairs = log_.in_flight_bytes() / (2ull * segment_bytes_) + 1;
   round_trip_.add_sample(sample, now,
                          static_cast<std::uint32_t>(std::min<std::uint64_t>(pairs, 1u << 16)));
@@ -224,7 +225,7 @@ bool Connection::update_window(const Segment& segment, StreamPosition begin,
   if (was_closed && window_right_ > unacknowledged_) {
     // What probed the closed window was dropped there; that is no sign of congestion.
     if (!log_.empty() && loss_timer_for_ == LossTimer::window) log_.mark_all_lost();
-    consecutive_timeouts_ = 0;
+    consecutive_timeouts_ = back_off_ = 0;
     first_unanswered_at_ = {};
   }
   return changed;

@@ -19,7 +19,7 @@ constexpr Duration kKeepAliveAgain = std::chrono::seconds(15);
 
 Duration Connection::retransmission_timeout() const {
   const Duration once = round_trip_.timeout();
-  return std::min(once * (1 << std::min<int>(consecutive_timeouts_, kMaximumShift)),
+  return std::min(once * (1 << std::min<int>(back_off_, kMaximumShift)),
                   RoundTrip::kMaximumTimeout);
 }
 
@@ -104,6 +104,7 @@ void Connection::retransmission_timed_out() {
   if (given_up(first_unanswered_at_)) return;
   const std::uint64_t in_flight_before = in_flight();
   if (consecutive_timeouts_ < UINT8_MAX) ++consecutive_timeouts_;
+  if (back_off_ < kMaximumShift) ++back_off_;
 
   const Transmission* front = log_.front();
   const std::uint32_t unused =
@@ -212,6 +213,7 @@ bool Connection::probe_window() {
   }
   last_sent_at_ = core_.now;
   if (consecutive_timeouts_ < UINT8_MAX) ++consecutive_timeouts_;
+  if (back_off_ < kMaximumShift) ++back_off_;
   ++core_.counters.window_probes;
   window_probe_due_ = false;
   core_.wheel.cancel(loss_timer_);
