@@ -223,6 +223,8 @@ void Connection::release_plan() {
     }
   }
   if (plan_begin_ == before) return;
+  // There is room in the plan again, which may be what the handler lacked.
+  if (starved_) ready();
   starved_ = false;
   if (handler_ != nullptr) handler_->on_released(plan_begin_ - before);
 }

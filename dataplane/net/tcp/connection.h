@@ -275,6 +275,7 @@ class Connection final : public Stream {
   std::uint32_t segment_bytes_ = 536;    // payload of a full packet with our usual options
   StreamPosition unacknowledged_ = 0;    // SND.UNA
   StreamPosition next_ = 0;              // SND.NXT
+  StreamPosition highest_sent_ = 0;      // next_, or beyond it after a window probe was undone
   StreamPosition window_right_ = 0;      // SND.UNA + SND.WND
   StreamPosition window_told_at_ = 0;    // SND.WL1, theirs
   StreamPosition window_told_with_ = 0;  // SND.WL2

@@ -223,8 +223,14 @@ bool Connection::update_window(const Segment& segment, StreamPosition begin,
   window_right_ = right;
   largest_window_ = std::max(largest_window_, window);
   if (was_closed && window_right_ > unacknowledged_) {
-    // What probed the closed window was dropped there; that is no sign of congestion.
-    if (!log_.empty() && loss_timer_for_ == LossTimer::window) log_.mark_all_lost();
+    // What probed the closed window was dropped there; that is no sign of congestion. A single byte
+    // counts as never sent, so that it goes out with what follows it.
+    if (next_ == unacknowledged_ + 1 && !our_end_is_sent()) {
+      log_.clear(core_.transmissions);
+      next_ = unacknowledged_;
+    } else if (!log_.empty() && loss_timer_for_ == LossTimer::window) {
+      log_.mark_all_lost();
+    }
     consecutive_timeouts_ = back_off_ = 0;
     first_unanswered_at_ = {};
   }

@@ -38,6 +38,10 @@ void Connection::receive(const Segment& segment, bool congestion_experienced) {
   if (!check_acknowledgment(segment, &acknowledged)) return;
 
   last_heard_at_ = core_.now;
+  if (log_.empty() && first_unanswered_at_ != MonotonicTime{}) {  // a keep-alive was answered
+    first_unanswered_at_ = {};
+    arm_slow_timer();
+  }
   if (timestamps_ && header.options.timestamps && begin <= last_acknowledgment_sent_) {
     recent_timestamp_ = header.options.timestamps->value;  // not older: check_timestamps()
     recent_timestamp_at_ = core_.now;

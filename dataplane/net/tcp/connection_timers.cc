@@ -211,7 +211,8 @@ bool Connection::probe_window() {
     next_ = range.end;
     if (ends) state_ = state_ == State::close_wait ? State::last_ack : State::fin_wait_1;
   }
-  last_sent_at_ = core_.now;
+  highest_sent_ = std::max(highest_sent_, range.end);
+  last_sent_at_ = retransmission_base_ = probe_base_ = core_.now;
   if (consecutive_timeouts_ < UINT8_MAX) ++consecutive_timeouts_;
   if (back_off_ < kMaximumShift) ++back_off_;
   ++core_.counters.window_probes;
@@ -245,7 +246,8 @@ void Connection::on_slow_timer(void* context) {
   auto& self = *static_cast<Connection*>(context);
   if (self.state_ == State::closed) return self.ready();
   if (self.state_ == State::fin_wait_2 && self.core_.now >= self.linger_until_) {
-    return self.finish(CloseReason::finished);
+    // The handler need not wait longer; TIME-WAIT answers the peer's FIN, whenever it comes.
+    return self.finish(CloseReason::finished, true);
   }
   self.release_plan();
   const Duration keep_alive = self.core_.options.keep_alive;

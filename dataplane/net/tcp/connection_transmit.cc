@@ -108,6 +108,7 @@ Connection::Turn Connection::transmit_new(std::uint64_t* budget) {
     }
     congestion().on_idle_restart(core_.now - last_sent_at_, core_.now);
     if (core_.options.pacing) pacer_.on_idle(core_.now, initial_window_bytes(segment_bytes_));
+    last_sent_at_ = core_.now;  // once: the pacer may want to wait a little before the first burst
   }
   while (next_ < stream_end()) {
     if (*budget == 0) return Turn::more;
@@ -163,6 +164,7 @@ Connection::Turn Connection::transmit_new(std::uint64_t* budget) {
 
 void Connection::on_range_sent(TransmissionLog::Range range, bool again) {
   const MonotonicTime now = core_.now;
+  highest_sent_ = std::max(highest_sent_, range.end);
   last_sent_at_ = probe_base_ = now;
   pacer_.on_sent(range.bytes(), now);
   if (recovery_ == Recovery::fast) reduction_.on_sent(range.bytes());
@@ -219,7 +221,7 @@ bool Connection::transmit_range(TransmissionLog::Range range, bool again) {
   segment.flow = &flow_;
   segment.header = make_header(range.begin);
   segment.header.flags.fin = range.end > data;
-  segment.header.flags.psh = range.end >= data;
+  segment.header.flags.psh = range.end >= data && range.begin < data;
   const StreamPosition payload_end = std::min(range.end, data);
   if (payload_end > range.begin) {
     segment.plan = &plan_;
@@ -231,7 +233,8 @@ bool Connection::transmit_range(TransmissionLog::Range range, bool again) {
         segment_bytes_ - std::min<std::size_t>(more, segment_bytes_ / 2));
     // Not on retransmissions (RFC 3168 6.1.5), nor on probes of a closed window (6.1.6), which come
     // as such or are one byte.
-    segment.ecn_capable = ecn_ && !again && window_right_ > range.begin;
+    segment.ecn_capable =
+        ecn_ && !again && range.begin >= highest_sent_ && window_right_ > range.begin;
     if (segment.ecn_capable && reduction_untold_) segment.header.flags.cwr = true;
   }
   segment.may_fragment = path_mtu_.may_fragment();

@@ -33,7 +33,7 @@ class PathMtu {
   static constexpr std::uint16_t kBase = 1280;
   // Consecutive time-outs of one packet until it counts as swallowed: one is an ordinary tail loss.
   static constexpr std::uint32_t kTimeoutsToBase = 2;
-  static constexpr std::uint32_t kTimeoutsToFloor = 4;
+  static constexpr std::uint32_t kTimeoutsToFloor = 5;
   // RFC 8201 5.3, RFC 1191 6.3: how long a reduction is believed.
   static constexpr Duration kRetryAfter = std::chrono::minutes(10);
 

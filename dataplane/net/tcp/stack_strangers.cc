@@ -124,7 +124,10 @@ void Stack::receive_for_none(const Flow& flow, const Segment& segment,
       handshake.ecn = offer->ecn;
       return complete(handshake, listener, segment, congestion_experienced);
     }
+    // Maybe what followed a first segment that was lost: that one comes again, and proves itself. A
+    // RST would end what is about to begin.
     ++core_.counters.cookies_refused;
+    return;
   }
   if (listener < 0) ++core_.counters.dropped_no_listener;
   // A listener says nothing to a segment without ACK that is no SYN (RFC 9293 3.10.7.2).
@@ -145,6 +148,16 @@ bool Stack::receive_for_time_wait(const Flow& flow, const Segment& segment) {
     strangers_->time_wait.erase(*entry);
     receive_syn(flow, header);
     return true;
+  }
+  // A peer that had not ended when our patience did (FIN-WAIT-2) may do so now; but what it still
+  // sends nobody will read (RFC 9293 3.6.1, RFC 1122 4.2.2.13).
+  if (header.sequence == entry->receive_next) {
+    if (!segment.payload.empty()) {
+      strangers_->time_wait.erase(*entry);
+      send_reset(flow, segment);
+      return true;
+    }
+    if (header.flags.fin) entry->receive_next = entry->receive_next + 1;
   }
   // The peer's FIN again: our last ACK was lost. Anything else out of the window is answered the
   // same way, but not at any rate.

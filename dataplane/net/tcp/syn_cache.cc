@@ -34,9 +34,8 @@ void SynCache::resent(Entry& entry, MonotonicTime now) {
   auto& slot = static_cast<Slot&>(entry);
   slot.sent_at = now;
   if (slot.retransmissions < std::numeric_limits<std::uint8_t>::max()) ++slot.retransmissions;
-  if (slot.level + 1u == kWaits.size()) return;
   slots_.unlink(queues_[slot.level], slot);
-  ++slot.level;
+  if (slot.level + 1u < kWaits.size()) ++slot.level;
   slot.deadline = now + kWaits[slot.level];
   slots_.push_back(queues_[slot.level], slot);
 }

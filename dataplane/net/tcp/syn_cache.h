@@ -52,7 +52,8 @@ class SynCache {
   void erase(Entry& entry);
 
   // The SYN-ACK was sent again because the peer's SYN came again. Moves the entry on to the next
-  // wait; in the last one its deadline stays, so that nobody holds an entry by repeating a SYN.
+  // wait; the last one begins anew, for the ACK to find it (repeating a SYN costs a stranger as
+  // much as sending another).
   void resent(Entry& entry, MonotonicTime now);
 
   // When advance() next has something to do.

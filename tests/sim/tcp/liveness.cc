@@ -64,7 +64,7 @@ double allowed_for_links(const ClientPlan& plan) {
     for (const auto& blackout : link->blackouts)
       time += 3 * seconds(blackout.to - blackout.from) + 4;
     if (!link->mtu_changes.empty() || link->mtu < 1500)
-      time += link->too_long == TooLong::dropped ? 45 : 10;
+      time += link->too_long == TooLong::dropped ? 90 : 10;
   }
   return time;
 }

@@ -127,6 +127,7 @@ StackServer::~StackServer() { stack_.reset(); }  // its last words go to session
 
 void StackServer::receive(std::span<const std::byte> bytes, MonotonicTime now) {
   now_ = now;
+  draw_refusal();
   if (!stack_) {
     stack_ = std::make_unique<net::tcp::Stack>(options_.stack, *this, now);
     net::Endpoint any;
@@ -168,6 +169,12 @@ void StackServer::run(MonotonicTime now) {
   stack_->advance(now);
   stack_->transmit(now, 64);
   stack_->check();
+}
+
+// A full device has room again with its next turn.
+void StackServer::draw_refusal() {
+  blocked_ =
+      options_.refused_per_thousand > 0 && random_.between(0, 999) < options_.refused_per_thousand;
 }
 
 std::optional<MonotonicTime> StackServer::next_deadline() {

@@ -48,6 +48,7 @@ class StackServer final : public ServerUnderTest, public net::tcp::Output, publi
   net::tcp::Ticket completed() override;
   net::StreamHandler* on_accept(net::Stream& stream) override;
 
+  void draw_refusal();
   void send_packet(const net::tcp::OutgoingSegment& segment, net::tcp::SequenceNumber sequence,
                    std::span<const std::byte> payload, bool first, bool last);
 

@@ -4,6 +4,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <format>
 #include <string>
 
 #include "tests/sim/tcp/scenario.h"
@@ -51,10 +52,22 @@ StackServerOptions server_of(std::uint64_t seed) {
   return options;
 }
 
+std::string describe(const net::tcp::ConnectionView& view) {
+  return std::format(
+      "  {} {}: window {} threshold {} pace {}/s, in flight {} lost {} sacked {} unsent {}, peer's "
+      "window {}, "
+      "held {}, rtt {} min {} rto {}, segment {}, timeouts {}, recovery {}\n",
+      view.flow.peer.text(), name_of(view.state), view.congestion_window_bytes,
+      view.slow_start_threshold_bytes, view.pacing_bytes_per_second, view.in_flight_bytes,
+      view.lost_bytes, view.sacked_bytes, view.unsent_bytes, view.peer_window_bytes,
+      view.receive_held_bytes, view.smoothed_round_trip, view.minimum_round_trip,
+      view.retransmission_timeout, view.segment_bytes, view.consecutive_timeouts, view.recovery);
+}
+
 bool run_seed(std::uint64_t seed, bool verbose) {
   const Scenario scenario = make_scenario(seed);
   std::string complaint;
-  std::size_t left = 0;
+  std::string left;
   const WorldResult result = run_world(
       scenario.options,
       [&](SendPacket send) {
@@ -62,14 +75,15 @@ bool run_seed(std::uint64_t seed, bool verbose) {
       },
       [&](ServerUnderTest& server) {
         complaint = static_cast<StackServer&>(server).complaint();
-        left = static_cast<StackServer&>(server).stack().connections();
+        static_cast<StackServer&>(server).stack().for_each(
+            [&](const net::tcp::ConnectionView& view) { left += describe(view); });
       });
   const bool good = result.good() && complaint.empty();
   if (!good || verbose) {
     std::printf("seed %llu: %s\n%s%s%s\n", static_cast<unsigned long long>(seed),
                 good ? "good" : "FAILED", scenario.summary.c_str(), result.describe().c_str(),
                 complaint.empty() ? "" : ("\nserver: " + complaint).c_str());
-    std::printf("connections left: %zu\n", left);
+    if (!left.empty()) std::printf("connections left:\n%s", left.c_str());
     std::fflush(stdout);
   }
   return good;

@@ -102,7 +102,7 @@ TEST(PathMtu, Ipv4GoesOnToItsFloorWhenTheBaseWasNotEnough) {
   PathMtu mtu = of(1500, true);
   CHECK_TRUE(mtu.on_timeout(2, 1500, start) == Change::smaller);
   CHECK_TRUE(mtu.on_timeout(3, 1280, start) == Change::none);
-  CHECK_TRUE(mtu.on_timeout(4, 1280, start) == Change::smaller);
+  CHECK_TRUE(mtu.on_timeout(5, 1280, start) == Change::smaller);
   LONGS_EQUAL(552, mtu.packet_bytes());
   CHECK_TRUE(mtu.on_timeout(5, 552, start) == Change::none);
 }

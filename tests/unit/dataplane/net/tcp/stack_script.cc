@@ -110,6 +110,7 @@ void ScriptHandler::on_send_ready(SendPlan& plan) {
 void ScriptHandler::on_closed(CloseReason reason) {
   closed = reason;
   ++closed_count;
+  if (wakes != nullptr) wakes->stream->wake_sender();
 }
 
 void ScriptHandler::send(std::uint64_t bytes) {

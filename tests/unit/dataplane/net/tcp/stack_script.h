@@ -56,6 +56,7 @@ class ScriptHandler final : public StreamHandler {
   bool corrupt = false;
   bool abort_on_receive = false;
   bool close_on_receive = false;
+  ScriptHandler* wakes = nullptr;  // by on_closed()
   std::optional<CloseReason> closed;
   int closed_count = 0;
 };
