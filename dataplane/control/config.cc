@@ -15,6 +15,7 @@
 #include <utility>
 
 #include "cache/policy/policy.h"
+#include "dataplane/control/config_check_dpdk.h"
 #include "dataplane/control/config_keys.h"
 #include "dataplane/control/config_reader.h"
 #include "dataplane/control/units.h"
@@ -95,6 +96,7 @@ void check_together(Config& config, const Complain& complain) {
     complain("node.listen", "is missing: name at least one address, like listen = [\":80\"]");
   }
   check_addresses(config, complain);
+  check_dpdk(config, complain);
   const http::CorsConfig& cors = config.settings.cors;
   if (cors.allow_credentials &&
       std::ranges::find(cors.allowed_origins, "*") != cors.allowed_origins.end()) {
@@ -123,6 +125,45 @@ std::set<std::size_t> groups_named(const ConfigErrors& errors) {
     }
   }
   return result;
+}
+
+void read_transport_flags(const QuickLook& flags, Config& config, const Complain& complain) {
+  if (!flags.transport.empty()) {
+    if (const auto transport = parse_transport_choice(flags.transport)) {
+      config.transport = *transport;
+    } else {
+      complain("--transport", transport.error().message);
+      return;
+    }
+  }
+  const bool any = !flags.port.empty() || !flags.addresses.empty() || !flags.gateways.empty() ||
+                   !flags.exception_tap.empty();
+  if (config.transport != TransportChoice::dpdk) {
+    if (any) complain("--port", "and what describes it want --transport dpdk beside them");
+    return;
+  }
+  if (flags.port.empty()) return complain("--transport", "dpdk wants --port NAME beside it");
+  if (flags.addresses.empty())
+    return complain("--port", "wants --address ADDRESS/LENGTH beside it");
+  // A first look is on a virtual device nearly always; a NIC wants hugepages and says so.
+  config.dpdk.hugepages = is_pci_address(flags.port);
+  DpdkPortConfig port;
+  port.name = flags.port;
+  for (const std::string& text : flags.addresses) {
+    if (const auto good = parse_local_address(text); !good) {
+      complain("--address", good.error().message);
+    }
+  }
+  for (const std::string& text : flags.gateways) {
+    if (const auto good = parse_gateway(text); !good) complain("--gateway", good.error().message);
+  }
+  if (const auto good = is_interface_name(flags.exception_tap); !good) {
+    complain("--exception-tap", good.error().message);
+  }
+  port.addresses = flags.addresses;
+  port.gateways = flags.gateways;
+  port.exception_tap = flags.exception_tap;
+  config.dpdk.ports.push_back(std::move(port));
 }
 
 struct Descriptor {
@@ -246,6 +287,7 @@ std::expected<Config, ConfigErrors> config_from_flags(const QuickLook& flags) {
       complain("--log-level", level.error().message);
     }
   }
+  read_transport_flags(flags, config, complain);
   if (errors.errors.empty()) {
     check_origins(config, complain, {});
     check_together(config, complain);
@@ -262,6 +304,8 @@ std::vector<std::string> needs_restart(const Config& running, const Config& want
   compare(running.listen == wanted.listen, "node.listen");
   compare(running.workers == wanted.workers, "node.workers");
   compare(running.pin_workers == wanted.pin_workers, "node.pin_workers");
+  compare(running.transport == wanted.transport, "node.transport");
+  compare(running.dpdk == wanted.dpdk || wanted.transport != TransportChoice::dpdk, "dpdk");
   compare(running.control_path == wanted.control_path, "node.control");
   compare(running.admin == wanted.admin, "node.admin");
   const cache::StoreOptions& a = running.store;

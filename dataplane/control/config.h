@@ -17,6 +17,7 @@
 #include "cache/base/clock.h"
 #include "cache/base/error.h"
 #include "cache/store.h"
+#include "dataplane/control/config_dpdk.h"
 #include "dataplane/control/config_error.h"
 #include "dataplane/control/log.h"
 #include "dataplane/net/endpoint.h"
@@ -37,11 +38,15 @@ struct Config {
 
   // --- fixed at start: a reload says so when they differ (needs_restart()) ---
   std::vector<net::Endpoint> listen;
-  std::uint32_t workers = 0;  // 0: one for each CPU this process may use
-  bool pin_workers = false;   // each to its own CPU
+  // 0: one for each CPU this process may use; with dpdk that is filled in: one for each core or
+  // port
+  std::uint32_t workers = 0;
+  bool pin_workers = false;                                  // each to its own CPU
   std::string control_path = "/run/nearfield/control.sock";  // empty: none
   std::optional<net::Endpoint> admin;  // /metrics and /v1/status over TCP, read-only
   cache::StoreOptions store;
+  TransportChoice transport = TransportChoice::uring;
+  DpdkConfig dpdk;  // of no effect with another transport
 
   // --- follow a reload ---
   std::vector<origin::OriginGroup> origins;
@@ -65,6 +70,11 @@ struct QuickLook {
   std::string admin;
   std::string access_log;
   std::string log_level;
+  std::string transport{};
+  std::string port{};  // of dpdk, as the following
+  std::vector<std::string> addresses{};
+  std::vector<std::string> gateways{};
+  std::string exception_tap{};
 };
 
 inline constexpr std::uint64_t kMaximumConfigBytes = 1024 * 1024;

@@ -90,6 +90,13 @@ void visit_endpoints(ConfigVisitor& visitor, std::string_view key,
 void visit_node(ConfigVisitor& visitor, Config& config) {
   visitor.text("name", config.settings.node_name, is_token);
   visit_endpoints(visitor, "listen", config.listen);
+  std::string transport(transport_choice_text(config.transport));
+  visitor.text("transport", transport, [&](std::string_view text) -> Result<void> {
+    const auto parsed = parse_transport_choice(text);
+    if (!parsed) return std::unexpected(parsed.error());
+    config.transport = *parsed;
+    return {};
+  });
   visitor.integer("workers", config.workers, 0, 1024);
   visitor.boolean("pin_workers", config.pin_workers);
   visitor.text("control", config.control_path, is_socket_path);
@@ -202,6 +209,7 @@ void visit_config(ConfigVisitor& visitor, Config& config) {
   visitor.table("query", [&] { visit_query(visitor, config); });
   visitor.table("cors", [&] { visit_cors(visitor, config.settings.cors); });
   visitor.table("limits", [&] { visit_limits(visitor, config.settings.limits); });
+  visitor.table("dpdk", [&] { visit_dpdk(visitor, config.dpdk); });
   visitor.table("access_log", [&] { visit_access_log(visitor, config.access_log); });
 }
 

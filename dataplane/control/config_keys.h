@@ -13,6 +13,8 @@ namespace nearfield::control {
 void visit_config(ConfigVisitor& visitor, Config& config);
 // The part of it under [[origin]] (config_keys_origin.cc).
 void visit_origin(ConfigVisitor& visitor, origin::OriginGroup& group);
+// The part of it under [dpdk] (config_keys_dpdk.cc).
+void visit_dpdk(ConfigVisitor& visitor, DpdkConfig& dpdk);
 // What fits into sun_path with the ending of the handover socket and that of its temporary name.
 // "" is no socket and good.
 Result<void> is_socket_path(std::string_view text);

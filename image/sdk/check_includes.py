@@ -20,12 +20,15 @@ ALLOWED = {
     "dataplane/net/uring": ["cache/base", "cache", "dataplane/net"],
     "dataplane/net/ip": ["cache/base", "dataplane/net"],
     "dataplane/net/tcp": ["cache/base", "cache", "dataplane/net"],
-    "dataplane/net/dpdk": ["cache/base", "cache", "dataplane/net", "dataplane/net/ip", "dataplane/net/tcp"],
+    "dataplane/net/dpdk": [
+        "cache/base", "cache", "dataplane/net", "dataplane/net/ip", "dataplane/net/tcp", "dataplane/net/uring",
+    ],
     "dataplane/http": ["cache/base"],
     "dataplane/origin": ["cache/base", "cache", "dataplane/net", "dataplane/http"],
     "dataplane/proxy": ["cache/base", "cache", "dataplane/net", "dataplane/http", "dataplane/origin"],
     "dataplane/control": [
-        "cache/base", "cache", "dataplane/net", "dataplane/http", "dataplane/origin", "dataplane/proxy",
+        "cache/base", "cache", "dataplane/net", "dataplane/net/ip", "dataplane/http", "dataplane/origin",
+        "dataplane/proxy",
     ],
 }
 # main.cc puts the boxes together.

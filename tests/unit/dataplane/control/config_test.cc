@@ -73,6 +73,13 @@ TEST(Config, TheExampleShowsTheDefaults) {
   defaults.query_drop = example->query_drop;
   defaults.access_log.path = example->access_log.path;
   defaults.origins = example->origins;
+  DpdkPortConfig port;
+  port.name = example->dpdk.ports.at(0).name;
+  port.addresses = example->dpdk.ports.at(0).addresses;
+  port.gateways = example->dpdk.ports.at(0).gateways;
+  port.routes = example->dpdk.ports.at(0).routes;
+  port.exception_tap = example->dpdk.ports.at(0).exception_tap;
+  defaults.dpdk.ports = {port};
   origin::OriginGroup fresh;
   fresh.name = defaults.origins[0].name;
   fresh.hosts = defaults.origins[0].hosts;
