@@ -17,6 +17,12 @@ class UringTransport final : public control::Transport {
   Result<void> run() override { return reactor_->run(); }
   void stop() override { reactor_->stop(); }
 
+  // The kernel knows more of its connections than we do: ss -ti.
+  std::optional<std::vector<control::ConnectionReport>> connections(
+      std::size_t, const std::optional<net::Endpoint>&) const override {
+    return std::nullopt;
+  }
+
   std::vector<control::TransportValue> values() const override {
     const net::UringStatistics now = reactor_->statistics();
     return {
@@ -53,17 +59,32 @@ class UringTransport final : public control::Transport {
   std::unique_ptr<net::UringReactor> reactor_;
 };
 
+class UringTransports final : public control::Transports {
+ public:
+  explicit UringTransports(std::size_t maximum_streams) : maximum_streams_(maximum_streams) {}
+
+  Result<std::unique_ptr<control::Transport>> make(std::uint32_t) override {
+    net::UringOptions options;
+    options.maximum_streams = maximum_streams_;
+    auto reactor = net::UringReactor::create(options);
+    if (!reactor) return std::unexpected(reactor.error());
+    return std::make_unique<UringTransport>(*std::move(reactor));
+  }
+
+ private:
+  const std::size_t maximum_streams_;
+};
+
 }  // namespace
 
 control::TransportKind uring_transport() {
-  return {.name = "io_uring",
-          .make = [](std::size_t maximum_streams) -> Result<std::unique_ptr<control::Transport>> {
-            net::UringOptions options;
-            options.maximum_streams = maximum_streams;
-            auto reactor = net::UringReactor::create(options);
-            if (!reactor) return std::unexpected(reactor.error());
-            return std::make_unique<UringTransport>(*std::move(reactor));
-          }};
+  return {
+      .name = "io_uring",
+      .listens_on_sockets = true,
+      .open =
+          [](const control::TransportPlan& plan) -> Result<std::unique_ptr<control::Transports>> {
+        return std::make_unique<UringTransports>(plan.maximum_streams);
+      }};
 }
 
 }  // namespace nearfield

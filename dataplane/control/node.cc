@@ -52,6 +52,18 @@ std::string joined(const std::vector<std::string>& words) {
   return result;
 }
 
+// Sums what has the same name.
+void add_values(std::vector<TransportValue> values, std::vector<TransportValue>& to) {
+  for (TransportValue& value : values) {
+    const auto same = std::ranges::find(to, value.name, &TransportValue::name);
+    if (same == to.end()) {
+      to.push_back(std::move(value));
+    } else {
+      same->value += value.value;
+    }
+  }
+}
+
 LogLevel level_of(const origin::HealthChange& change) {
   return change.to == origin::HealthState::healthy ? LogLevel::info : LogLevel::warn;
 }
@@ -67,7 +79,8 @@ struct Node::Impl final : NodeControl {
 
   Result<void> start(const std::string& takeover_path);
   Result<void> make_shared_parts();
-  Result<void> start_workers(std::vector<std::vector<net::Listener>> listeners);
+  Result<Listening> make_places(std::vector<HandedListener> handed) const;
+  Result<void> start_workers(Listening listening);
   Result<void> open_control(UnixListener::IfAlive if_alive);
   Result<void> open_admin(bool taking_over);
   Result<void> open_handover(UnixListener::IfAlive if_alive);
@@ -115,6 +128,7 @@ struct Node::Impl final : NodeControl {
   std::shared_ptr<origin::SystemResolver> resolver;
   std::shared_ptr<const origin::OriginDirectory> directory;
   std::unique_ptr<AccessLog> access_log;
+  std::unique_ptr<Transports> transports;
   std::vector<std::unique_ptr<WorkerThread>> workers;
   UnixListener control_listener;  // holds the path; its descriptor is the server's
   std::unique_ptr<HandoverServer> handover;
@@ -130,6 +144,7 @@ void Node::Impl::stop_workers() {
   if (resolver) resolver->stop();
   for (const auto& worker : workers) worker->stop();
   workers.clear();
+  transports.reset();
 }
 
 origin::HealthListener Node::Impl::health_listener() {
@@ -161,22 +176,43 @@ Result<void> Node::Impl::make_shared_parts() {
       AccessLog::create(config.access_log.path, worker_count, config.access_log.buffer_bytes);
   if (!log_writer) return std::unexpected(log_writer.error());
   access_log = *std::move(log_writer);
+  auto opened = transport.open({.workers = worker_count,
+                                .maximum_streams = maximum_streams(),
+                                .content = store->arena().memory()});
+  if (!opened) return std::unexpected(opened.error());
+  transports = *std::move(opened);
   return {};
 }
 
-Result<void> Node::Impl::start_workers(std::vector<std::vector<net::Listener>> listeners) {
-  const std::vector<int> cpus = available_cpus();
+// Where the workers will accept; sockets only for a transport that wants them.
+Result<Listening> Node::Impl::make_places(std::vector<HandedListener> handed) const {
+  if (transport.listens_on_sockets) {
+    return make_listening(config.listen, worker_count, std::move(handed));
+  }
+  Listening listening;
+  listening.bound = config.listen;
+  return listening;
+}
+
+Result<void> Node::Impl::start_workers(Listening listening) {
+  std::vector<int> cpus = available_cpus();
+  bool pinned = config.pin_workers;
+  if (config.transport == TransportChoice::dpdk) {
+    if (auto cores = parse_cores(config.dpdk.cores); cores && !cores->empty()) {
+      cpus = *std::move(cores);
+      pinned = true;
+    }
+  }
   const auto settings = std::make_shared<const proxy::Settings>(config.settings);
   for (std::uint32_t index = 0; index < worker_count; ++index) {
     WorkerOptions options;
     options.index = index;
-    options.cpu = config.pin_workers ? cpus[index % cpus.size()] : -1;
+    options.cpu = pinned ? cpus[index % cpus.size()] : -1;
     options.shared = shared.get();
     options.settings = settings;
     options.directory = directory;
     options.access_sink = &access_log->ring(index);
-    options.transport = transport;
-    options.maximum_streams = maximum_streams();
+    options.transports = transports.get();
     options.on_failed = [this](const Error& error) {
       loop.post([this, error] { on_worker_failed(error); });
     };
@@ -185,9 +221,15 @@ Result<void> Node::Impl::start_workers(std::vector<std::vector<net::Listener>> l
     workers.push_back(*std::move(worker));
   }
   for (std::uint32_t index = 0; index < worker_count; ++index) {
-    workers[index]->listen(std::move(listeners[index]));
+    if (transport.listens_on_sockets) {
+      workers[index]->listen(std::move(listening.of_worker[index]));
+    } else {
+      workers[index]->listen(listening.bound);
+    }
   }
-  return {};
+  bound = std::move(listening.bound);
+  bound_configured = std::move(listening.configured);
+  return transports->begin();
 }
 
 // A worker may get all listeners; origins' connections come on top, with room for a reload that
@@ -270,6 +312,12 @@ std::vector<HandoverServer::Offer> Node::Impl::offers() {
 
 Result<void> Node::Impl::start(const std::string& takeover_path) {
   std::signal(SIGPIPE, SIG_IGN);
+  if (!transport.listens_on_sockets && !takeover_path.empty()) {
+    return failure(std::format(
+        "--takeover does not go with transport {}: a NIC queue has one owner; end the running "
+        "process (it drains), then start the new one",
+        transport.name));
+  }
   std::optional<HandoverClient> older;
   std::vector<HandedListener> handed;
   if (!takeover_path.empty()) {
@@ -282,13 +330,11 @@ Result<void> Node::Impl::start(const std::string& takeover_path) {
   }
   server = std::make_unique<ControlServer>(loop, *this);
   if (auto made = make_shared_parts(); !made) return made;
-  auto listening = make_listening(config.listen, worker_count, std::move(handed));
+  auto listening = make_places(std::move(handed));
   if (!listening) return std::unexpected(listening.error());
-  bound = std::move(listening->bound);
-  bound_configured = std::move(listening->configured);
   if (auto opened = open_admin(older.has_value()); !opened) return opened;
   loop.on_signals([this](int number) { on_signal(number); });
-  if (auto started = start_workers(std::move(listening->of_worker)); !started) return started;
+  if (auto started = start_workers(*std::move(listening)); !started) return started;
   state = NodeState::serving;
 
   const auto if_alive = older ? UnixListener::IfAlive::replace : UnixListener::IfAlive::refuse;
@@ -469,16 +515,9 @@ NodeSnapshot Node::Impl::snapshot() {
   result.access_log = access_log->statistics();
   for (const auto& worker : workers) {
     result.totals.add(worker->counters());
-    for (TransportValue& value : worker->transport_values()) {
-      const auto same =
-          std::ranges::find(result.transport_values, value.name, &TransportValue::name);
-      if (same == result.transport_values.end()) {
-        result.transport_values.push_back(std::move(value));
-      } else {
-        same->value += value.value;
-      }
-    }
+    add_values(worker->transport_values(), result.transport_values);
   }
+  if (transports) add_values(transports->values(), result.transport_values);
   return result;
 }
 

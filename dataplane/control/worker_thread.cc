@@ -36,7 +36,7 @@ void name_and_pin(const WorkerOptions& options) {
 }  // namespace
 
 Result<std::unique_ptr<WorkerThread>> WorkerThread::start(WorkerOptions options) {
-  NEARFIELD_ASSERT(options.shared != nullptr);
+  NEARFIELD_ASSERT(options.shared != nullptr && options.transports != nullptr);
   std::unique_ptr<WorkerThread> worker(new WorkerThread());
   std::promise<Parts*> parts;
   auto made_parts = parts.get_future();
@@ -56,7 +56,7 @@ Result<std::unique_ptr<WorkerThread>> WorkerThread::start(WorkerOptions options)
 
 void WorkerThread::run(const WorkerOptions& options) {
   name_and_pin(options);
-  auto transport = options.transport.make(options.maximum_streams);
+  auto transport = options.transports->make(options.index);
   if (!transport) {
     parts_->made.set_value(std::unexpected(transport.error()));
     return;
@@ -82,12 +82,25 @@ void WorkerThread::run(const WorkerOptions& options) {
 WorkerThread::~WorkerThread() { stop(); }
 
 void WorkerThread::listen(std::vector<net::Listener> listeners) {
-  auto descriptors = listeners | std::views::transform(&net::Listener::descriptor) |
-                     std::ranges::to<std::vector<int>>();
+  auto places = listeners | std::views::transform([](const net::Listener& listener) {
+                  return net::ListenPlace{listener.local(), listener.descriptor()};
+                }) |
+                std::ranges::to<std::vector<net::ListenPlace>>();
   listeners_ = std::move(listeners);
-  parts_->transport->reactor().post([parts = parts_, descriptors = std::move(descriptors)] {
-    for (const int descriptor : descriptors)
-      parts->transport->reactor().listen(descriptor, *parts->proxy);
+  listen_at(std::move(places));
+}
+
+void WorkerThread::listen(std::vector<net::Endpoint> addresses) {
+  listen_at(addresses | std::views::transform([](const net::Endpoint& address) {
+              return net::ListenPlace{.local = address};
+            }) |
+            std::ranges::to<std::vector<net::ListenPlace>>());
+}
+
+void WorkerThread::listen_at(std::vector<net::ListenPlace> places) {
+  parts_->transport->reactor().post([parts = parts_, places = std::move(places)] {
+    for (const net::ListenPlace& place : places)
+      parts->transport->reactor().listen(place, *parts->proxy);
   });
 }
 
@@ -117,6 +130,14 @@ void WorkerThread::ask_idle() {
   parts_->transport->reactor().post([this, parts = parts_] {
     const int looks = parts->proxy->idle() ? idle_looks_.load(std::memory_order_relaxed) + 1 : 0;
     idle_looks_.store(looks, std::memory_order_release);
+  });
+}
+
+void WorkerThread::ask_connections(
+    std::size_t limit, const std::optional<net::Endpoint>& peer,
+    std::function<void(std::optional<std::vector<ConnectionReport>>)> take) {
+  parts_->transport->reactor().post([parts = parts_, limit, peer, take = std::move(take)] {
+    take(parts->transport->connections(limit, peer));
   });
 }
 

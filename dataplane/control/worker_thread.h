@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <thread>
 #include <vector>
 
@@ -28,8 +29,7 @@ struct WorkerOptions {
   std::shared_ptr<const proxy::Settings> settings;
   std::shared_ptr<const origin::OriginDirectory> directory;
   proxy::AccessSink* access_sink = nullptr;
-  TransportKind transport;
-  std::size_t maximum_streams = 0;  // of listeners and origins together
+  Transports* transports = nullptr;
   // The transport failed and the worker serves no more. Called on the worker's thread.
   std::function<void(const Error&)> on_failed;
 };
@@ -43,7 +43,9 @@ class WorkerThread {
   WorkerThread& operator=(const WorkerThread&) = delete;
 
   // All from the control thread; none but stop() waits.
+  // On sockets of the kernel, for transports that want those; or just at addresses.
   void listen(std::vector<net::Listener> listeners);
+  void listen(std::vector<net::Endpoint> addresses);
   void apply(std::shared_ptr<const proxy::Settings> settings,
              std::shared_ptr<const origin::OriginDirectory> directory);
   // Accepts what is queued, then no more.
@@ -54,6 +56,9 @@ class WorkerThread {
   // connections that were queued when the drain began are accepted a turn later.
   bool idle() const { return idle_looks_.load(std::memory_order_acquire) >= 2; }
   void ask_idle();
+  // Gives `take` what Transport::connections() says, on the worker's thread.
+  void ask_connections(std::size_t limit, const std::optional<net::Endpoint>& peer,
+                       std::function<void(std::optional<std::vector<ConnectionReport>>)> take);
   // Ends what is left, then the thread.
   void stop();
 
@@ -69,6 +74,7 @@ class WorkerThread {
 
   WorkerThread() = default;
   void run(const WorkerOptions& options);
+  void listen_at(std::vector<net::ListenPlace> places);
 
   std::thread thread_;
   Parts* parts_ = nullptr;  // on the thread's stack, from start() to stop()

@@ -1,6 +1,6 @@
 // Reactor: one worker's loop, as everything above the transports sees it: time, timers, wake-ups
 // from other threads, outgoing streams, listeners. One a worker thread; methods are for that thread
-// unless marked otherwise. Implemented by net/uring, later net/dpdk, and in virtual time by
+// unless marked otherwise. Implemented by net/uring and net/dpdk, and in virtual time by
 // tests/sim.
 #pragma once
 
@@ -25,6 +25,14 @@ class Acceptor {
 
  protected:
   ~Acceptor() = default;
+};
+
+// Where a worker accepts.
+struct ListenPlace {
+  Endpoint local;
+  // The kernel's socket that listens there (see net/listener.h), for transports on kernel sockets;
+  // -1 for one that has packets of its own. It stays the caller's.
+  int descriptor = -1;
 };
 
 struct ConnectOptions {
@@ -60,9 +68,8 @@ class Reactor {
   virtual Stream* connect(const Endpoint& peer, const ConnectOptions& options,
                           StreamHandler& handler) = 0;
 
-  // Accepts on a listening descriptor made by the caller's platform layer (see net/listener.h); the
-  // acceptor must outlive stop_listening().
-  virtual void listen(int descriptor, Acceptor& acceptor) = 0;
+  // The acceptor, and a place's descriptor, must outlive stop_listening().
+  virtual void listen(const ListenPlace& place, Acceptor& acceptor) = 0;
   virtual void stop_listening() = 0;  // already queued connections are still accepted once
 };
 

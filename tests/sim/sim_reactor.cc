@@ -12,7 +12,6 @@ namespace {
 // A wake-up from another thread takes a random while, so that workers interleave differently with
 // every seed.
 constexpr std::uint64_t kLongestWake = 50'000;  // nanoseconds
-constexpr int kFirstDescriptor = 1'000'000;     // nothing the process could have open
 
 }  // namespace
 
@@ -99,14 +98,6 @@ void World::stop_serving(const net::Endpoint& at, SimReactor& worker) {
   if (found == impl_->services.end()) return;
   std::erase_if(found->second.workers,
                 [&worker](const Impl::Service::Worker& one) { return one.reactor == &worker; });
-}
-
-int World::listening_socket(const net::Endpoint& at) {
-  Impl::Service& service = impl_->services[at];
-  if (service.descriptor < 0) {
-    service.descriptor = kFirstDescriptor + static_cast<int>(impl_->services.size());
-  }
-  return service.descriptor;
 }
 
 void World::set_link(const net::Endpoint& server, const LinkOptions& options) {
@@ -262,13 +253,8 @@ net::Stream* SimReactor::connect_from(const net::Endpoint& local, const net::End
   return client.get();
 }
 
-void SimReactor::listen(int descriptor, net::Acceptor& acceptor) {
-  const auto found = std::ranges::find_if(impl_->world.services, [descriptor](const auto& entry) {
-    return entry.second.descriptor == descriptor;
-  });
-  NEARFIELD_ASSERT(found !=
-                   impl_->world.services.end());  // descriptors come from World::listening_socket()
-  found->second.workers.push_back({this, &acceptor});
+void SimReactor::listen(const net::ListenPlace& place, net::Acceptor& acceptor) {
+  impl_->world.services[place.local].workers.push_back({this, &acceptor});
 }
 
 void SimReactor::stop_listening() {

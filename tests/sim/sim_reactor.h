@@ -83,8 +83,8 @@ class SimReactor final : public net::Reactor {
   void post(std::function<void()> task) override;
   net::Stream* connect(const net::Endpoint& peer, const net::ConnectOptions& options,
                        net::StreamHandler& handler) override;
-  // `descriptor` comes from World::listening_socket().
-  void listen(int descriptor, net::Acceptor& acceptor) override;
+  // As World::serve() at the place's endpoint; there are no descriptors here.
+  void listen(const net::ListenPlace& place, net::Acceptor& acceptor) override;
   void stop_listening() override;
 
   // As connect(), from a chosen address (limits per client prefix).
@@ -126,8 +126,6 @@ class World {
   // connections go round.
   void serve(const net::Endpoint& at, SimReactor& worker, net::Acceptor& acceptor);
   void stop_serving(const net::Endpoint& at, SimReactor& worker);
-  // A make-believe descriptor for Reactor::listen(), the same for every call with one endpoint.
-  int listening_socket(const net::Endpoint& at);
   // For connections begun from now on: to one endpoint, or to those without a link of their own.
   void set_link(const net::Endpoint& server, const LinkOptions& options);
   void set_default_link(const LinkOptions& options);

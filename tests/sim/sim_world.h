@@ -35,7 +35,6 @@ struct World::Impl {
     };
     std::vector<Worker> workers;
     std::size_t next = 0;
-    int descriptor = -1;
   };
 
   void schedule_at(MonotonicTime at, std::function<void()> run);

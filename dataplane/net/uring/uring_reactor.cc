@@ -53,8 +53,8 @@ struct UringReactor::Impl {
 
   void take_time();
   void arm_wake();
-  void turn(bool may_sleep);
-  Duration longest_wait(bool may_sleep);
+  bool turn(Duration longest);
+  Duration longest_wait(Duration longest);
   void dispatch(const io_uring_cqe& cqe);
   void end();
 
@@ -89,9 +89,11 @@ void UringReactor::Impl::arm_wake() {
   io_uring_sqe_set_data64(sqe, tag(nullptr, Operation::wake));
 }
 
-Duration UringReactor::Impl::longest_wait(bool may_sleep) {
-  if (!may_sleep || signals_left || core.has_ready() || core.ring->has_completions()) return {};
-  Duration longest = kLongestWait;
+Duration UringReactor::Impl::longest_wait(Duration longest) {
+  if (longest <= Duration::zero() || signals_left || core.has_ready() ||
+      core.ring->has_completions()) {
+    return {};
+  }
   if (const std::optional<MonotonicTime> deadline = core.wheel.next_deadline()) {
     longest = std::min<Duration>(longest, *deadline - core.now);
   }
@@ -99,23 +101,26 @@ Duration UringReactor::Impl::longest_wait(bool may_sleep) {
   return longest;
 }
 
-void UringReactor::Impl::turn(bool may_sleep) {
-  const int result = core.ring->submit_and_wait(longest_wait(may_sleep));
+bool UringReactor::Impl::turn(Duration longest) {
+  const int result = core.ring->submit_and_wait(longest_wait(longest));
   NEARFIELD_ASSERT(result >= 0 || result == -ETIME || result == -EINTR || result == -EAGAIN ||
                    result == -EBUSY);
   inbox->end_sleep();
   take_time();
   core.counters.turns.add();
   if (core.ring->overflowed()) core.counters.completion_overflows.add();
-  core.counters.completions.add(core.ring->completions(
-      kCompletionsPerTurn, [this](const io_uring_cqe& cqe) { dispatch(cqe); }));
-  core.wheel.advance(core.now, kTimersPerTurn);
+  const std::size_t completions = core.ring->completions(
+      kCompletionsPerTurn, [this](const io_uring_cqe& cqe) { dispatch(cqe); });
+  core.counters.completions.add(completions);
+  const std::size_t fired = core.wheel.advance(core.now, kTimersPerTurn);
   signals_left = inbox->run(kSignalsPerTurn);
+  const bool worked = completions > 0 || fired > 0 || signals_left || core.has_ready();
   if (core.ring->room() > acceptors.size()) {
     if (!wake_armed) arm_wake();
     for (const auto& acceptor : acceptors) acceptor->process();
   }
   core.process_ready();
+  return worked;
 }
 
 void UringReactor::Impl::dispatch(const io_uring_cqe& cqe) {
@@ -146,7 +151,7 @@ void UringReactor::Impl::end() {
            std::ranges::all_of(acceptors,
                                [](const auto& acceptor) { return acceptor->finished(); });
   };
-  while (!ended() && core.now < deadline) turn(true);
+  while (!ended() && core.now < deadline) turn(kLongestWait);
   inbox->close();
 }
 
@@ -193,13 +198,27 @@ UringReactor::UringReactor(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) 
 UringReactor::~UringReactor() = default;
 
 Result<void> UringReactor::run() {
-  NEARFIELD_ASSERT(!std::exchange(impl_->ran, true));
-  if (Result<void> enabled = impl_->core.ring->enable(); !enabled) return enabled;
-  bool first = true;
-  while (!impl_->core.stopping) impl_->turn(!std::exchange(first, false));
-  impl_->end();
+  if (Result<void> begun = begin(); !begun) return begun;
+  // The first turn does not sleep: what was prepared before has to be seen once.
+  for (Duration longest{}; !stopping(); longest = kLongestWait) turn(longest);
+  end();
   return {};
 }
+
+Result<void> UringReactor::begin() {
+  NEARFIELD_ASSERT(!std::exchange(impl_->ran, true));
+  return impl_->core.ring->enable();
+}
+
+bool UringReactor::turn(Duration longest) { return impl_->turn(longest); }
+
+std::optional<MonotonicTime> UringReactor::next_deadline() {
+  return impl_->core.wheel.next_deadline();
+}
+
+bool UringReactor::stopping() const { return impl_->core.stopping; }
+
+void UringReactor::end() { impl_->end(); }
 
 void UringReactor::stop() {
   impl_->inbox->post([impl = impl_.get()] { impl->core.stopping = true; });
@@ -269,8 +288,10 @@ Stream* UringReactor::connect(const Endpoint& peer, const ConnectOptions& option
   return stream;
 }
 
-void UringReactor::listen(int descriptor, Acceptor& acceptor) {
-  impl_->acceptors.push_back(std::make_unique<UringAcceptor>(impl_->core, descriptor, acceptor));
+void UringReactor::listen(const ListenPlace& place, Acceptor& acceptor) {
+  NEARFIELD_ASSERT(place.descriptor >= 0);
+  impl_->acceptors.push_back(
+      std::make_unique<UringAcceptor>(impl_->core, place.descriptor, acceptor));
 }
 
 void UringReactor::stop_listening() {

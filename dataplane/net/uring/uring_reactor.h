@@ -15,6 +15,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 
 #include "cache/base/error.h"
 #include "dataplane/net/reactor.h"
@@ -83,6 +84,23 @@ class UringReactor final : public Reactor {
   // Any thread, any time, also before run().
   void stop();
 
+  // --- instead of run(), for a loop that has more to drive than this reactor ---
+  // Once, first, on the thread whose the reactor is from then on.
+  Result<void> begin();
+  // One turn: submits what is prepared; takes a bounded batch of completions; reads the clock;
+  // fires what is due; runs signals and tasks; prepares the streams' submissions, which the next
+  // turn submits. It never sleeps with `longest` zero, and makes no system call then when there is
+  // nothing to submit or to take. Otherwise it sleeps first, when nothing is left to do, until
+  // something comes, a timer is due, or for `longest`. Returns whether it found anything to do.
+  bool turn(Duration longest = Duration::zero());
+  // When the next turn has timers to fire, never after the earliest deadline; nothing when none is
+  // armed.
+  std::optional<MonotonicTime> next_deadline();
+  bool stopping() const;  // stop() was called, as of the last turn
+  // Resets every stream and waits a bounded time for the kernel to be done with them, as run() does
+  // at its end. Once, last.
+  void end();
+
   UringStatistics statistics() const;  // any thread; each number for itself, not one moment
 
   MonotonicTime now() const override;
@@ -96,9 +114,9 @@ class UringReactor final : public Reactor {
   void post(std::function<void()> task) override;
   Stream* connect(const Endpoint& peer, const ConnectOptions& options,
                   StreamHandler& handler) override;
-  // The descriptor stays the caller's and may be closed after stop_listening(). It must be
-  // blocking: io_uring takes O_NONBLOCK for "fail rather than wait".
-  void listen(int descriptor, Acceptor& acceptor) override;
+  // The place's descriptor may be closed after stop_listening(). It must be blocking: io_uring
+  // takes O_NONBLOCK for "fail rather than wait".
+  void listen(const ListenPlace& place, Acceptor& acceptor) override;
   void stop_listening() override;
 
  private:

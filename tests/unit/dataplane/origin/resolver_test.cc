@@ -48,7 +48,7 @@ class PostBox final : public net::Reactor {
                        net::StreamHandler&) override {
     return nullptr;
   }
-  void listen(int, net::Acceptor&) override {}
+  void listen(const net::ListenPlace&, net::Acceptor&) override {}
   void stop_listening() override {}
 
  private:

@@ -314,7 +314,7 @@ class ServedLoop : public Utest {
       return handler;
     });
     loop = std::make_unique<LoopThread>(options);
-    loop->reactor->listen(listener.descriptor(), *acceptor);
+    loop->reactor->listen({listener.local(), listener.descriptor()}, *acceptor);
     before_start();
     loop->start();
   }

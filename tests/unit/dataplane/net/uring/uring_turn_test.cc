@@ -101,3 +101,74 @@ TEST(UringTurn, TimersFireInOrderAndNotEarly) {
   CHECK(order.await([](const std::vector<int>& value) { return value.size() == 2; }));
   CHECK((order.get() == std::vector<int>{1, 2}));
 }
+
+// A loop that drives the reactor by turns, on this thread.
+TEST_GROUP(UringTurns) {
+  std::unique_ptr<UringReactor> reactor;
+
+  void setup() override {
+    auto made = UringReactor::create({});
+    CHECK_TEXT(made.has_value(), made ? "" : made.error().message.c_str());
+    reactor = std::move(*made);
+    CHECK(reactor->begin().has_value());
+    while (reactor->turn()) {
+    }
+  }
+  void teardown() override {
+    reactor->end();
+    reactor.reset();
+  }
+};
+
+TEST(UringTurns, ATurnFindsNothingAndDoesNotSleep) {
+  const auto before = std::chrono::steady_clock::now();
+  for (int turn = 0; turn < 1000; ++turn) CHECK_FALSE(reactor->turn());
+  CHECK(std::chrono::steady_clock::now() - before < 500ms);
+  CHECK_FALSE(reactor->next_deadline().has_value());
+}
+
+TEST(UringTurns, ATurnRunsTasksAndSignals) {
+  int tasks = 0;
+  reactor->post([&] { ++tasks; });
+  reactor->turn();
+  CHECK_EQUAL(1, tasks);
+  const Ref<Signal> signal = reactor->make_signal([&] { ++tasks; });
+  signal->raise();
+  reactor->turn();
+  CHECK_EQUAL(2, tasks);
+  reactor->cancel_signal(signal);
+}
+
+TEST(UringTurns, ASleepEndsAtTheTimersDeadline) {
+  int fired = 0;
+  Timer timer([](void* context) { ++*static_cast<int*>(context); }, &fired);
+  const MonotonicTime deadline = reactor->now() + 20ms;
+  reactor->arm(timer, deadline);
+  CHECK(reactor->next_deadline().has_value());
+  CHECK(*reactor->next_deadline() <= deadline + kTimerTick);
+  while (fired == 0) reactor->turn(10s);
+  CHECK(reactor->now() >= deadline);
+  CHECK(reactor->now() < deadline + 5s);
+  CHECK_FALSE(reactor->next_deadline().has_value());
+}
+
+TEST(UringTurns, ASleepLastsNoLongerThanAllowed) {
+  const MonotonicTime before = reactor->now();
+  reactor->turn(2ms);
+  CHECK(reactor->now() - before >= 1ms);
+  CHECK(reactor->now() - before < 2s);
+}
+
+TEST(UringTurns, APostWakesASleepingTurn) {
+  std::atomic<bool> ran = false;
+  std::thread other([&] { reactor->post([&] { ran = true; }); });
+  while (!ran) reactor->turn(10s);
+  other.join();
+}
+
+TEST(UringTurns, StopIsSeenByTheNextTurn) {
+  reactor->stop();
+  CHECK_FALSE(reactor->stopping());
+  reactor->turn();
+  CHECK_TRUE(reactor->stopping());
+}
