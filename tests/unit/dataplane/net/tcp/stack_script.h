@@ -96,7 +96,7 @@ class Script final : private Output, private Acceptor {
   // Forgets what left so far; returns how many payload bytes it carried.
   std::uint64_t drain();
   std::size_t left() const { return sent_.size() - seen_; }
-  std::string next_line() const { return sent_.empty() ? "" : sent_[seen_].text; }
+  std::string next_line() const { return left() == 0 ? "" : sent_[seen_].text; }
   double next_at() const { return sent_[seen_].at_ms; }
   void fail(const std::string& why) const;
 

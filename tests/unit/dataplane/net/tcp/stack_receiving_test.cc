@@ -1,0 +1,150 @@
+// What the peer sends: when it is acknowledged and how SACK blocks tell of it (RFC 5681 4.2, RFC
+// 2018 4, RFC 2883 4).
+#include "CppUTest/TestHarness.h"
+#include "tests/unit/dataplane/net/tcp/stack_script.h"
+
+using namespace nearfield;
+using namespace nearfield::net;
+using namespace nearfield::net::tcp;
+
+TEST_GROUP(StackReceiving) {
+  Script script;
+  void setup() override { script.connect("mss=1460 sackok"); }
+};
+
+TEST(StackReceiving, LoneSegmentWaitsForTheDelay) {  // RFC 9293 3.8.6.3: below 500 ms
+  script.in("P. 1:101(100) ack=1");
+  script.expect_nothing_until(139);
+  script.at(141);
+  script.expect("@140 . 1 ack=101");
+  script.expect_nothing_until(1000);
+}
+
+TEST(StackReceiving, EverySecondFullSegment) {
+  script.in(". 1:1461(1460) ack=1");
+  script.expect_none();
+  script.in(". 1461:2921(1460) ack=1");
+  script.expect("@100 . 1 ack=2921");
+  script.in(". 2921:4381(1460) ack=1");
+  script.expect_none();
+}
+
+TEST(StackReceiving, DataCarriesTheAcknowledgment) {
+  script.in("P. 1:101(100) ack=1");
+  script.send(50);
+  script.expect("P. 1:51(50) ack=101");
+  script.in(". 101 ack=51");
+  script.expect_nothing_until(1000);
+}
+
+TEST(StackReceiving, OutOfOrderAtOnce) {
+  script.in("P. 101:201(100) ack=1");
+  script.expect("@100 . 1 ack=1 sack=101-201");
+  LONGS_EQUAL(0, script.app().received);
+  script.in("P. 1:51(50) ack=1");  // fills a part of the gap
+  script.expect("@100 . 1 ack=51 sack=101-201");
+  script.in("P. 51:101(50) ack=1");
+  script.expect("@100 . 1 ack=201 !sack");
+  LONGS_EQUAL(200, script.app().received);
+}
+
+TEST(StackReceiving, MostRecentBlockFirst) {
+  script.in("P. 101:201(100) ack=1");
+  script.in("P. 301:401(100) ack=1");
+  script.in("P. 501:601(100) ack=1");
+  script.drain();
+  script.in("P. 401:451(50) ack=1");
+  script.expect(". 1 ack=1 sack=301-451,501-601,101-201");
+}
+
+TEST(StackReceiving, DuplicateBelow) {
+  script.in("P. 1:101(100) ack=1");
+  script.in("P. 101:201(100) ack=1");
+  script.at(200);
+  script.drain();
+  script.in("P. 101:201(100) ack=1");
+  script.expect("@200 . 1 ack=201 sack=101-201");
+  script.in("P. 201:301(100) ack=1");
+  script.at(300);
+  script.expect(". 1 ack=301 !sack");  // once
+  LONGS_EQUAL(300, script.app().received);
+}
+
+TEST(StackReceiving, PartlyDuplicate) {
+  script.in("P. 1:101(100) ack=1");
+  script.in("P. 51:151(100) ack=1");
+  script.expect(". 1 ack=151 sack=51-101");
+  LONGS_EQUAL(150, script.app().received);
+}
+
+TEST(StackReceiving, DuplicateAbove) {  // RFC 2883 4: then the block it lies in
+  script.in("P. 101:301(200) ack=1");
+  script.drain();
+  script.in("P. 101:201(100) ack=1");
+  script.expect(". 1 ack=1 sack=101-201,101-301");
+}
+
+TEST(StackReceiving, NoSackWithoutAgreement) {
+  Script plain;
+  plain.connect("mss=1460");
+  plain.in("P. 101:201(100) ack=1");
+  plain.expect(". 1 ack=1 !sack");
+  plain.in("P. 1:101(100) ack=1");
+  plain.expect(". 1 ack=201 !sack");
+  plain.in("P. 1:101(100) ack=1");
+  plain.expect(". 1 ack=201 !sack");
+}
+
+TEST(StackReceiving, BackPressure) {
+  script.app().may_take = 30;
+  script.in("P. 1:101(100) ack=1");
+  script.in("P. 101:201(100) ack=1");
+  LONGS_EQUAL(30, script.app().received);
+  script.app().take(0);
+  script.run();
+  LONGS_EQUAL(30, script.app().received);
+  script.app().take(100);
+  script.run();
+  LONGS_EQUAL(130, script.app().received);
+  script.in("F. 201 ack=1");
+  CHECK(!script.app().ended);  // not before the bytes
+  script.app().take(UINT64_MAX);
+  script.run();
+  LONGS_EQUAL(200, script.app().received);
+  CHECK(script.app().ended);
+}
+
+TEST(StackReceiving, EndOutOfOrder) {
+  script.in("FP. 101:201(100) ack=1");
+  script.expect(". 1 ack=1 sack=101-201");
+  CHECK(!script.app().ended);
+  script.in("P. 1:101(100) ack=1");
+  script.expect(". 1 ack=202");
+  CHECK(script.app().ended);
+  LONGS_EQUAL(200, script.app().received);
+}
+
+TEST(StackReceiving, BytesBehindTheEndAreDropped) {
+  script.in("FP. 1:101(100) ack=1");
+  script.expect(". 1 ack=102");
+  script.in("P. 102:202(100) ack=1");
+  script.at(300);
+  LONGS_EQUAL(100, script.app().received);
+  while (script.left() > 0) script.expect(". 1 ack=102");
+}
+
+TEST(StackReceiving, SequenceNumbersWrap) {
+  std::uint32_t begin = 1;  // 4096 bytes before the wrap
+  for (int index = 0; index < 100; ++index, begin += 1000) {
+    script.in("P. " + std::to_string(begin) + ":" + std::to_string(begin + 1000) + "(1000) ack=1");
+  }
+  LONGS_EQUAL(100000, script.app().received);
+}
+
+TEST(StackReceiving, AbortWithinACallback) {
+  script.app().abort_on_receive = true;
+  script.in("P. 1:101(100) ack=1");
+  script.expect("R. 1 ack=101");
+  CHECK(script.app().closed == CloseReason::aborted);
+  LONGS_EQUAL(0, script.stack.connections());
+}
