@@ -112,7 +112,10 @@ Connection::Turn Connection::transmit_new(std::uint64_t* budget) {
   }
   while (next_ < stream_end()) {
     if (*budget == 0) return Turn::more;
-    if (!log_.may_append(core_.transmissions)) break;
+    if (!log_.may_append(core_.transmissions)) {
+      window_limited_ = true;  // with a larger window the ranges there are carry more each
+      break;
+    }
     const std::uint64_t unsent = data_end() - next_;  // 0: only the FIN
     const std::uint64_t segment = std::min<std::uint64_t>(unsent, segment_bytes_);
     const std::uint64_t window = peer_window();

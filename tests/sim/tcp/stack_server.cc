@@ -192,7 +192,11 @@ net::StreamHandler* StackServer::on_accept(net::Stream& stream) {
 }
 
 Ticket StackServer::completed() {
-  return last_ticket_ > options_.ticket_lag ? last_ticket_ - options_.ticket_lag : 0;
+  while (!reading_.empty() && reading_.front().second + options_.reads_for <= now_) {
+    completed_ = reading_.front().first;
+    reading_.pop_front();
+  }
+  return completed_;
 }
 
 std::optional<Ticket> StackServer::transmit(const OutgoingSegment& segment) {
@@ -223,7 +227,13 @@ std::optional<Ticket> StackServer::transmit(const OutgoingSegment& segment) {
     left = left.subspan(piece);
     first = false;
   } while (!left.empty());
-  return ++last_ticket_;
+  ++last_ticket_;
+  if (options_.reads_for > Duration::zero()) {
+    reading_.emplace_back(last_ticket_, now_);
+  } else {
+    completed_ = last_ticket_;
+  }
+  return last_ticket_;
 }
 
 void StackServer::send_packet(const OutgoingSegment& segment, SequenceNumber sequence,

@@ -19,8 +19,8 @@ struct StackServerOptions {
   std::uint64_t seed = 1;
   // Of a thousand segments, how many the device refuses because it is full.
   unsigned refused_per_thousand = 0;
-  // A device that reads payload for so many packets after it took it.
-  std::size_t ticket_lag = 0;
+  // How long the device reads a payload that it took.
+  Duration reads_for{};
 };
 
 // Small tables, so that a run costs little.
@@ -59,6 +59,8 @@ class StackServer final : public ServerUnderTest, public net::tcp::Output, publi
   std::map<Session*, std::unique_ptr<Session>> sessions_;
   std::vector<Session*> paused_;
   net::tcp::Ticket last_ticket_ = 0;
+  net::tcp::Ticket completed_ = 0;
+  std::deque<std::pair<net::tcp::Ticket, MonotonicTime>> reading_;
   bool blocked_ = false;
   MonotonicTime now_{};
   std::string complaint_;

@@ -46,9 +46,11 @@ StackServerOptions server_of(std::uint64_t seed) {
   if (random.between(0, 3) == 0)
     options.stack.burst_bytes = 1500 * static_cast<std::uint32_t>(random.between(1, 8));
   if (random.between(0, 3) == 0) {
-    options.refused_per_thousand = static_cast<unsigned>(random.between(1, 300));
+    options.refused_per_thousand = static_cast<unsigned>(random.between(1, 100));
   }
-  if (random.between(0, 3) == 0) options.ticket_lag = random.between(1, 40);
+  if (random.between(0, 3) == 0) {
+    options.reads_for = std::chrono::microseconds(random.between(1, 5000));
+  }
   return options;
 }
 
