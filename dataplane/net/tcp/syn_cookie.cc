@@ -36,8 +36,8 @@ constexpr Sizes kSizesV4{
 };
 constexpr Sizes kSizesV6{
     kMinimumSegmentBytes,
+    kDefaultSegmentBytesV4,  // a peer that says the same over both families
     kDefaultSegmentBytesV6,  // the smallest link, 1280
-    1340,                    // IPsec and mobile networks, 1400
     1360,                    // WireGuard over IPv6, 1420
     1420,                    // IPv6 in IPv4, 1480 (RFC 4213)
     1432,                    // PPPoE, 1492
