@@ -235,8 +235,9 @@ void Connection::arm_slow_timer() {
   if (state_ == State::fin_wait_2) deadline = std::min(deadline, linger_until_);
   if (alive() && core_.options.keep_alive > Duration::zero()) {
     const bool asked = first_unanswered_at_ != MonotonicTime{};
-    deadline = std::min(
-        deadline, asked ? core_.now + kKeepAliveAgain : last_heard_at_ + core_.options.keep_alive);
+    const MonotonicTime due = last_heard_at_ + core_.options.keep_alive;
+    // What is in flight is asked after by its own timer; until then this one only looks again.
+    deadline = std::min(deadline, asked || due <= core_.now ? core_.now + kKeepAliveAgain : due);
   }
   if (deadline == MonotonicTime::max()) return core_.wheel.cancel(slow_timer_);
   core_.wheel.arm(slow_timer_, deadline);

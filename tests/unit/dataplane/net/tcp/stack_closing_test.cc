@@ -269,3 +269,15 @@ TEST(StackKeepAlive, EndsADeadOne) {
   CHECK(script.app().closed == CloseReason::timed_out);
   CHECK(script.left() >= 5);
 }
+
+// What is in flight asks by itself: no keep-alive beside it, and no timer that spins for one.
+TEST(StackKeepAlive, NoneWhileDataIsInFlight) {
+  StackOptions options = with();
+  options.keep_alive = std::chrono::seconds(10);
+  Script script(options);
+  script.connect("mss=1000", 100, 65535);
+  script.send(500);
+  script.at(60000);
+  CHECK(script.counters().timeouts >= 5);
+  while (script.left() > 0) script.expect(". 1:501(500)");
+}

@@ -157,7 +157,15 @@ double Script::now_ms() const {
 }
 
 void Script::fail(const std::string& why) const {
-  std::string text = why + "\n";
+  const ConnectionView now = view();
+  std::string text =
+      why + "\nthe connection is " + name_of(now.state) + ", recovery " + now.recovery +
+      ", window " + std::to_string(now.congestion_window_bytes) + ", in flight " +
+      std::to_string(now.in_flight_bytes) + ", lost " + std::to_string(now.lost_bytes) +
+      ", sacked " + std::to_string(now.sacked_bytes) + ", unsent " +
+      std::to_string(now.unsent_bytes) + ", peer's window " +
+      std::to_string(now.peer_window_bytes) + ", time-outs " +
+      std::to_string(now.consecutive_timeouts) + (stack.output_blocked() ? ", blocked" : "") + "\n";
   const std::size_t from = trace_.size() > 120 ? trace_.size() - 120 : 0;
   for (std::size_t index = from; index < trace_.size(); ++index) text += trace_[index] + "\n";
   FAIL(text.c_str());
@@ -348,7 +356,8 @@ void Script::in(std::string_view line) {
   const std::size_t length = write_header(header, bytes);
   bytes.resize(length + payload_bytes);
   for (std::uint32_t index = 0; index < payload_bytes; ++index) {
-    bytes[length + index] = byte_at(std::uint64_t{begin} - 1 + index);
+    bytes[length + index] = byte_at(
+        static_cast<std::uint64_t>(static_cast<std::int32_t>(begin) - 1 + std::int64_t{index}));
   }
   trace_.push_back(format_ms(now_ms()) + " < " + std::string(line));
   const Flow from = flow(port);

@@ -99,6 +99,7 @@ class Script final : private Output, private Acceptor {
   std::string next_line() const { return left() == 0 ? "" : sent_[seen_].text; }
   double next_at() const { return sent_[seen_].at_ms; }
   void fail(const std::string& why) const;
+  std::string title;  // begins each failure's message
 
   ConnectionView view(std::uint16_t port = kPort) const;
   bool connected(std::uint16_t port = kPort) const;

@@ -158,15 +158,24 @@ TEST(StackSending, TurnsAreFair) {
   CHECK(script.left() > 1);
 }
 
-// A plan that has no room for another piece, all of it sent, is no reason to run.
+// A plan without room for another piece, all of it sent, is no reason to run; it is asked for more
+// when the front of it is acknowledged.
 TEST(StackSending, FullPlanDoesNotSpin) {
   Script script;
-  script.connect();
-  script.app().most_at_once = 1;
-  script.app().unoffered = 1000;
-  script.app().stream->wake_sender();
-  script.run();
-  CHECK(!script.stack.wants_to_run());
+  script.connect("mss=1460 sackok ws=6");
+  script.app().most_at_once = 2049;  // too long for two to share a block of text: a piece each
+  script.send(2'000'000);
+  double ms = 100;
+  std::uint32_t acknowledged = 1;
+  std::uint64_t most = 0;
+  for (int round = 0; round < 12; ++round) {
+    most = std::max(most, script.view().in_flight_bytes);
+    acknowledged += static_cast<std::uint32_t>(script.drain());
+    script.at(ms += 100);
+    script.in(". 1 ack=" + std::to_string(acknowledged));
+    CHECK(script.left() > 0);
+  }
+  LONGS_EQUAL(SendPlan::kMaximumPieces * 2049, most);
 }
 
 TEST(StackSending, SequenceNumbersWrap) {
