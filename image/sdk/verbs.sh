@@ -55,6 +55,16 @@ parse() {
         esac
       done
       ;;
+    soak)
+      [[ $1 == tcp ]] || misused "there is nothing to soak called '$1': tcp"
+      shift
+      while [[ $# -gt 0 ]]; do
+        case $1 in
+          --seconds | --count | --seed) [[ ${2:-} =~ ^[0-9]{1,18}$ ]] || misused "$1 wants a number"; shift 2 ;;
+          *) misused "soak tcp does not know '$1'" ;;
+        esac
+      done
+      ;;
     test)
       while [[ $# -gt 0 ]]; do
         case $1 in
@@ -265,6 +275,12 @@ main() {
     build) build "${presets[0]}" "${targets[@]}" ;;
     test) test_everything ;;
     fuzz) fuzz ;;
+    soak)
+      name=$1
+      shift
+      [[ $# -gt 0 ]] || set -- --seconds 3600
+      execute "${name}_soak" "$@"
+      ;;
     lint)
       build release
       lint
