@@ -134,8 +134,8 @@ Connection::Turn Connection::transmit_new(std::uint64_t* budget) {
     // Nothing small for want of window, unless it is all the peer ever offers (RFC 9293 3.8.6.2.1).
     if (bytes < segment && bytes < largest_window_ / 2) break;
     if (bytes > 0) {
-      std::uint64_t paced = 0;
-      if (!pacer_allows(bytes, &paced)) {
+      std::uint64_t paced = bytes;
+      if (!core_.transmissions.is_scarce() && !pacer_allows(bytes, &paced)) {
         window_limited_ = true;  // by the window's own pace
         break;
       }

@@ -17,7 +17,7 @@ struct StackOptions {
   std::size_t maximum_time_wait = 16384;
   // Ranges of sent data beyond the two each connection has (56 bytes each): a connection that loses
   // one packet in two of a 1 MiB flight takes about 720.
-  std::size_t shared_transmissions = 65536;
+  std::size_t shared_transmissions = 262144;
   // 2 KiB each: what requests that came out of order, or faster than they were read, may hold.
   std::size_t receive_chunks = 4096;
   std::size_t remembered_path_mtus = 4096;

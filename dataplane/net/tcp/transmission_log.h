@@ -57,6 +57,8 @@ class TransmissionPool {
   TransmissionPool(std::size_t connections, std::size_t shared);
 
   std::size_t free_count() const { return free_count_; }
+  // Better one large range than several small ones, whatever the pace: few are left.
+  bool is_scarce() const { return free_count_ - promised_ <= all_.size() / 16; }
   std::uint64_t refusals() const { return refusals_; }
 
  private:

@@ -67,7 +67,8 @@ std::string describe(const net::tcp::ConnectionView& view) {
 }
 
 bool run_seed(std::uint64_t seed, bool verbose) {
-  const Scenario scenario = make_scenario(seed);
+  Scenario scenario = make_scenario(seed);
+  if (verbose) scenario.options.trace_lines = 20'000;  // all of it
   std::string complaint;
   std::string left;
   const WorldResult result = run_world(
