@@ -159,7 +159,7 @@ double Script::now_ms() const {
 void Script::fail(const std::string& why) const {
   const ConnectionView now = view();
   std::string text =
-      why + "\nthe connection is " + name_of(now.state) + ", recovery " + now.recovery +
+      title + why + "\nthe connection is " + name_of(now.state) + ", recovery " + now.recovery +
       ", window " + std::to_string(now.congestion_window_bytes) + ", in flight " +
       std::to_string(now.in_flight_bytes) + ", lost " + std::to_string(now.lost_bytes) +
       ", sacked " + std::to_string(now.sacked_bytes) + ", unsent " +
