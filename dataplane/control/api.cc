@@ -67,6 +67,23 @@ ApiResponse get_config(const ApiRequest&, NodeControl& node) {
   return response;
 }
 
+ApiResponse get_connections(const ApiRequest& request, NodeControl& node) {
+  const std::size_t mark = request.target.find('?');
+  const auto question = parse_connection_question(
+      mark == std::string_view::npos ? std::string_view() : request.target.substr(mark + 1));
+  if (!question) return error(400, question.error().message);
+  const ConnectionList list = node.connections(*question);
+  if (!list.is_available) {
+    return error(501, "this transport's connections are the kernel's: ask it with ss -ti");
+  }
+  if (question->peer && list.connections.empty() && list.silent_workers == 0) {
+    return error(404, "there is no connection of " + question->peer->text());
+  }
+  ApiResponse response;
+  response.body = connections_json(list);
+  return response;
+}
+
 ApiResponse post_purge(const ApiRequest& request, NodeControl& node) {
   const auto member = only_member(request.body);
   if (!member || (member->name != "name" && member->name != "prefix")) {
@@ -136,6 +153,7 @@ constexpr std::array kRoutes = {
     Route{"GET", "/v1/status", true, get_status},
     Route{"GET", "/v1/counters", false, get_counters},
     Route{"GET", "/v1/config", false, get_config},
+    Route{"GET", "/v1/connections", false, get_connections},
     Route{"POST", "/v1/purge", false, post_purge},
     Route{"POST", "/v1/drain", false, post_drain},
     Route{"POST", "/v1/reload", false, post_reload},
@@ -146,7 +164,7 @@ constexpr std::array kRoutes = {
 }  // namespace
 
 ApiResponse answer(const ApiRequest& request, ApiSurface surface, NodeControl& node) {
-  // No path here takes parameters; a scraper may add some.
+  // Where a path takes no parameters, a scraper may still add some.
   const std::string_view path = request.target.substr(0, request.target.find('?'));
   // RFC 9110 9.3.2; who sends the response leaves its body out.
   const std::string_view method = request.method == "HEAD" ? "GET" : request.method;

@@ -1,8 +1,9 @@
 // The control interface as a function: a request in, a response out; sockets are
 // control_server.cc's. docs/operations.md is its manual.
 //
-// Everything is answered on the control thread and nothing waits for a worker, so that a node under
-// load still answers. Bodies are JSON; an error is {"error": "..."} with what to do in it.
+// Everything is answered on the control thread, and nothing but GET /v1/connections waits for a
+// worker (for a bounded moment), so that a node under load still answers. Bodies are JSON; an error
+// is {"error": "..."} with what to do in it.
 #pragma once
 
 #include <cstdint>
@@ -12,6 +13,7 @@
 
 #include "cache/base/error.h"
 #include "dataplane/control/config_error.h"
+#include "dataplane/control/connections.h"
 #include "dataplane/control/log.h"
 #include "dataplane/control/snapshot.h"
 #include "dataplane/http/cache_key.h"
@@ -34,6 +36,7 @@ class NodeControl {
   // Cache keys; how many objects went.
   virtual std::uint64_t purge(std::string_view name) = 0;
   virtual std::uint64_t purge_prefix(std::string_view prefix) = 0;
+  virtual ConnectionList connections(const ConnectionQuestion& question) = 0;
   virtual void drain() = 0;
   virtual ReloadOutcome reload() = 0;
 

@@ -103,6 +103,9 @@ struct Node::Impl final : NodeControl {
   std::uint64_t purge_prefix(std::string_view prefix) override {
     return store->purge_prefix(prefix);
   }
+  ConnectionList connections(const ConnectionQuestion& question) override {
+    return ask_connections(workers, question);
+  }
   void drain() override { begin_drain("asked to"); }
   ReloadOutcome reload() override;
 

@@ -129,3 +129,38 @@ TEST(Api, TheAdminAddressOnlyShows) {
   }
   CHECK(node.asked.empty());
 }
+
+TEST(Api, ShowsConnections) {
+  ConnectionReport one;
+  one.peer = *nearfield::net::Endpoint::parse("192.0.2.1:40000");
+  one.local = *nearfield::net::Endpoint::parse("192.0.2.10:80");
+  one.words = {{"state", "established"}};
+  one.numbers = {{"in_flight_bytes", 14480}};
+  node.list.connections = {one};
+  const json::value shown = call("GET", "/v1/connections?limit=5&peer=192.0.2.1:40000");
+  LONGS_EQUAL(200, response.status);
+  STRCMP_EQUAL("connections 5 192.0.2.1:40000", node.asked.back().c_str());
+  const json::object& first = shown.at("connections").at(0).as_object();
+  STRCMP_EQUAL("192.0.2.1:40000", first.at("peer").as_string().c_str());
+  STRCMP_EQUAL("established", first.at("state").as_string().c_str());
+  CHECK_EQUAL(14480, first.at("in_flight_bytes").to_number<int>());
+  CHECK_EQUAL(0, shown.at("silent_workers").to_number<int>());
+  call("GET", "/v1/connections");
+  STRCMP_EQUAL("connections 100", node.asked.back().c_str());
+}
+
+TEST(Api, RefusesConnectionsItDoesNotUnderstand) {
+  for (const char* query : {"limit=0", "limit=1001", "limit=", "limit=5x", "limit=1&limit=2",
+                            "peer=here", "peer", "who=me", "limit=1&&peer=:1"}) {
+    call("GET", std::string("/v1/connections?") + query);
+    LONGS_EQUAL_TEXT(400, response.status, query);
+  }
+  CHECK(node.asked.empty());
+  call("GET", "/v1/connections?peer=192.0.2.1:1");
+  expect_error(404, "there is no connection of 192.0.2.1:1");
+  node.list.is_available = false;
+  call("GET", "/v1/connections");
+  expect_error(501, "ss -ti");
+  call("GET", "/v1/connections", "", ApiSurface::read_only);
+  LONGS_EQUAL(404, response.status);
+}

@@ -78,6 +78,11 @@ class FakeNode final : public NodeControl {
     asked.push_back("purge_prefix " + std::string(prefix));
     return 7;
   }
+  ConnectionList connections(const ConnectionQuestion& question) override {
+    asked.push_back("connections " + std::to_string(question.limit) +
+                    (question.peer ? " " + question.peer->text() : ""));
+    return list;
+  }
   void drain() override { asked.emplace_back("drain"); }
   ReloadOutcome reload() override {
     asked.emplace_back("reload");
@@ -86,6 +91,7 @@ class FakeNode final : public NodeControl {
 
   http::QueryRules rules = *http::QueryRules::make(std::vector<std::string>{"CMCD"}, true);
   ReloadOutcome outcome;
+  ConnectionList list;
   std::vector<std::string> asked;
 };
 
