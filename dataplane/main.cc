@@ -11,12 +11,17 @@
 #include "dataplane/control/node.h"
 #include "dataplane/control/version.h"
 #include "dataplane/uring_transport.h"
+#ifdef NEARFIELD_HAS_DPDK
+#include "dataplane/dpdk_transport.h"
+#endif
 
 namespace {
 
 using nearfield::control::Config;
 using nearfield::control::ConfigErrors;
 using nearfield::control::QuickLook;
+using nearfield::control::TransportChoice;
+using nearfield::control::TransportKind;
 
 constexpr int kGood = 0;
 constexpr int kFailed = 1;
@@ -73,6 +78,27 @@ void declare(CLI::App& app, Flags& flags) {
   app.add_option("--log-level", flags.quick.log_level, "debug, info, warn, error or off")
       ->type_name("LEVEL")
       ->group(group);
+  const std::string own = "For a first look with packets of its own";
+  app.add_option("--transport", flags.quick.transport, "uring (default) or dpdk")
+      ->type_name("KIND")
+      ->group(own);
+  app.add_option("--port", flags.quick.port,
+                 "DPDK port: a PCI address, or a device like net_af_packet0,iface=eth1")
+      ->type_name("NAME[,ARGS]")
+      ->group(own);
+  app.add_option("--address", flags.quick.addresses,
+                 "Address of the port with its prefix, like 192.0.2.10/24; repeatable")
+      ->type_name("ADDRESS/LENGTH")
+      ->allow_extra_args(false)
+      ->group(own);
+  app.add_option("--gateway", flags.quick.gateways, "Default gateway; repeatable, one a family")
+      ->type_name("ADDRESS")
+      ->allow_extra_args(false)
+      ->group(own);
+  app.add_option("--exception-tap", flags.quick.exception_tap,
+                 "Interface that joins the kernel to the port")
+      ->type_name("NAME")
+      ->group(own);
   app.set_version_flag("--version",
                        "nearfield-dataplane " + std::string(nearfield::control::version_text()));
   app.footer(
@@ -83,8 +109,9 @@ void declare(CLI::App& app, Flags& flags) {
 // Empty when the flags go together.
 std::string contradiction(const CLI::App& app, const Flags& flags) {
   if (!flags.config.empty()) {
-    for (const char* name : {"--listen", "--origin", "--ram", "--workers", "--control", "--admin",
-                             "--access-log", "--log-level"}) {
+    for (const char* name :
+         {"--listen", "--origin", "--ram", "--workers", "--control", "--admin", "--access-log",
+          "--log-level", "--transport", "--port", "--address", "--gateway", "--exception-tap"}) {
       if (app.count(name) != 0) {
         return std::string(name) + " does not go with --config: write it in the file";
       }
@@ -100,6 +127,17 @@ std::string contradiction(const CLI::App& app, const Flags& flags) {
   if (flags.quick.listen.empty()) return "--origin wants --listen ADDRESS beside it";
   if (flags.quick.origin.empty()) return "--listen wants --origin URL beside it";
   return {};
+}
+
+nearfield::Result<TransportKind> transport_of(const Config& config) {
+  if (config.transport == TransportChoice::uring) return nearfield::uring_transport();
+#ifdef NEARFIELD_HAS_DPDK
+  return nearfield::dpdk_transport(config.dpdk);
+#else
+  return nearfield::failure(
+      "transport \"dpdk\" is not in this build: build where pkg-config finds libdpdk, without "
+      "-DNEARFIELD_DPDK=OFF, or use transport = \"uring\"");
+#endif
 }
 
 int run(int argc, char** argv) {
@@ -123,12 +161,17 @@ int run(int argc, char** argv) {
     say(config.error().text());
     return from_file ? kFailed : kMisused;
   }
+  auto transport = transport_of(*config);
+  if (!transport) {
+    say("nearfield-dataplane: " + transport.error().message);
+    return kFailed;
+  }
   if (flags.check) {
     std::printf("%s: ok\n", flags.config.c_str());
     return kGood;
   }
   nearfield::control::NodeOptions options{.config = *std::move(config),
-                                          .transport = nearfield::uring_transport(),
+                                          .transport = *std::move(transport),
                                           .config_path = flags.config,
                                           .takeover_path = flags.takeover};
   auto node = nearfield::control::Node::start(std::move(options));

@@ -1,0 +1,310 @@
+#include "dataplane/net/dpdk/station.h"
+
+#include <algorithm>
+#include <cstring>
+#include <utility>
+
+#include "dataplane/net/ip/address_kind.h"
+#include "dataplane/net/ip/byte_order.h"
+#include "dataplane/net/ip/neighbour_message.h"
+
+namespace nearfield::net::dpdk {
+namespace {
+
+// Answers a second, and at once: enough for monitoring and path MTU discovery of a whole site, too
+// little to be worth reflecting (RFC 4443 2.4 f).
+constexpr std::uint32_t kEchoesPerSecond = 1000;
+constexpr std::uint32_t kErrorsPerSecond = 200;
+constexpr std::uint32_t kAtOnce = 50;
+
+constexpr std::size_t kScratchBytes =
+    ip::kMaximumEthernetHeaderBytes + ip::kIpv6HeaderBytes + ip::kMaximumEchoBytes;
+static_assert(ip::kMaximumIcmpErrorBytes + ip::kMaximumEthernetHeaderBytes <= kScratchBytes);
+
+// What a sibling's table has to say has been said on the queue the message came in by.
+class Silence final : public ip::FrameSink {
+ public:
+  bool send_frame(std::span<const std::byte>) override { return true; }
+};
+
+bool is_unspecified_for(const Address& listener, const Address& local) {
+  if (listener == Address()) return true;
+  return listener.is_v4() && local.is_v4() && ip::is_unspecified(listener);
+}
+
+std::optional<tcp::PathError> path_error_of(const ip::IcmpError& error) {
+  if (error.protocol != ip::kProtocolTcp) return std::nullopt;
+  return tcp::PathError{
+      .kind = error.kind == ip::IcmpErrorKind::kPacketTooBig ? tcp::PathError::Kind::too_big
+                                                             : tcp::PathError::Kind::unreachable,
+      .flow = {.local = {error.local, error.local_port}, .peer = {error.peer, error.peer_port}},
+      .sequence = {error.sequence},
+      .mtu = error.mtu};
+}
+
+}  // namespace
+
+Station::Station(StationOptions options, PacketIo& io, PacketPool& pool,
+                 const ExternalMemory* memory)
+    : mac_(options.mac),
+      vlan_id_(options.vlan_id),
+      routes_(options.routes),
+      announces_(options.announces),
+      link_of_(options.link_of),
+      neighbours_({.mac = options.mac, .vlan_id = options.vlan_id, .key = options.key}, routes_),
+      next_hop_(routes_, neighbours_, options.mac, options.vlan_id),
+      transmitter_(options.transmitter, io, pool, next_hop_, memory),
+      receiver_(io, options.mac),
+      tap_(std::move(options.tap)),
+      echo_bucket_(kEchoesPerSecond, kAtOnce),
+      error_bucket_(kErrorsPerSecond, kAtOnce),
+      scratch_(std::make_unique<std::byte[]>(kScratchBytes)) {}
+
+Station::~Station() = default;
+
+void Station::claim(const Endpoint& local) {
+  if (std::ranges::find(claimed_, local) == claimed_.end()) claimed_.push_back(local);
+}
+
+void Station::look_at_link() {
+  link_at_ = now_ + kLinkEvery;
+  const bool up = link_of_->link().up;
+  if (up == is_link_up_) return;
+  is_link_up_ = up;
+  const Message message{.kind = up ? Message::Kind::link_up : Message::Kind::link_down,
+                        .frame_bytes = 0,
+                        .frame = {},
+                        .path_error = {}};
+  on_message(message);
+  tell_siblings(message);
+}
+
+void Station::begin_turn(MonotonicTime now) {
+  now_ = now;
+  transmitter_.begin_turn(now);
+  if (!was_open_ && is_open_.load(std::memory_order_acquire)) {
+    was_open_ = true;
+    if (announces_) neighbours_.announce(now);
+  }
+}
+
+bool Station::receive() {
+  if (!was_open_) return false;
+  std::size_t packets = 0;
+  for (std::size_t burst = 0; burst < kBurstsPerTurn; ++burst) {
+    const std::size_t taken = receiver_.poll(*this);
+    packets += taken;
+    if (taken < kBurstPackets) break;
+  }
+  return packets > 0;
+}
+
+bool Station::advance() {
+  if (!was_open_) return false;
+  bool worked = false;
+  Message message;
+  for (std::size_t count = 0; count < kMessagesPerTurn && mailbox_.take(message); ++count) {
+    on_message(message);
+    worked = true;
+  }
+  if (link_of_ != nullptr && now_ >= link_at_) look_at_link();
+  neighbours_.advance(now_, transmitter_);
+  if (tap_ && now_ >= tap_at_) {
+    // A full measure: there may be more, and then it is asked again next turn.
+    const std::size_t frames = tap_->from_kernel(transmitter_);
+    tap_at_ = frames == ExceptionTap::kFramesPerTurn ? now_ : now_ + kTapEvery;
+    worked |= frames > 0;
+  }
+  return worked;
+}
+
+// --- what comes in ---
+
+bool Station::is_on_our_vlan(const ReceivedFrame& frame) const {
+  return frame.frame.header.vlan_id == vlan_id_;
+}
+
+bool Station::is_claimed(const Address& local, std::uint16_t port) const {
+  return std::ranges::any_of(claimed_, [&](const Endpoint& one) {
+    return one.port == port && (one.address == local || is_unspecified_for(one.address, local));
+  });
+}
+
+void Station::on_frame(const ReceivedFrame& frame) {
+  if (!is_on_our_vlan(frame) || frame.frame.header.ether_type != ip::kEtherTypeArp) {
+    return to_kernel(frame);
+  }
+  neighbours_.receive_arp(frame.frame, now_, transmitter_);
+  const auto arp = ip::parse_arp(frame.frame);
+  if (!arp) return;
+  // RFC 5227 3: an announcement is a request for the sender's own address.
+  if (!arp->is_request || arp->sender == arp->target) share_frame(frame);
+  if (tap_ && !(arp->is_request && routes_.is_local(arp->target))) to_kernel(frame);
+}
+
+void Station::on_packet(const ReceivedFrame& frame, const ip::Packet& packet) {
+  if (!is_on_our_vlan(frame)) return to_kernel(frame);
+  if (packet.protocol == ip::kProtocolIcmpv6 && ip::is_neighbour_discovery(packet)) {
+    return on_neighbour_discovery(frame, packet);
+  }
+  if (!routes_.is_local(packet.destination)) return to_kernel(frame);
+  switch (packet.protocol) {
+    case ip::kProtocolTcp:
+      return on_tcp(frame, packet);
+    case ip::kProtocolIcmp:
+    case ip::kProtocolIcmpv6:
+      if ((packet.protocol == ip::kProtocolIcmp) == packet.is_v4) return on_icmp(frame, packet);
+      break;
+    default:
+      break;
+  }
+  if (tap_ || frame.frame.header.destination.is_group()) return to_kernel(frame);
+  const std::span<std::byte> out(scratch_.get() + ip::kMaximumEthernetHeaderBytes,
+                                 kScratchBytes - ip::kMaximumEthernetHeaderBytes);
+  const std::size_t bytes = packet.protocol == ip::kProtocolUdp
+                                ? ip::write_port_unreachable(packet, error_bucket_, now_, out)
+                                : ip::write_protocol_unreachable(packet, error_bucket_, now_, out);
+  ++counters_.dropped_not_ours;
+  answer(frame, bytes, packet.is_v4, counters_.errors_sent);
+}
+
+void Station::on_rejected(const ReceivedFrame& frame, const ip::Rejection& rejection) {
+  if (tap_) return to_kernel(frame);
+  if (!rejection.problem || !is_on_our_vlan(frame)) return;
+  const auto source = routes_.source_for(rejection.packet.source);
+  if (!source) return;
+  const std::span<std::byte> out(scratch_.get() + ip::kMaximumEthernetHeaderBytes,
+                                 kScratchBytes - ip::kMaximumEthernetHeaderBytes);
+  answer(frame, ip::write_parameter_problem(rejection, *source, error_bucket_, now_, out), false,
+         counters_.errors_sent);
+}
+
+void Station::on_neighbour_discovery(const ReceivedFrame& frame, const ip::Packet& packet) {
+  neighbours_.receive_neighbour_discovery(packet, now_, transmitter_);
+  if (ip::is_neighbour_advertisement(packet)) share_frame(frame);
+  if (!tap_) return;
+  if (ip::is_neighbour_solicitation(packet)) {
+    const auto message = ip::parse_neighbour_message(packet);
+    if (message && routes_.is_local(message->target)) return;
+  }
+  to_kernel(frame);  // routers' messages among others
+}
+
+void Station::on_tcp(const ReceivedFrame& frame, const ip::Packet& packet) {
+  if (frame.frame.header.destination.is_group()) {
+    ++counters_.dropped_group_frame;
+    return;
+  }
+  const bool has_port = packet.payload.size() >= 4;
+  const bool ours =
+      has_port && is_claimed(packet.destination, ip::read_16(packet.payload.data() + 2));
+  if (!ours && tap_) return to_kernel(frame);
+  if (stack_ == nullptr) return;
+  ++counters_.segments;
+  // Without a TAP the stack refuses what nobody listens for.
+  stack_->receive(packet.source, packet.destination, packet.ecn, packet.payload, now_);
+}
+
+void Station::on_icmp(const ReceivedFrame& frame, const ip::Packet& packet) {
+  if (!ip::icmp_checksum_is_good(packet)) {
+    ++counters_.dropped_checksum;
+    return;
+  }
+  if (ip::is_echo_request(packet)) {
+    const std::span<std::byte> out(scratch_.get() + ip::kMaximumEthernetHeaderBytes,
+                                   kScratchBytes - ip::kMaximumEthernetHeaderBytes);
+    return answer(frame, ip::write_echo_reply(packet, echo_bucket_, now_, out), packet.is_v4,
+                  counters_.echo_replies);
+  }
+  if (!take_path_error(packet)) to_kernel(frame);
+}
+
+bool Station::take_path_error(const ip::Packet& packet) {
+  const auto error = ip::parse_icmp_error(packet);
+  const auto path_error = error ? path_error_of(*error) : std::nullopt;
+  if (!path_error) return false;
+  if (tap_ && !is_claimed(path_error->flow.local.address, path_error->flow.local.port)) {
+    return false;
+  }
+  const Message message{
+      .kind = Message::Kind::path_error, .frame_bytes = 0, .frame = {}, .path_error = *path_error};
+  on_message(message);
+  tell_siblings(message);
+  return true;
+}
+
+// --- between workers ---
+
+void Station::tell_siblings(const Message& message) {
+  for (Station* sibling : siblings_) sibling->mailbox_.put(message);
+}
+
+void Station::share_frame(const ReceivedFrame& frame) {
+  if (siblings_.empty() || frame.bytes.size() > Message::kFrameBytes) return;
+  Message message;
+  message.kind = Message::Kind::neighbour;
+  message.frame_bytes = static_cast<std::uint8_t>(frame.bytes.size());
+  std::memcpy(message.frame.data(), frame.bytes.data(), frame.bytes.size());
+  tell_siblings(message);
+}
+
+void Station::on_message(const Message& message) {
+  Silence silence;
+  switch (message.kind) {
+    case Message::Kind::neighbour: {
+      const auto frame = ip::parse_ethernet(std::span(message.frame).first(message.frame_bytes));
+      if (!frame) return;
+      if (frame->header.ether_type == ip::kEtherTypeArp) {
+        return neighbours_.receive_arp(*frame, now_, silence);
+      }
+      if (const auto packet = ip::parse_ipv6(frame->payload)) {
+        neighbours_.receive_neighbour_discovery(*packet, now_, silence);
+      }
+      return;
+    }
+    case Message::Kind::path_error:
+      ++counters_.path_errors;
+      if (stack_ != nullptr) stack_->receive_error(message.path_error, now_);
+      return;
+    case Message::Kind::link_up:
+      return set_link(true);
+    case Message::Kind::link_down:
+      return set_link(false);
+  }
+}
+
+void Station::set_link(bool up) {
+  if (up) {
+    if (announces_) neighbours_.announce(now_);
+    return;
+  }
+  ++counters_.link_downs;
+  neighbours_.clear();
+}
+
+// --- what goes out ---
+
+void Station::to_kernel(const ReceivedFrame& frame) {
+  if (tap_) {
+    tap_->to_kernel(frame.bytes);
+  } else {
+    ++counters_.dropped_not_ours;
+  }
+}
+
+// An answer goes back to the station the question came from: it is there, and a stranger costs no
+// entry among the neighbours.
+void Station::answer(const ReceivedFrame& frame, std::size_t packet_bytes, bool is_v4,
+                     std::uint64_t& counter) {
+  if (packet_bytes == 0) return;
+  const ip::FrameHeader header{.destination = frame.frame.header.source,
+                               .source = mac_,
+                               .vlan_id = vlan_id_,
+                               .ether_type = is_v4 ? ip::kEtherTypeIpv4 : ip::kEtherTypeIpv6};
+  const std::size_t header_bytes = ip::ethernet_header_bytes(vlan_id_);
+  std::byte* begin = scratch_.get() + ip::kMaximumEthernetHeaderBytes - header_bytes;
+  ip::write_ethernet(header, {begin, header_bytes});
+  if (transmitter_.send_frame({begin, header_bytes + packet_bytes})) ++counter;
+}
+
+}  // namespace nearfield::net::dpdk

@@ -1,0 +1,112 @@
+"""A network namespace joined to ours by a veth pair: the place of a client with a kernel TCP of its own, opposite a node that
+has packets of its own on our end. No address of the pair is the kernel's on our side."""
+
+from __future__ import annotations
+
+import ctypes
+import fcntl
+import itertools
+import os
+import socket
+import struct
+import subprocess
+import sys
+from typing import Any
+
+_numbers = itertools.count()
+
+_SIOCETHTOOL = 0x8946
+_ETHTOOL_STXCSUM = 0x17
+
+# Echo requests through a raw socket; prints how many of them were answered in order and in full.
+_PING = """
+import os, socket, struct, sys, time
+to, count = sys.argv[1], int(sys.argv[2])
+v6 = ":" in to
+s = socket.socket(socket.AF_INET6 if v6 else socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMPV6 if v6 else socket.IPPROTO_ICMP)
+s.connect((to, 0))
+payload = os.urandom(64)
+answered = 0
+for number in range(count):
+    head = struct.pack("!BBHHH", 128 if v6 else 8, 0, 0, os.getpid() & 0xffff, number)
+    if not v6:
+        data = head + payload
+        total = sum(struct.unpack(f"!{len(data) // 2}H", data))
+        while total >> 16:
+            total = (total & 0xffff) + (total >> 16)
+        head = head[:2] + struct.pack("!H", ~total & 0xffff) + head[4:]
+    s.send(head + payload)
+    deadline = time.monotonic() + 2
+    while time.monotonic() < deadline:
+        s.settimeout(max(0.001, deadline - time.monotonic()))
+        try:
+            got = s.recv(2048)
+        except TimeoutError:
+            break
+        got = got if v6 else got[(got[0] & 15) * 4:]
+        if got[0] == (129 if v6 else 0) and got[4:8] == head[4:8] and got[8:] == payload:
+            answered += 1
+            break
+print(answered)
+"""
+
+
+def _run(*command: object) -> None:
+    subprocess.run([str(word) for word in command], check=True, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+
+
+def complete_checksums(interface: str) -> None:
+    """A veth passes packets on without checksums, for the other kernel not to look at; the wire that it stands for does not."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
+        held = ctypes.create_string_buffer(struct.pack("II", _ETHTOOL_STXCSUM, 0))
+        request = struct.pack("16sP16x", interface.encode(), ctypes.addressof(held))
+        fcntl.ioctl(any_socket, _SIOCETHTOOL, request)
+
+
+class Namespace:
+    """`ours` is the interface on our side, for a port; the other end has `addresses` in the namespace."""
+
+    def __init__(self, *addresses: str):
+        number = f"{os.getpid() % 100000}{next(_numbers)}"
+        self.name = f"nf-client-{number}"
+        self.ours = f"nfa{number}"
+        self._theirs = f"nfb{number}"
+        _run("ip", "netns", "add", self.name)
+        try:
+            _run("ip", "link", "add", self.ours, "type", "veth", "peer", "name", self._theirs, "netns", self.name)
+            # The kernel keeps out of it: what comes in on our side is the port's alone.
+            _run("sh", "-c", f"echo 1 > /proc/sys/net/ipv6/conf/{self.ours}/disable_ipv6")
+            _run("ip", "link", "set", self.ours, "up")
+            self.ip("link", "set", "lo", "up")
+            for address in addresses:
+                self.ip("address", "add", address, "dev", self._theirs, *(["nodad"] if ":" in address else []))
+            self.run(sys.executable, "-c", "import sys; sys.path.insert(0, sys.argv[1]); import namespace_support as n; "
+                     "n.complete_checksums(sys.argv[2])", os.path.dirname(__file__), self._theirs).check_returncode()
+            self.ip("link", "set", self._theirs, "up")
+        except BaseException:
+            self.close()
+            raise
+
+    def run(self, *command: object, **options: Any) -> subprocess.CompletedProcess:
+        """Runs to its end in the namespace."""
+        options = {"stdin": subprocess.DEVNULL, "capture_output": True, "timeout": 60} | options
+        return subprocess.run(["nsenter", f"--net=/run/netns/{self.name}", *map(str, command)], check=False, **options)
+
+    def start(self, *command: object, **options: Any) -> subprocess.Popen:
+        """Runs in the namespace; the caller waits for it."""
+        options = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE} | options
+        return subprocess.Popen(["nsenter", f"--net=/run/netns/{self.name}", *map(str, command)], **options)
+
+    def ip(self, *command: object) -> None:
+        self.run("ip", *command).check_returncode()
+
+    def pings(self, address: str, count: int = 3) -> int:
+        """How many of `count` echo requests were answered."""
+        done = self.run(sys.executable, "-c", _PING, address, count, text=True)
+        assert done.returncode == 0, done.stderr
+        return int(done.stdout)
+
+    def close(self) -> None:
+        # The pair goes with its end in the namespace.
+        subprocess.run(["ip", "netns", "del", self.name], check=False, capture_output=True)
+        subprocess.run(["ip", "link", "del", self.ours], check=False, capture_output=True)

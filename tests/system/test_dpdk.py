@@ -1,0 +1,164 @@
+"""The node with packets of its own, on a veth pair through net_af_packet: a client of the kernel's in a namespace opposite."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from namespace_support import Namespace
+from node_support import group, node_program, until
+from process_support import Program
+
+V4, V6, PORT = "192.0.2.10", "2001:db8::10", 8080
+
+
+def _has_dpdk() -> bool:
+    with tempfile.NamedTemporaryFile("w", suffix=".toml") as config:
+        config.write(f'[node]\nlisten = [":80"]\ntransport = "dpdk"\n{group("http://127.0.0.1")}'
+                     '[[dpdk.port]]\nname = "net_null0"\naddresses = ["192.0.2.10/24"]\n')
+        config.flush()
+        checked = subprocess.run([str(node_program()), "--config", config.name, "--check"], capture_output=True, text=True, check=False)
+    if checked.returncode == 0:
+        return True
+    assert 'transport "dpdk" is not in this build' in checked.stderr, checked.stderr
+    return False
+
+
+pytestmark = pytest.mark.skipif(not _has_dpdk(), reason="this build has no DPDK: pkg-config finds no libdpdk, or NEARFIELD_DPDK is OFF")
+
+
+@pytest.fixture
+def client() -> Iterator[Namespace]:
+    with contextlib.closing(Namespace("192.0.2.1/24", "2001:db8::1/64")) as namespace:
+        yield namespace
+
+
+@contextlib.contextmanager
+def serving(client: Namespace, nginx_origin, folder: Path, *, workers: int = 1, devargs: str = "", port: str = "") -> Iterator[Program]:
+    control = Path(tempfile.mkdtemp(prefix="nearfield-test-")) / "c.sock"  # short: a socket's path has 80 bytes
+    config = folder / "node.toml"
+    config.write_text(f"""\
+[node]
+listen = [":{PORT}"]
+transport = "dpdk"
+workers = {workers}
+control = "{control}"
+drain_timeout = "1s"
+[cache]
+ram = "64M"
+hugepages = false
+[limits]
+connections = 2000
+{group(nginx_origin.url)}
+[dpdk]
+hugepages = false
+memory = "64M"
+[[dpdk.port]]
+name = "net_af_packet0,iface={client.ours}{devargs}"
+addresses = ["{V4}/24", "{V6}/64"]
+{port}
+""")
+    with Program("--config", config, control=control) as program:
+        yield program.serves()
+        assert program.process.poll() is None, program.log
+    assert program.process.returncode == 0, program.log
+
+
+@pytest.fixture
+def served(client: Namespace, nginx_origin, tmp_path: Path) -> Iterator[Program]:
+    with serving(client, nginx_origin, tmp_path) as program:
+        yield program
+
+
+def curl(client: Namespace, path: str, address: str, *more: str) -> bytes:
+    host = f"[{address}]" if ":" in address else address
+    done = client.run("curl", "-sS", "--fail", "--max-time", "20", *more, f"http://{host}:{PORT}{path}")
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def transport(program: Program) -> dict[str, int]:
+    status, counters = program.call("GET", "/v1/counters")
+    assert status == 200
+    return counters["transport"]
+
+
+@pytest.mark.parametrize("address", [V4, V6])
+def test_a_mebibyte_arrives_as_it_is(client, served, nginx_origin, address):
+    data = os.urandom(1024 * 1024)
+    nginx_origin.put("/song.mp4", data)
+    for _ in range(3):  # from the origin, then from the cache
+        assert hashlib.sha256(curl(client, "/song.mp4", address)).digest() == hashlib.sha256(data).digest()
+    assert curl(client, "/song.mp4", address, "-r", "500000-600000") == data[500000:600001]
+    until(lambda: transport(served)["accepted"] >= 4, "the connections are counted")
+    assert transport(served)["tcp_sent_bytes"] >= 3 * len(data)
+
+
+@pytest.mark.parametrize("address", [V4, V6])
+def test_it_answers_pings(client, served, address):
+    assert client.pings(address) == 3
+
+
+def test_a_port_nobody_listens_on_is_refused(client, served):
+    done = client.run("curl", "-sS", "--max-time", "5", f"http://{V4}:{PORT + 1}/", text=True)
+    assert done.returncode == 7 and "refused" in done.stderr.lower() or "connect" in done.stderr.lower(), done.stderr
+
+
+def test_a_restart_is_a_drain_and_a_start(client, served):
+    taking_over = subprocess.run([str(node_program()), "--listen", f":{PORT}", "--origin", "http://127.0.0.1", "--transport", "dpdk",
+                                  "--port", f"net_af_packet0,iface={client.ours}", "--address", f"{V4}/24",
+                                  "--takeover", str(served.control)], capture_output=True, text=True, check=False, timeout=20)
+    assert taking_over.returncode == 1
+    assert "--takeover does not go with transport dpdk" in taking_over.stderr
+
+
+def test_workers_share_a_port(client, nginx_origin, tmp_path):
+    data = os.urandom(300_000)
+    nginx_origin.put("/song.mp4", data)
+    with serving(client, nginx_origin, tmp_path, workers=2, devargs=",qpairs=2") as program:
+        for number in range(24):  # with two queues some are on each, though the neighbour answered on one
+            assert curl(client, "/song.mp4", (V4, V6)[number % 2]) == data
+        until(lambda: transport(program)["accepted"] >= 24, "the connections are counted")
+
+
+def test_the_kernel_has_the_rest_of_the_port(client, nginx_origin, tmp_path):
+    nginx_origin.put("/a", b"ours")
+    tap = f"nfk{os.getpid() % 100000}"
+    with serving(client, nginx_origin, tmp_path, port=f'exception_tap = "{tap}"') as program:
+        # The kernel has the port's own address on the TAP, and serves there what the node does not.
+        subprocess.run(["ip", "address", "add", f"{V4}/24", "dev", tap], check=True)
+        with socket.create_server((V4, 2222)) as server:
+            server.settimeout(20)
+            asking = client.start("curl", "-sS", "--max-time", "20", f"http://{V4}:2222/")
+            connection, peer = server.accept()
+            with connection:
+                assert peer[0] == "192.0.2.1"
+                assert connection.recv(4096).startswith(b"GET / HTTP/1.1")
+                connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nkernel")
+                assert asking.communicate(timeout=20)[0] == b"kernel"
+        assert curl(client, "/a", V4) == b"ours"
+        until(lambda: transport(program)["exception_from_kernel"] > 0, "frames from the kernel are counted")
+
+
+def test_connections_can_be_looked_at(client, served, nginx_origin):
+    nginx_origin.put("/a", b"x" * 1000)
+    asked = "import socket, sys; s = socket.create_connection((sys.argv[1], int(sys.argv[2])), 5); " \
+            "s.sendall(b'GET /a HTTP/1.1\\r\\nHost: h\\r\\n\\r\\n'); print(s.recv(12).decode(), s.getsockname()[1], flush=True); sys.stdin.read()"
+    idle = client.start(sys.executable, "-c", asked, V4, PORT, stdin=subprocess.PIPE)
+    head, own_port = idle.stdout.readline().decode().rsplit(" ", 1)
+    assert head == "HTTP/1.1 200"
+    status, answer = served.call("GET", f"/v1/connections?peer=192.0.2.1:{int(own_port)}")
+    assert status == 200 and answer["schema"] == 1 and answer["silent_workers"] == 0, answer
+    [connection] = answer["connections"]
+    assert connection["local"] == f"{V4}:{PORT}" and connection["state"] == "established"
+    assert connection["acknowledged_bytes"] > 1000 and connection["congestion_window_bytes"] >= 10 * 1400
+    idle.communicate(timeout=20)
+    assert served.call("GET", "/v1/connections?peer=192.0.2.77:1")[0] == 404
