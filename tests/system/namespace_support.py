@@ -1,5 +1,5 @@
-"""A network namespace joined to ours by a veth pair: the place of a client with a kernel TCP of its own, opposite a node that
-has packets of its own on our end. No address of the pair is the kernel's on our side."""
+"""Network namespaces for a node that has packets of its own: a veth pair, of which the node has one end and a client of the
+kernel's, in a namespace, the other. No address of the pair is the kernel's on the node's side."""
 
 from __future__ import annotations
 
@@ -55,6 +55,11 @@ def _run(*command: object) -> None:
     subprocess.run([str(word) for word in command], check=True, stdin=subprocess.DEVNULL, capture_output=True, text=True)
 
 
+def _entering(name: str) -> list[str]:
+    # Not `ip netns exec`: that wants to mount a /sys, which not every container lets it.
+    return ["nsenter", f"--net=/run/netns/{name}"]
+
+
 def complete_checksums(interface: str) -> None:
     """A veth passes packets on without checksums, for the other kernel not to look at; the wire that it stands for does not."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
@@ -64,38 +69,27 @@ def complete_checksums(interface: str) -> None:
 
 
 class Namespace:
-    """`ours` is the interface on our side, for a port; the other end has `addresses` in the namespace."""
+    """Ends with close(), and with it every interface in it."""
 
-    def __init__(self, *addresses: str):
-        number = f"{os.getpid() % 100000}{next(_numbers)}"
-        self.name = f"nf-client-{number}"
-        self.ours = f"nfa{number}"
-        self._theirs = f"nfb{number}"
+    def __init__(self, kind: str):
+        self.name = f"nf-{kind}-{os.getpid() % 100000}-{next(_numbers)}"
         _run("ip", "netns", "add", self.name)
-        try:
-            _run("ip", "link", "add", self.ours, "type", "veth", "peer", "name", self._theirs, "netns", self.name)
-            # The kernel keeps out of it: what comes in on our side is the port's alone.
-            _run("sh", "-c", f"echo 1 > /proc/sys/net/ipv6/conf/{self.ours}/disable_ipv6")
-            _run("ip", "link", "set", self.ours, "up")
-            self.ip("link", "set", "lo", "up")
-            for address in addresses:
-                self.ip("address", "add", address, "dev", self._theirs, *(["nodad"] if ":" in address else []))
-            self.run(sys.executable, "-c", "import sys; sys.path.insert(0, sys.argv[1]); import namespace_support as n; "
-                     "n.complete_checksums(sys.argv[2])", os.path.dirname(__file__), self._theirs).check_returncode()
-            self.ip("link", "set", self._theirs, "up")
-        except BaseException:
-            self.close()
-            raise
+        self.ip("link", "set", "lo", "up")
 
     def run(self, *command: object, **options: Any) -> subprocess.CompletedProcess:
         """Runs to its end in the namespace."""
         options = {"stdin": subprocess.DEVNULL, "capture_output": True, "timeout": 60} | options
-        return subprocess.run(["nsenter", f"--net=/run/netns/{self.name}", *map(str, command)], check=False, **options)
+        return subprocess.run([*_entering(self.name), *map(str, command)], check=False, **options)
 
     def start(self, *command: object, **options: Any) -> subprocess.Popen:
         """Runs in the namespace; the caller waits for it."""
         options = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE} | options
-        return subprocess.Popen(["nsenter", f"--net=/run/netns/{self.name}", *map(str, command)], **options)
+        return subprocess.Popen([*_entering(self.name), *map(str, command)], **options)
+
+    def enter(self) -> None:
+        """For a process to come, as its preexec_fn."""
+        with open(f"/run/netns/{self.name}") as place:
+            os.setns(place.fileno(), os.CLONE_NEWNET)
 
     def ip(self, *command: object) -> None:
         self.run("ip", *command).check_returncode()
@@ -107,6 +101,32 @@ class Namespace:
         return int(done.stdout)
 
     def close(self) -> None:
-        # The pair goes with its end in the namespace.
         subprocess.run(["ip", "netns", "del", self.name], check=False, capture_output=True)
-        subprocess.run(["ip", "link", "del", self.ours], check=False, capture_output=True)
+
+
+class Client(Namespace):
+    """A namespace with `addresses` on its end of a veth pair; `port` is the interface of the other end, which is in `opposite` or, without
+    one, with us."""
+
+    def __init__(self, *addresses: str, opposite: Namespace | None = None):
+        super().__init__("client")
+        number = self.name.split("-", 2)[2].replace("-", "")
+        self.port = f"nfa{number}"
+        theirs = f"nfb{number}"
+        try:
+            _run("ip", "link", "add", self.port, *(["netns", opposite.name] if opposite else []), "type", "veth", "peer", "name", theirs,
+                 "netns", self.name)
+            # What comes in there is the port's alone. net_af_packet leaves the kernel a copy, which a NIC would not: it does not take IPv6,
+            # drops IPv4 for want of a way back through this interface, and answers no ARP.
+            settings = {"ipv6/conf/{}/disable_ipv6": 1, "ipv4/conf/{}/rp_filter": 1, "ipv4/conf/{}/arp_ignore": 8}
+            enable = " && ".join([*(f"echo {value} > /proc/sys/net/{name.format(self.port)}" for name, value in settings.items()),
+                                  f"ip link set {self.port} up"])
+            _run(*(_entering(opposite.name) if opposite else []), "sh", "-c", enable)
+            for address in addresses:
+                self.ip("address", "add", address, "dev", theirs, *(["nodad"] if ":" in address else []))
+            self.run(sys.executable, "-c", "import sys; sys.path.insert(0, sys.argv[1]); import namespace_support as n; "
+                     "n.complete_checksums(sys.argv[2])", os.path.dirname(__file__), theirs).check_returncode()
+            self.ip("link", "set", theirs, "up")
+        except BaseException:
+            self.close()
+            raise

@@ -5,19 +5,20 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-import socket
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
-from namespace_support import Namespace
+from namespace_support import Client, Namespace
 from node_support import group, node_program, until
 from process_support import Program
 
-V4, V6, PORT = "192.0.2.10", "2001:db8::10", 8080
+V4, V6, PORT = "198.18.7.10", "fd6e:6663::10", 8080
+THEIR_V4, THEIR_V6 = "198.18.7.1", "fd6e:6663::1"
 
 
 def _has_dpdk() -> bool:
@@ -36,13 +37,14 @@ pytestmark = pytest.mark.skipif(not _has_dpdk(), reason="this build has no DPDK:
 
 
 @pytest.fixture
-def client() -> Iterator[Namespace]:
-    with contextlib.closing(Namespace("192.0.2.1/24", "2001:db8::1/64")) as namespace:
+def client() -> Iterator[Client]:
+    with contextlib.closing(Client(f"{THEIR_V4}/24", f"{THEIR_V6}/64")) as namespace:
         yield namespace
 
 
 @contextlib.contextmanager
-def serving(client: Namespace, nginx_origin, folder: Path, *, workers: int = 1, devargs: str = "", port: str = "") -> Iterator[Program]:
+def serving(client: Client, origin: str, folder: Path, *, workers: int = 1, devargs: str = "", port: str = "",
+            **options: Any) -> Iterator[Program]:
     control = Path(tempfile.mkdtemp(prefix="nearfield-test-")) / "c.sock"  # short: a socket's path has 80 bytes
     config = folder / "node.toml"
     config.write_text(f"""\
@@ -57,28 +59,28 @@ ram = "64M"
 hugepages = false
 [limits]
 connections = 2000
-{group(nginx_origin.url)}
+{group(origin)}
 [dpdk]
 hugepages = false
 memory = "64M"
 [[dpdk.port]]
-name = "net_af_packet0,iface={client.ours}{devargs}"
+name = "net_af_packet0,iface={client.port}{devargs}"
 addresses = ["{V4}/24", "{V6}/64"]
 {port}
 """)
-    with Program("--config", config, control=control) as program:
+    with Program("--config", config, control=control, **options) as program:
         yield program.serves()
         assert program.process.poll() is None, program.log
     assert program.process.returncode == 0, program.log
 
 
 @pytest.fixture
-def served(client: Namespace, nginx_origin, tmp_path: Path) -> Iterator[Program]:
-    with serving(client, nginx_origin, tmp_path) as program:
+def served(client: Client, nginx_origin, tmp_path: Path) -> Iterator[Program]:
+    with serving(client, nginx_origin.url, tmp_path) as program:
         yield program
 
 
-def curl(client: Namespace, path: str, address: str, *more: str) -> bytes:
+def curl(client: Client, path: str, address: str, *more: str) -> bytes:
     host = f"[{address}]" if ":" in address else address
     done = client.run("curl", "-sS", "--fail", "--max-time", "20", *more, f"http://{host}:{PORT}{path}")
     assert done.returncode == 0, done.stderr
@@ -114,7 +116,7 @@ def test_a_port_nobody_listens_on_is_refused(client, served):
 
 def test_a_restart_is_a_drain_and_a_start(client, served):
     taking_over = subprocess.run([str(node_program()), "--listen", f":{PORT}", "--origin", "http://127.0.0.1", "--transport", "dpdk",
-                                  "--port", f"net_af_packet0,iface={client.ours}", "--address", f"{V4}/24",
+                                  "--port", f"net_af_packet0,iface={client.port}", "--address", f"{V4}/24",
                                   "--takeover", str(served.control)], capture_output=True, text=True, check=False, timeout=20)
     assert taking_over.returncode == 1
     assert "--takeover does not go with transport dpdk" in taking_over.stderr
@@ -123,28 +125,32 @@ def test_a_restart_is_a_drain_and_a_start(client, served):
 def test_workers_share_a_port(client, nginx_origin, tmp_path):
     data = os.urandom(300_000)
     nginx_origin.put("/song.mp4", data)
-    with serving(client, nginx_origin, tmp_path, workers=2, devargs=",qpairs=2") as program:
+    with serving(client, nginx_origin.url, tmp_path, workers=2, devargs=",qpairs=2") as program:
         for number in range(24):  # with two queues some are on each, though the neighbour answered on one
             assert curl(client, "/song.mp4", (V4, V6)[number % 2]) == data
         until(lambda: transport(program)["accepted"] >= 24, "the connections are counted")
 
 
-def test_the_kernel_has_the_rest_of_the_port(client, nginx_origin, tmp_path):
-    nginx_origin.put("/a", b"ours")
-    tap = f"nfk{os.getpid() % 100000}"
-    with serving(client, nginx_origin, tmp_path, port=f'exception_tap = "{tap}"') as program:
-        # The kernel has the port's own address on the TAP, and serves there what the node does not.
-        subprocess.run(["ip", "address", "add", f"{V4}/24", "dev", tap], check=True)
-        with socket.create_server((V4, 2222)) as server:
-            server.settimeout(20)
-            asking = client.start("curl", "-sS", "--max-time", "20", f"http://{V4}:2222/")
-            connection, peer = server.accept()
-            with connection:
-                assert peer[0] == "192.0.2.1"
-                assert connection.recv(4096).startswith(b"GET / HTTP/1.1")
-                connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nkernel")
-                assert asking.communicate(timeout=20)[0] == b"kernel"
-        assert curl(client, "/a", V4) == b"ours"
+def test_the_kernel_has_the_rest_of_the_port(tmp_path):
+    tap = "nf-kernel0"
+    with contextlib.closing(Namespace("node")) as home, \
+            contextlib.closing(Client(f"{THEIR_V4}/24", f"{THEIR_V6}/64", opposite=home)) as client, \
+            serving(client, "http://127.0.0.1:9", tmp_path, port=f'exception_tap = "{tap}"', preexec_fn=home.enter) as program:
+        # The kernel has the port's own addresses on the TAP, and serves there what the node does not.
+        home.ip("address", "add", f"{V4}/24", "dev", tap)
+        home.ip("address", "add", f"{V6}/64", "dev", tap, "nodad")
+        (tmp_path / "kernel").write_bytes(os.urandom(100_000))
+        other = home.start(sys.executable, "-m", "http.server", "2222", "--bind", "::", "--directory", tmp_path, stdout=subprocess.DEVNULL,
+                           stderr=subprocess.DEVNULL)
+        try:
+            for host in (V4, f"[{V6}]"):
+                got = until(lambda host=host: client.run("curl", "-sS", "--max-time", "5", f"http://{host}:2222/kernel").stdout, "an answer")
+                assert got == (tmp_path / "kernel").read_bytes()
+        finally:
+            other.terminate()
+            other.wait()
+        answered = client.run("curl", "-sS", "--max-time", "5", "-w", "%{http_code}", f"http://{V4}:{PORT}/a", text=True)
+        assert answered.stdout.endswith("502"), answered  # by the node, which has no origin here
         until(lambda: transport(program)["exception_from_kernel"] > 0, "frames from the kernel are counted")
 
 
@@ -155,10 +161,10 @@ def test_connections_can_be_looked_at(client, served, nginx_origin):
     idle = client.start(sys.executable, "-c", asked, V4, PORT, stdin=subprocess.PIPE)
     head, own_port = idle.stdout.readline().decode().rsplit(" ", 1)
     assert head == "HTTP/1.1 200"
-    status, answer = served.call("GET", f"/v1/connections?peer=192.0.2.1:{int(own_port)}")
+    status, answer = served.call("GET", f"/v1/connections?peer={THEIR_V4}:{int(own_port)}")
     assert status == 200 and answer["schema"] == 1 and answer["silent_workers"] == 0, answer
     [connection] = answer["connections"]
     assert connection["local"] == f"{V4}:{PORT}" and connection["state"] == "established"
     assert connection["acknowledged_bytes"] > 1000 and connection["congestion_window_bytes"] >= 10 * 1400
     idle.communicate(timeout=20)
-    assert served.call("GET", "/v1/connections?peer=192.0.2.77:1")[0] == 404
+    assert served.call("GET", f"/v1/connections?peer={THEIR_V4}:1")[0] == 404
