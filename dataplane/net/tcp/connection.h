@@ -260,6 +260,7 @@ class Connection final : public Stream {
   bool reduction_untold_ : 1 = false;  // CWR on the next new data (RFC 3168 6.1.2)
   bool window_limited_ : 1 = false;
   bool episode_unproven_ : 1 = false;  // no ACK since the episode's first retransmission
+  bool partial_seen_ : 1 = false;  // an acknowledgment has advanced within this recovery
   bool congestion_made_ : 1 = false;
 
   Recovery recovery_ = Recovery::none;

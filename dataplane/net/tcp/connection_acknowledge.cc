@@ -43,7 +43,12 @@ void Connection::process_acknowledgment(const Segment& segment, StreamPosition b
     unacknowledged_ = acknowledged;
     consecutive_timeouts_ = 0;
     first_unanswered_at_ = {};
-    retransmission_base_ = probe_base_ = now;
+    probe_base_ = now;
+    // Without SACK a recovery mends one gap a round trip; the timer is started over by the first
+    // partial acknowledgment only, so that many gaps end in a time-out and slow start (RFC 6582 4,
+    // the impatient variant).
+    if (sack_ || recovery_ != Recovery::fast || !partial_seen_) retransmission_base_ = now;
+    partial_seen_ = recovery_ == Recovery::fast;
     if (spurious) undo_recovery();
     if (episode_retransmitted_bytes_ > 0) episode_unproven_ = false;
   }
@@ -296,6 +301,7 @@ bool Connection::detect_losses(std::uint64_t in_flight_before) {
 void Connection::enter_recovery(std::uint64_t in_flight_before) {
   ++core_.counters.fast_recoveries;
   recovery_ = Recovery::fast;
+  partial_seen_ = false;
   recovery_end_ = next_;
   episode_begin_ = unacknowledged_;
   episode_retransmitted_bytes_ = 0;

@@ -91,7 +91,7 @@ Connection::Turn Connection::transmit_lost(std::uint64_t* budget) {
     log_.on_lost_resent(core_.now);
     on_range_sent(*range, true);
     // Each retransmission starts the timer over (RFC 6675 6): what waits for it has only begun to.
-    retransmission_base_ = core_.now;
+    if (sack_) retransmission_base_ = core_.now;
     *budget -= std::min(*budget, range->bytes());
   }
   return Turn::done;

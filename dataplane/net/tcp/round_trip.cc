@@ -76,8 +76,8 @@ Duration RoundTrip::timeout() const {
   if (!has_sample()) {
     return handshake_was_slow_ ? kSlowHandshakeTimeout : kInitialTimeout;
   }
-  return std::clamp(smoothed() + std::max(Duration{kGranularity}, 4 * variation()),
-                    Duration{kMinimumTimeout}, Duration{kMaximumTimeout});
+  return std::min(smoothed() + std::max(Duration{kMinimumMargin}, 4 * variation()),
+                  Duration{kMaximumTimeout});
 }
 
 }  // namespace nearfield::net::tcp

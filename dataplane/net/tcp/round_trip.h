@@ -2,7 +2,7 @@
 // time-out made of it (RFC 6298), and the minimum of the recent path, which loss detection (RFC
 // 8985) and congestion control compare against.
 //
-// Invariant: timeout() is always within [kMinimumTimeout, kMaximumTimeout]; the exponential
+// Invariant: timeout() is at least kMinimumMargin and at most kMaximumTimeout; the exponential
 // back-off of RFC 6298 5.5 is the connection's, which shifts it. The awkward part is that a
 // sender with timestamps takes many samples a round trip: each is weighted by how many there are
 // (RFC 7323 appendix G), or the estimate would forget the last round trips too fast. A weight may
@@ -18,14 +18,14 @@ namespace nearfield::net::tcp {
 
 class RoundTrip {
  public:
-  // The 1 s minimum of RFC 6298 2.4 is a SHOULD that no deployed sender keeps; 200 ms is what
-  // receivers' delayed acknowledgments (RFC 1122 4.2.3.2: less than 500 ms, in practice 40-200)
-  // are met with elsewhere.
-  static constexpr Duration kMinimumTimeout = std::chrono::milliseconds(200);
+  // What a time-out allows beyond the smoothed round trip, however steady the path: a receiver may
+  // delay an acknowledgment by so much (RFC 1122 4.2.3.2: less than 500 ms, in practice 40-200).
+  // RFC 6298 2.4 asks for a least time-out of 1 s instead, which no deployed sender keeps; a bound
+  // on the sum alone would leave long steady paths a margin of nothing.
+  static constexpr Duration kMinimumMargin = std::chrono::milliseconds(200);
   static constexpr Duration kMaximumTimeout = std::chrono::seconds(60);       // RFC 6298 2.5
   static constexpr Duration kInitialTimeout = std::chrono::seconds(1);        // RFC 6298 2.1
   static constexpr Duration kSlowHandshakeTimeout = std::chrono::seconds(3);  // RFC 6298 5.7
-  static constexpr Duration kGranularity = std::chrono::milliseconds(1);      // G of RFC 6298 2
   // How long a minimum is believed. Long enough for a queue of our own making to drain in between,
   // short enough for a changed route; the same as Linux's documented tcp_min_rtt_wlen.
   static constexpr Duration kMinimumWindow = std::chrono::minutes(5);
