@@ -63,7 +63,7 @@ class Congestion {
 };
 
 // Whatever is to live inside a connection fits into this.
-inline constexpr std::size_t kMaximumCongestionBytes = 208;
+inline constexpr std::size_t kMaximumCongestionBytes = 200;
 
 // min(10 * segment, max(2 * segment, 14600)) (RFC 6928 2).
 constexpr std::uint64_t initial_window_bytes(std::uint32_t segment_bytes) {

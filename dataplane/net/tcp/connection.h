@@ -16,7 +16,8 @@
 // 2883, 3168), sending connection_transmit.cc (RFC 9293 3.8.6, RFC 1122 4.2.3.4), timers
 // connection_timers.cc (RFC 6298, 8985 7), birth and end connection.cc.
 //
-// One thread. At most 1 KiB, with everything of a connection that is not shared or pooled.
+// One thread. At most 1 KiB of what is needed while it sends, and 128 bytes beside it for the rest;
+// what is not here is shared or pooled.
 #pragma once
 
 #include <cstdint>
@@ -97,6 +98,8 @@ struct ConnectionView {
 
 class Connection final : public Stream {
  public:
+  static constexpr std::size_t kColdBytes = 128;  // the last members
+
   explicit Connection(Core& core) : core_(core) {}
   Connection(const Connection&) = delete;
   Connection& operator=(const Connection&) = delete;
@@ -260,7 +263,7 @@ class Connection final : public Stream {
   bool reduction_untold_ : 1 = false;  // CWR on the next new data (RFC 3168 6.1.2)
   bool window_limited_ : 1 = false;
   bool episode_unproven_ : 1 = false;  // no ACK since the episode's first retransmission
-  bool partial_seen_ : 1 = false;  // an acknowledgment has advanced within this recovery
+  bool partial_seen_ : 1 = false;      // an acknowledgment has advanced within this recovery
   bool congestion_made_ : 1 = false;
 
   Recovery recovery_ = Recovery::none;
@@ -285,7 +288,6 @@ class Connection final : public Stream {
   StreamPosition plan_begin_ = 0;
   SendPlan plan_;
   TransmissionLog log_;
-  PendingRelease releases_[2];
   Ticket last_ticket_ = 0;
 
   // --- recovery ---
@@ -303,13 +305,9 @@ class Connection final : public Stream {
   PathMtu path_mtu_;
   MonotonicTime last_sent_at_{};
   MonotonicTime last_heard_at_{};
-  MonotonicTime first_unanswered_at_{};  // of a series of time-outs or probes
-  MonotonicTime challenged_at_{};
   MonotonicTime retransmission_base_{};  // the retransmission timer counts from here (RFC 6298 5)
   MonotonicTime probe_base_{};           // the probe timer does (RFC 8985 7.2)
   MonotonicTime reordering_until_{};     // then some suspects are lost; the epoch: none
-  MonotonicTime path_changed_at_{};
-  MonotonicTime linger_until_{};
 
   // --- receiving ---
   SequenceSpace theirs_;
@@ -321,19 +319,25 @@ class Connection final : public Stream {
   StreamPosition fin_position_ = 0;              // 0: no FIN so far
   MonotonicTime recent_timestamp_at_{};
   std::uint32_t timestamp_offset_ = 0;
-  std::uint32_t lingered_bytes_ = 0;
   Reassembly reassembly_;
-
-  std::uint64_t retransmitted_bytes_ = 0;
 
   Timer loss_timer_{&Connection::on_loss_timer, this};
   Timer pacing_timer_{&Connection::on_pacing_timer, this};
   Timer acknowledgment_timer_{&Connection::on_acknowledgment_timer, this};
-  Timer slow_timer_{&Connection::on_slow_timer, this};
 
   alignas(8) std::byte congestion_[kMaximumCongestionBytes];
+
+  // --- cold: not touched by a segment that arrives in order ---
+  Timer slow_timer_{&Connection::on_slow_timer, this};
+  PendingRelease releases_[2];
+  MonotonicTime linger_until_{};
+  MonotonicTime challenged_at_{};
+  MonotonicTime first_unanswered_at_{};  // of a series of time-outs or probes
+  MonotonicTime path_changed_at_{};
+  std::uint64_t retransmitted_bytes_ = 0;
+  std::uint32_t lingered_bytes_ = 0;
 };
 
-static_assert(sizeof(Connection) <= 1024 + 256);
+static_assert(sizeof(Connection) <= 1024 + Connection::kColdBytes);
 
 }  // namespace nearfield::net::tcp
