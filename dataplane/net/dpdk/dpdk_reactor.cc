@@ -22,6 +22,9 @@ constexpr std::size_t kTimersPerTurn = 256;
 constexpr Duration kPublishEvery = std::chrono::milliseconds(100);
 // How long run() goes on at its end, for resets to leave and the device to let go of our bytes.
 constexpr Duration kLongestEnd = std::chrono::seconds(1);
+// How long it goes on at least: a peer that misses bytes before our RST does not believe it and
+// asks (RFC 5961 3.2); who is not there any more cannot answer, and it would wait for good.
+constexpr Duration kShortestEnd = std::chrono::milliseconds(200);
 constexpr std::size_t kMaximumShown = 1000;
 
 }  // namespace
@@ -112,8 +115,9 @@ void DpdkReactor::Impl::publish(MonotonicTime now) {
 // Whoever is left is told first: their abort() makes the RST that leaves in the turns that follow.
 void DpdkReactor::Impl::end() {
   stack.stop_listening();
-  const MonotonicTime deadline = helper->now() + kLongestEnd;
-  while (stack.connections() > 0 && helper->now() < deadline) {
+  const MonotonicTime begin = helper->now();
+  while (helper->now() < begin + kShortestEnd ||
+         (stack.connections() > 0 && helper->now() < begin + kLongestEnd)) {
     if (!turn({})) turn(Idle::kFirstSleep);
   }
   stack.shutdown();
