@@ -205,6 +205,7 @@ void Connection::release_plan() {
     plan_begin_ = position;
   };
   if (arrived == before) return;
+  const bool was_full = plan_.room() == 0;
   const Ticket completed = core_.output.completed();
   if (last_ticket_ <= completed) {
     release_to(arrived);
@@ -223,8 +224,8 @@ void Connection::release_plan() {
     }
   }
   if (plan_begin_ == before) return;
-  // There is room in the plan again, which may be what the handler lacked.
-  if (starved_) ready();
+  // There is room in the plan again, which may be what the handler lacked, or why it was not asked.
+  if (starved_ || was_full) ready();
   starved_ = false;
   if (handler_ != nullptr) handler_->on_released(plan_begin_ - before);
 }

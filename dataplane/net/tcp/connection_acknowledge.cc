@@ -12,6 +12,9 @@ namespace nearfield::net::tcp {
 namespace {
 
 constexpr std::uint32_t kDuplicateThreshold = 3;  // RFC 5681 3.2
+// Whoever sacks crumbs (CVE-2019-11478) gets no more ranges than losing every other segment of what
+// is in flight takes, and these.
+constexpr std::uint64_t kSpareRanges = 32;
 
 }  // namespace
 
@@ -82,12 +85,14 @@ void Connection::process_acknowledgment(const Segment& segment, StreamPosition b
     if (outcome == TailLossProbe::Outcome::repaired && recovery_ == Recovery::none) {
       congestion().on_congestion(CongestionSignal::loss, in_flight_before, now);
       congestion().on_recovery_end(now);
+      episode_retransmitted_bytes_ = 0;  // duplicates of an old episode do not undo this
       if (ecn_) reduction_untold_ = true;
     }
   }
   if (ecn_ && segment.header.flags.ece && recovery_ == Recovery::none &&
       acknowledged >= echo_end_) {
     congestion().on_congestion(CongestionSignal::echo, in_flight_before, now);
+    episode_retransmitted_bytes_ = 0;  // as above
     ++core_.counters.echo_reductions;
     echo_end_ = next_ + 1;  // once a round trip
     reduction_untold_ = true;
@@ -148,6 +153,7 @@ bool Connection::process_sacks(const Segment& segment, StreamPosition acknowledg
                                TransmissionLog::Delivery* delivery) {
   const std::span<const SackBlock> blocks = segment.header.options.sack.span();
   bool duplicate_reported = false;
+  const std::uint64_t most_ranges = kSpareRanges + 2 * (next_ - unacknowledged_) / segment_bytes_;
   for (std::size_t index = 0; index < blocks.size(); ++index) {
     const StreamPosition begin = ours_.position_of(blocks[index].begin, unacknowledged_);
     const StreamPosition end = ours_.position_of(blocks[index].end, unacknowledged_);
@@ -169,7 +175,7 @@ bool Connection::process_sacks(const Segment& segment, StreamPosition acknowledg
       }
     }
     if (begin < acknowledged) continue;  // stale
-    log_.sack(core_.transmissions, begin, end, delivery);
+    log_.sack(core_.transmissions, begin, end, delivery, most_ranges);
   }
   return duplicate_reported;
 }
@@ -238,6 +244,7 @@ bool Connection::update_window(const Segment& segment, StreamPosition begin,
     }
     consecutive_timeouts_ = back_off_ = 0;
     first_unanswered_at_ = {};
+    retransmission_base_ = core_.now;  // what waits for the pacer now has not timed out
   }
   return changed;
 }

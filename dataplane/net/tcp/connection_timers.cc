@@ -209,7 +209,11 @@ bool Connection::probe_window() {
   } else {
     log_.append(core_.transmissions, range.begin, range.end, core_.now);
     next_ = range.end;
-    if (ends) state_ = state_ == State::close_wait ? State::last_ack : State::fin_wait_1;
+    if (ends) {
+      state_ = state_ == State::close_wait ? State::last_ack : State::fin_wait_1;
+      paused_ = false;
+      offer_held();
+    }
   }
   highest_sent_ = std::max(highest_sent_, range.end);
   last_sent_at_ = retransmission_base_ = probe_base_ = core_.now;

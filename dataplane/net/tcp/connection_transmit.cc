@@ -150,6 +150,10 @@ Connection::Turn Connection::transmit_new(std::uint64_t* budget) {
     log_.append(core_.transmissions, range.begin, range.end, core_.now);
     next_ = range.end;
     if (was_idle) retransmission_base_ = core_.now;
+    if (range.begin < highest_sent_) {  // a window probe's byte: its acknowledgment times nothing
+      log_.on_probed(core_.transmissions, {range.begin, std::min(range.end, highest_sent_)},
+                     core_.now);
+    }
     on_range_sent(range, false);
     if (ends) {
       state_ = state_ == State::close_wait ? State::last_ack : State::fin_wait_1;

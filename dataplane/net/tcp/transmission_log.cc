@@ -97,9 +97,10 @@ void TransmissionLog::set_state(std::uint32_t index, State state) {
 }
 
 // The range keeps [begin, position), a new one behind it takes the rest.
-bool TransmissionLog::cut(TransmissionPool& pool, std::uint32_t index, StreamPosition position) {
+bool TransmissionLog::cut(TransmissionPool& pool, std::uint32_t index, StreamPosition position,
+                          std::size_t most_ranges) {
   NEARFIELD_ASSERT(at(index).begin < position && position < at(index).end);
-  if (count_ >= kMaximumRanges) return false;
+  if (count_ >= std::min(most_ranges, kMaximumRanges)) return false;
   const std::uint32_t rest = pool.take(count_);
   if (rest == kNone) return false;
   ++count_;
@@ -271,15 +272,15 @@ void TransmissionLog::acknowledge(TransmissionPool& pool, StreamPosition positio
 }
 
 void TransmissionLog::sack(TransmissionPool& pool, StreamPosition begin, StreamPosition end,
-                           Delivery* delivery) {
+                           Delivery* delivery, std::size_t most_ranges) {
   for (std::uint32_t index = first_; index != kNone && at(index).begin < end;
        index = at(index).next) {
     if (at(index).end <= begin || at(index).state == State::sacked) continue;
     if (at(index).begin < begin) {
-      cut(pool, index, begin);  // the rest comes next, or is forgotten
+      cut(pool, index, begin, most_ranges);  // the rest comes next, or is forgotten
       continue;
     }
-    if (end < at(index).end && !cut(pool, index, end)) break;
+    if (end < at(index).end && !cut(pool, index, end, most_ranges)) break;
     deliver(at(index), at(index).end, delivery);
     highest_sacked_ = std::max(highest_sacked_, at(index).end);
     set_state(index, State::sacked);

@@ -114,8 +114,10 @@ class TransmissionLog {
   }
   // Everything before `position` has arrived.
   void acknowledge(TransmissionPool& pool, StreamPosition position, Delivery* delivery);
-  // [begin, end) has arrived out of order.
-  void sack(TransmissionPool& pool, StreamPosition begin, StreamPosition end, Delivery* delivery);
+  // [begin, end) has arrived out of order. With `most_ranges` there already, ranges are not cut for
+  // it any more, so that only whole ones count.
+  void sack(TransmissionPool& pool, StreamPosition begin, StreamPosition end, Delivery* delivery,
+            std::size_t most_ranges = kMaximumRanges);
   // The peer may have forgotten what it held: after a time-out its SACKs are not to be relied on
   // (RFC 2018 8). Sacked ranges become lost.
   void forget_sacks();
@@ -174,7 +176,8 @@ class TransmissionLog {
   void set_state(std::uint32_t index, Transmission::State state);
   void chain_time(std::uint32_t index);
   void unchain_time(std::uint32_t index);
-  bool cut(TransmissionPool& pool, std::uint32_t index, StreamPosition position);
+  bool cut(TransmissionPool& pool, std::uint32_t index, StreamPosition position,
+           std::size_t most_ranges = kMaximumRanges);
   void remove(TransmissionPool& pool, std::uint32_t index);
   void join_sacked(TransmissionPool& pool, std::uint32_t index);
   void deliver(const Transmission& range, StreamPosition end, Delivery* delivery) const;

@@ -191,3 +191,29 @@ TEST(StackTimestamps, EverySegmentCarriesThem) {  // 3.2
     script.drain();
   }
 }
+
+// --- a peer that wants work done ---
+
+// Every other byte of a flight as a SACK block (CVE-2019-11478): the ranges are shared by all.
+TEST_GROUP(StackCrumbs){};
+
+TEST(StackCrumbs, OfSacksTakeNoMoreMemoryThanTheirFlightIsWorth) {
+  Script script;
+  script.connect("mss=1460 sackok ws=6");
+  script.send(14600);
+  script.drain();
+  for (int at = 3; at < 1400; at += 8) {
+    const auto block = [&](int from) {
+      return std::to_string(from) + "-" + std::to_string(from + 1);
+    };
+    script.in(". 1 ack=1 sack=" + block(at) + "," + block(at + 2) + "," + block(at + 4) + "," +
+              block(at + 6));
+  }
+  CHECK(script.view().sacked_bytes > 0);
+  CHECK(script.view().sacked_bytes <= 32 + 20);
+  script.drain();
+  script.at(500);
+  script.in(". 1 ack=14601");
+  LONGS_EQUAL(0, script.view().in_flight_bytes);
+  LONGS_EQUAL(14600, script.app().released);
+}

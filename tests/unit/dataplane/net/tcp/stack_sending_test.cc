@@ -178,6 +178,30 @@ TEST(StackSending, FullPlanDoesNotSpin) {
   LONGS_EQUAL(SendPlan::kMaximumPieces * 2049, most);
 }
 
+// The same when the device is done with the pieces only after all of them were acknowledged: then
+// no segment comes any more that could ask.
+TEST(StackSending, FullPlanThatADeviceHeldIsFilledAgain) {
+  Script script;
+  script.connect("mss=1460 sackok ws=6");
+  script.app().most_at_once = 2049;
+  script.send(2 * 64 * 2049);
+  script.hold_tickets = true;
+  script.complete_tickets(0);
+  double ms = 100;
+  std::uint32_t acknowledged = 1;
+  for (int round = 0; round < 12; ++round) {
+    acknowledged += static_cast<std::uint32_t>(script.drain());
+    script.at(ms += 100);
+    script.in(". 1 ack=" + std::to_string(acknowledged));
+  }
+  LONGS_EQUAL(64 * 2049 + 1, acknowledged);
+  LONGS_EQUAL(0, script.app().released);
+  script.complete_tickets(script.last_ticket());
+  script.at(ms + 5);
+  LONGS_EQUAL(64 * 2049, script.app().released);
+  CHECK(script.drain() > 0);
+}
+
 TEST(StackSending, SequenceNumbersWrap) {
   StackOptions options = Script::usual();
   options.secret = secret_that_wraps();

@@ -78,6 +78,24 @@ TEST(StackWindow, OpensAgainLongAfterItShrank) {
   LONGS_EQUAL(0, script.counters().timeouts);
 }
 
+// The probe arrives just when the window opens, so that its acknowledgment comes right after its
+// byte was sent again: it measures nothing.
+TEST(StackWindow, ProbeThatWasTakenIsNoRoundTrip) {
+  script.connect("mss=1000 sackok", 100, 0);
+  script.send(5000);
+  script.at(1000);
+  script.drain();
+  script.in(". 1 ack=1 win=65535");
+  LONGS_EQUAL(5000, script.drain());
+  script.at(1001);
+  script.in(". 1 ack=2 win=65535");
+  const Duration minimum = script.view().minimum_round_trip;
+  CHECK(minimum >= std::chrono::milliseconds(100));
+  script.at(1100);
+  script.in(". 1 ack=5001");
+  LONGS_EQUAL(0, script.view().in_flight_bytes);
+}
+
 TEST(StackWindow, LostUpdateIsFoundByTheProbe) {
   script.connect("mss=1000 sackok", 100, 0);
   script.send(5000);
