@@ -296,6 +296,7 @@ class Connection final : public Stream {
   StreamPosition round_end_ = 0;
   StreamPosition episode_begin_ = 0;               // SND.UNA when the episode began
   std::uint64_t episode_retransmitted_bytes_ = 0;  // not reported as duplicates so far
+  StreamPosition episode_retransmitted_end_ = 0;   // nothing behind it was sent twice by us
   std::uint32_t episode_timestamp_ = 0;            // of the first retransmission (RFC 3522)
   Rack rack_;
   TailLossProbe tail_probe_;

@@ -185,6 +185,7 @@ void Connection::on_duplicate_reported(StreamPosition begin, StreamPosition end)
   ++core_.counters.duplicates_reported;
   rack_.on_duplicate_reported(unacknowledged_, next_);
   if (begin < episode_begin_ || episode_retransmitted_bytes_ == 0) return;
+  if (end > episode_retransmitted_end_) return;  // the network's duplicate, not ours
   episode_retransmitted_bytes_ -= std::min(episode_retransmitted_bytes_, end - begin);
   if (episode_retransmitted_bytes_ == 0) undo_recovery();
 }

@@ -181,6 +181,9 @@ void Connection::on_range_sent(TransmissionLog::Range range, bool again) {
   if (episode_retransmitted_bytes_ == 0 && episode_unproven_) {
     episode_timestamp_ = timestamp_now(now) + timestamp_offset_;
   }
+  episode_retransmitted_end_ = episode_retransmitted_bytes_ == 0
+                                   ? range.end
+                                   : std::max(episode_retransmitted_end_, range.end);
   episode_retransmitted_bytes_ += range.bytes();
 }
 

@@ -320,3 +320,18 @@ TEST(StackRecovery, NonsenseSacksAreIgnored) {
   LONGS_EQUAL(0, script.view().sacked_bytes);
   script.expect_none();
 }
+
+// A duplicate that the network made of something never sent twice says nothing of the recovery (RFC
+// 3708 3 counts only what was retransmitted).
+TEST(StackRecovery, DuplicateOfWhatWasSentOnceUndoesNothing) {
+  Script other;
+  other.connect("mss=1460 sackok ws=6");
+  other.send(14600);
+  other.expect_burst(1, 10);
+  other.at(200);
+  other.in(". 1 ack=2921 sack=4381-8761");
+  other.expect(". 2921:4381(1460)");
+  other.in(". 1 ack=2921 sack=7301-8761,4381-8761");
+  CHECK(std::string(other.view().recovery) == "fast");
+  LONGS_EQUAL(0, other.counters().spurious_recoveries);
+}
