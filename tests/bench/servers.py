@@ -101,9 +101,9 @@ class Server:
 
 
 NGINX_BASE = """
-daemon off; master_process off; worker_processes 1; worker_rlimit_nofile 20000;
+daemon off; master_process off; worker_processes 1; worker_rlimit_nofile 40000;
 pid {work}/nginx.pid; error_log {work}/error.log;
-events {{ worker_connections 8192; }}
+events {{ worker_connections 16384; }}
 http {{
   access_log off; sendfile on; tcp_nopush off; tcp_nodelay on; keepalive_requests 100000000; keepalive_timeout 600s;
   client_body_temp_path {work}/body; proxy_temp_path {work}/proxy; fastcgi_temp_path {work}/fastcgi;
