@@ -66,7 +66,7 @@ def main():
     cases += [case for case in extra if case[2] in sizes and case[1] in counts]
     samples = {case: [] for case in cases}
     kernel = {}
-    command = "./dev bench dpdk " + " ".join(sys.argv[1:])
+    command = "./dev bench dpdk " + http.told(sys.argv[1:])
     shared_memory = "/dev/shm" if os.path.isdir("/dev/shm") else None
     with tempfile.TemporaryDirectory(prefix="nearfield-bench-", dir=shared_memory) as work:
         docroot = Path(work) / "docroot"

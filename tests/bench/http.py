@@ -58,6 +58,16 @@ def first_byte_seconds(port, path, count):
     return times
 
 
+def told(arguments):
+    """The command without where this run built and wrote."""
+    kept, skip = [], False
+    for each in arguments:
+        if not skip and each not in ("--build", "--out"):
+            kept.append(each)
+        skip = each in ("--build", "--out")
+    return " ".join(kept)
+
+
 def spread(values):
     if len(values) < 2:
         return 0.0
@@ -210,7 +220,7 @@ def main():
     control = servers.in_own_network()
     os.sched_setaffinity(0, {servers.CLIENT_CPU})  # the clients here too; servers choose theirs with taskset
 
-    result = {"command": "./dev bench http " + " ".join(sys.argv[1:]), "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+    result = {"command": ("./dev bench http " + told(sys.argv[1:])).strip(), "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
               "cpus": os.cpu_count(), "versions": versions(), "congestion_control": control, "base_of_ratios": BASE}
     shared_memory = "/dev/shm" if os.path.isdir("/dev/shm") else None
     with tempfile.TemporaryDirectory(prefix="nearfield-bench-", dir=shared_memory) as work:

@@ -174,7 +174,7 @@ def main():
         listener.close()
         for name in (CLIENT, SERVER):
             subprocess.run(["ip", "netns", "del", name], capture_output=True)
-    result = {"command": ("./dev bench recovery " + " ".join(sys.argv[1:])).strip(), "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+    result = {"command": ("./dev bench recovery " + http.told(sys.argv[1:])).strip(), "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
               "kernel": platform.release(), "object_bytes": OBJECT, "megabits_per_second": arguments.mbit,
               "queue": "one round trip's worth, at least 64 KiB", "cells": rows}
     text = json.dumps(result, indent=1)
