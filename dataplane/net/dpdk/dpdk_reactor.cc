@@ -120,6 +120,10 @@ void DpdkReactor::Impl::end() {
          (stack.connections() > 0 && helper->now() < begin + kLongestEnd)) {
     if (!turn({})) turn(Idle::kFirstSleep);
   }
+  // And what has been aborted may still be read by the device.
+  while (stack.slots_in_use() > stack.connections() && helper->now() < begin + 2 * kLongestEnd) {
+    if (!turn({})) turn(Idle::kFirstSleep);
+  }
   stack.shutdown();
   publish(helper->now());
   helper->end();

@@ -223,7 +223,8 @@ void Connection::sample_round_trip(const Segment& segment,
 // RFC 9293 3.10.7.4, the window of the fifth step. Returns whether it changed.
 bool Connection::update_window(const Segment& segment, StreamPosition begin,
                                StreamPosition acknowledged) {
-  if (begin < window_told_at_ || (begin == window_told_at_ && acknowledged < window_told_with_)) {
+  if (acknowledged < unacknowledged_ || begin < window_told_at_ ||
+      (begin == window_told_at_ && acknowledged < window_told_with_)) {
     return false;
   }
   const std::uint32_t window = std::uint32_t{segment.header.window} << peer_window_shift_;

@@ -85,7 +85,9 @@ Connection::Turn Connection::transmit_lost(std::uint64_t* budget) {
     if (range->end > window_right_) {
       if (range->begin >= window_right_) break;  // the peer took its window back: probe
       range = log_.next_lost(core_.transmissions, window_right_ - range->begin);
-      if (range->end > window_right_) break;
+      // Without memory to cut it, the part that fits goes out for the whole, whose rest is found
+      // lost again later.
+      range->end = std::min(range->end, window_right_);
     }
     if (!transmit_range(*range, true)) return Turn::blocked;
     log_.on_lost_resent(core_.now);
@@ -135,7 +137,10 @@ Connection::Turn Connection::transmit_new(std::uint64_t* budget) {
     if (bytes < segment && bytes < largest_window_ / 2) break;
     if (bytes > 0) {
       std::uint64_t paced = bytes;
-      if (!core_.transmissions.is_scarce() && !pacer_allows(bytes, &paced)) {
+      // Its last range for a while, as memory is scarce: all that may go goes with it.
+      const bool last_range =
+          core_.transmissions.is_scarce() && log_.count() + 1 >= TransmissionPool::kGuaranteed;
+      if (!last_range && !pacer_allows(bytes, &paced)) {
         window_limited_ = true;  // by the window's own pace
         break;
       }

@@ -72,6 +72,9 @@ class Stack {
 
   const Counters& counters() const { return core_.counters; }
   std::size_t connections() const;
+  // Connections, and ended ones whose bytes a device may still read: while there are any, what the
+  // plans point to must stay.
+  std::size_t slots_in_use() const { return core_.options.maximum_connections - free_count_; }
   std::size_t half_open() const;
   std::size_t time_wait() const;
   const ConnectionView* find(const Flow& flow, ConnectionView* view) const;
@@ -115,7 +118,7 @@ class Stack {
   std::size_t free_count_ = 0;
   std::array<Listener, kMaximumListeners> listeners_{};
   std::size_t listener_count_ = 0;
-  SequenceNumber reuse_beyond_;
+  std::optional<SequenceNumber> reuse_beyond_;  // of the SYN at hand
   bool output_blocked_ = false;
 };
 

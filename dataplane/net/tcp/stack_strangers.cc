@@ -1,6 +1,8 @@
 // Segments of flows that are no connection: SYNs, what completes a handshake, what comes after the
 // end, and what belongs to nothing (RFC 9293 3.10.7.1 to 3.10.7.4).
 #include <algorithm>
+#include <optional>
+#include <utility>
 
 #include "dataplane/net/tcp/flow_hash.h"
 #include "dataplane/net/tcp/strangers.h"
@@ -143,6 +145,8 @@ bool Stack::receive_for_time_wait(const Flow& flow, const Segment& segment) {
   const Header& header = segment.header;
   if (header.flags.rst) return true;  // it must not end the wait (RFC 1337 3)
   if (bare_syn(header.flags) && listener_for(flow.local) >= 0 && may_reuse(*entry, header)) {
+    // A cookie cannot be made to lie beyond what the last connection sent: then rather later.
+    if (strangers_->half_open.size() == strangers_->half_open.capacity()) return true;
     ++core_.counters.time_wait_reused;
     reuse_beyond_ = initial_for_reuse(*entry, strangers_->initial.make(flow, core_.now));
     strangers_->time_wait.erase(*entry);
@@ -191,10 +195,9 @@ void Stack::receive_syn(const Flow& flow, const Header& header) {
   offer.ecn = offer.ecn && core_.options.ecn;
   offer.timestamps = offer.timestamps && core_.options.timestamps;
   offer.sack_permitted = offer.sack_permitted && core_.options.sack;
-  const bool reuse = reuse_beyond_ != SequenceNumber{};
-  const SequenceNumber initial = reuse ? reuse_beyond_ : strangers_->initial.make(flow, core_.now);
-  reuse_beyond_ = {};
-  SynCache::Entry* entry = core_.options.always_cookies && !reuse
+  const std::optional<SequenceNumber> beyond = std::exchange(reuse_beyond_, std::nullopt);
+  const SequenceNumber initial = beyond.value_or(strangers_->initial.make(flow, core_.now));
+  SynCache::Entry* entry = core_.options.always_cookies && !beyond
                                ? nullptr
                                : strangers_->half_open.insert(flow, core_.now);
   if (entry == nullptr) {
