@@ -112,8 +112,10 @@ void Connection::process_acknowledgment(const Segment& segment, StreamPosition b
     event.delivered_bytes = was_recovering || !advanced ? delivered : passed_bytes;
     event.in_flight_bytes = in_flight();
     event.window_limited = window_limited_;
-    event.in_recovery =
-        recovery_ == Recovery::fast || !advanced || (ecn_ && segment.header.flags.ece);
+    event.in_recovery = recovery_ == Recovery::fast || !advanced ||
+                        // A peer echoes until a new segment tells it of the reduction; after a
+                        // time-out there may be none for long.
+                        (ecn_ && segment.header.flags.ece && recovery_ == Recovery::none);
     event.round_ended = unacknowledged_ >= round_end_;
     if (delivery.timed) event.round_trip_time = now - delivery.timed_sent_at;
     event.minimum_round_trip = round_trip_.minimum();

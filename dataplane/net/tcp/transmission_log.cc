@@ -269,6 +269,9 @@ void TransmissionLog::acknowledge(TransmissionPool& pool, StreamPosition positio
     sum_of(range.state) -= end - range.begin;
     range.begin = end;
   }
+  // What the mending of a gap lets the peer acknowledge may have waited there for long; it times
+  // nothing (Karn and Partridge 1987).
+  if (delivery->retransmitted_bytes > 0) delivery->timed = false;
 }
 
 void TransmissionLog::sack(TransmissionPool& pool, StreamPosition begin, StreamPosition end,

@@ -61,6 +61,19 @@ TEST(TransmissionLog, AcknowledgmentCuts) {
   CHECK(log.empty());
 }
 
+// What came behind the gap long ago was once taken for a round trip of many seconds.
+TEST(TransmissionLog, MendedGapTimesNothing) {
+  append(0, 1000, 5);
+  append(1000, 3000, 6);
+  log.mark_lost(pool, kStart, kStart + 1000);
+  CHECK(log.next_lost(pool, 1000).has_value());
+  log.on_lost_resent(at_ms(5000));
+  acknowledge(3000);
+  LONGS_EQUAL(3000, delivery.bytes);
+  LONGS_EQUAL(1000, delivery.retransmitted_bytes);
+  CHECK(!delivery.timed);
+}
+
 TEST(TransmissionLog, SackedNeighboursJoin) {
   append(0, 5000, 5);
   sack(1000, 2000);
