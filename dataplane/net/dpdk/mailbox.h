@@ -23,7 +23,7 @@ namespace nearfield::net::dpdk {
 
 struct Message {
   enum class Kind : std::uint8_t {
-    neighbour,   // a frame: an ARP reply or announcement, or a neighbour advertisement
+    neighbour,   // a frame: an answer, announcement or question of a neighbour
     path_error,  // what a router said about a packet of somebody's
     link_up,
     link_down

@@ -90,23 +90,23 @@ void Station::begin_turn(MonotonicTime now) {
 
 bool Station::receive() {
   if (!was_open_) return false;
+  // First what others were told: who asked for us on their queue has a SYN on this one.
+  std::size_t messages = 0;
+  for (Message message; messages < kMessagesPerTurn && mailbox_.take(message); ++messages) {
+    on_message(message);
+  }
   std::size_t packets = 0;
   for (std::size_t burst = 0; burst < kBurstsPerTurn; ++burst) {
     const std::size_t taken = receiver_.poll(*this);
     packets += taken;
     if (taken < kBurstPackets) break;
   }
-  return packets > 0;
+  return messages > 0 || packets > 0;
 }
 
 bool Station::advance() {
   if (!was_open_) return false;
   bool worked = false;
-  Message message;
-  for (std::size_t count = 0; count < kMessagesPerTurn && mailbox_.take(message); ++count) {
-    on_message(message);
-    worked = true;
-  }
   if (link_of_ != nullptr && now_ >= link_at_) look_at_link();
   neighbours_.advance(now_, transmitter_);
   if (tap_ && now_ >= tap_at_) {
@@ -137,9 +137,11 @@ void Station::on_frame(const ReceivedFrame& frame) {
   neighbours_.receive_arp(frame.frame, now_, transmitter_);
   const auto arp = ip::parse_arp(frame.frame);
   if (!arp) return;
-  // RFC 5227 3: an announcement is a request for the sender's own address.
-  if (!arp->is_request || arp->sender == arp->target) share_frame(frame);
-  if (tap_ && !(arp->is_request && routes_.is_local(arp->target))) to_kernel(frame);
+  // Who asks for us is about to send, to any queue. RFC 5227 3: an announcement is a request for
+  // the sender's own address.
+  const bool asks_us = arp->is_request && routes_.is_local(arp->target);
+  if (!arp->is_request || arp->sender == arp->target || asks_us) share_frame(frame);
+  if (tap_ && !asks_us) to_kernel(frame);
 }
 
 void Station::on_packet(const ReceivedFrame& frame, const ip::Packet& packet) {
@@ -181,13 +183,13 @@ void Station::on_rejected(const ReceivedFrame& frame, const ip::Rejection& rejec
 
 void Station::on_neighbour_discovery(const ReceivedFrame& frame, const ip::Packet& packet) {
   neighbours_.receive_neighbour_discovery(packet, now_, transmitter_);
-  if (ip::is_neighbour_advertisement(packet)) share_frame(frame);
-  if (!tap_) return;
+  bool asks_us = false;
   if (ip::is_neighbour_solicitation(packet)) {
     const auto message = ip::parse_neighbour_message(packet);
-    if (message && routes_.is_local(message->target)) return;
+    asks_us = message && routes_.is_local(message->target);
   }
-  to_kernel(frame);  // routers' messages among others
+  if (asks_us || ip::is_neighbour_advertisement(packet)) share_frame(frame);
+  if (tap_ && !asks_us) to_kernel(frame);  // routers' messages among others
 }
 
 void Station::on_tcp(const ReceivedFrame& frame, const ip::Packet& packet) {

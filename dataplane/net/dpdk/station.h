@@ -84,9 +84,9 @@ class Station final : private PacketHandler {
   void claim(const Endpoint& local);
 
   void begin_turn(MonotonicTime now);
-  // Takes what has come, up to kBurstsPerTurn; returns whether anything had.
+  // Takes what siblings tell and what has come, up to kBurstsPerTurn; returns whether anything had.
   bool receive();
-  // Neighbours, messages, what the kernel sends. Returns whether anything was to do.
+  // Neighbours, the link, what the kernel sends. Returns whether anything was to do.
   bool advance();
   void flush() { transmitter_.flush(); }
   // When advance() has something to do by itself; MonotonicTime::max() for never.

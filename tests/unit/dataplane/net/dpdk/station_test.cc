@@ -272,6 +272,23 @@ TEST(Station, passes_answers_of_neighbours_on) {
   CHECK_EQUAL(unsigned{ip::kProtocolTcp}, protocol_of(sibling->wire.sent[0]));
 }
 
+// Who asks for us on one queue may have its first SYN on another: it is answered at once, not when
+// the SYN+ACK is repeated after a second.
+TEST(Station, passes_questions_of_neighbours_on) {
+  auto sibling = std::make_unique<Worker>(*pool);
+  worker->station.set_siblings({&sibling->station});
+  sibling->station.claim({kLocal, 80});
+  sibling->stack.listen({kLocal, 80}, acceptor);
+  sibling->turn(now);
+  give(*worker, arp(true, kLocal));
+  worker->turn(now);
+  CHECK_EQUAL(1U, worker->wire.sent.size());  // one answer is enough
+  give(*sibling, syn(80));
+  sibling->turn(now);
+  CHECK_EQUAL(1U, sibling->wire.sent.size());
+  CHECK_EQUAL(unsigned{ip::kProtocolTcp}, protocol_of(sibling->wire.sent[0]));
+}
+
 TEST(Station, passes_routers_errors_on) {
   auto sibling = std::make_unique<Worker>(*pool);
   worker->station.set_siblings({&sibling->station});
