@@ -6,9 +6,16 @@ import contextlib
 from collections.abc import Callable, Iterator
 
 import pytest
+from link_support import TRANSPORT, clients_opposite
 from node_support import Node
 from origin_support import Nginx, ScriptedOrigin
 from process_support import Program
+
+
+@pytest.fixture(scope="session", autouse=True)
+def transport() -> Iterator[None]:
+    with clients_opposite() if TRANSPORT == "dpdk" else contextlib.nullcontext():
+        yield
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ import sys
 from typing import Any
 
 _numbers = itertools.count()
+_links = itertools.count()
 
 _SIOCETHTOOL = 0x8946
 _ETHTOOL_STXCSUM = 0x17
@@ -94,6 +95,26 @@ class Namespace:
     def ip(self, *command: object) -> None:
         self.run("ip", *command).check_returncode()
 
+    def link(self, *addresses: str, opposite: Namespace | None = None) -> str:
+        """A veth pair with `addresses` on the end here; returns the interface of the other end, which is in `opposite` or, without one, with
+        us."""
+        number = f"{os.getpid() % 100000:05}{next(_links)}"  # an interface's name has 15 characters
+        port, theirs = f"nfa{number}", f"nfb{number}"
+        _run("ip", "link", "add", port, *(["netns", opposite.name] if opposite else []), "type", "veth", "peer", "name", theirs,
+             "netns", self.name)
+        # What comes in there is the port's alone. net_af_packet leaves the kernel a copy, which a NIC would not: it does not take IPv6,
+        # drops IPv4 for want of a way back through this interface, and answers no ARP.
+        settings = {"ipv6/conf/{}/disable_ipv6": 1, "ipv4/conf/{}/rp_filter": 1, "ipv4/conf/{}/arp_ignore": 8}
+        enable = " && ".join([*(f"echo {value} > /proc/sys/net/{name.format(port)}" for name, value in settings.items()),
+                              f"ip link set {port} up"])
+        _run(*(_entering(opposite.name) if opposite else []), "sh", "-c", enable)
+        for address in addresses:
+            self.ip("address", "add", address, "dev", theirs, *(["nodad"] if ":" in address else []))
+        self.run(sys.executable, "-c", "import sys; sys.path.insert(0, sys.argv[1]); import namespace_support as n; "
+                 "n.complete_checksums(sys.argv[2])", os.path.dirname(__file__), theirs).check_returncode()
+        self.ip("link", "set", theirs, "up")
+        return port
+
     def pings(self, address: str, count: int = 3) -> int:
         """How many of `count` echo requests were answered."""
         done = self.run(sys.executable, "-c", _PING, address, count, text=True)
@@ -110,23 +131,8 @@ class Client(Namespace):
 
     def __init__(self, *addresses: str, opposite: Namespace | None = None):
         super().__init__("client")
-        number = self.name.split("-", 2)[2].replace("-", "")
-        self.port = f"nfa{number}"
-        theirs = f"nfb{number}"
         try:
-            _run("ip", "link", "add", self.port, *(["netns", opposite.name] if opposite else []), "type", "veth", "peer", "name", theirs,
-                 "netns", self.name)
-            # What comes in there is the port's alone. net_af_packet leaves the kernel a copy, which a NIC would not: it does not take IPv6,
-            # drops IPv4 for want of a way back through this interface, and answers no ARP.
-            settings = {"ipv6/conf/{}/disable_ipv6": 1, "ipv4/conf/{}/rp_filter": 1, "ipv4/conf/{}/arp_ignore": 8}
-            enable = " && ".join([*(f"echo {value} > /proc/sys/net/{name.format(self.port)}" for name, value in settings.items()),
-                                  f"ip link set {self.port} up"])
-            _run(*(_entering(opposite.name) if opposite else []), "sh", "-c", enable)
-            for address in addresses:
-                self.ip("address", "add", address, "dev", theirs, *(["nodad"] if ":" in address else []))
-            self.run(sys.executable, "-c", "import sys; sys.path.insert(0, sys.argv[1]); import namespace_support as n; "
-                     "n.complete_checksums(sys.argv[2])", os.path.dirname(__file__), theirs).check_returncode()
-            self.ip("link", "set", theirs, "up")
+            self.port = self.link(*addresses, opposite=opposite)
         except BaseException:
             self.close()
             raise

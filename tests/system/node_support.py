@@ -17,6 +17,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from link_support import TRANSPORT, Link, at_home
+
 REPOSITORY = Path(__file__).resolve().parents[2]
 PATIENCE_S = 20.0
 
@@ -65,11 +67,13 @@ class Node:
         self.control = place / "c.sock"
         self.log = place / "node.log"
         self.config = place / "node.toml"
-        addresses = ", ".join(f'"{each}"' for each in listen)
+        self.link = Link() if TRANSPORT == "dpdk" else None
+        addresses = ", ".join(f'"{self.link.listens(each) if self.link else each}"' for each in listen)
         self.config.write_text(f"""\
 [node]
 listen = [{addresses}]
-workers = {workers}
+workers = {Link.WORKERS if self.link else workers}
+transport = "{TRANSPORT}"
 control = "{self.control}"
 drain_timeout = "1s"
 [cache]
@@ -78,8 +82,9 @@ hugepages = false
 {cache}
 {origins}
 {more}
+{self.link.configuration() if self.link else ""}
 """)
-        with self.log.open("wb") as log:
+        with self.log.open("wb") as log, at_home():
             self.process = subprocess.Popen([str(node_program()), "--config", str(self.config)], stdin=subprocess.DEVNULL, stdout=log,
                                             stderr=subprocess.STDOUT)
         until(self._serves, "the node serves")
@@ -138,6 +143,8 @@ hugepages = false
             text = self.log.read_text(errors="replace")
         finally:
             self.folder.cleanup()
+            if self.link:
+                self.link.close()
         assert code == 0, f"the node ended with {code}:\n{text[-4000:]}"
 
     def __enter__(self) -> Node:

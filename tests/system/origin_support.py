@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from link_support import at_home
 from node_support import PATIENCE_S, until
 
 
@@ -23,7 +24,7 @@ def content(size: int, seed: int = 1) -> bytes:
 
 
 def free_port(address: str = "127.0.0.1") -> int:
-    with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_STREAM) as probe:
+    with at_home(), socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_STREAM) as probe:
         probe.bind((address, 0))
         return probe.getsockname()[1]
 
@@ -84,14 +85,16 @@ class Nginx:
         # Its workers stay who we are: they read a private folder.
         configuration.write_text(_NGINX.format(user="user root;\n" if os.geteuid() == 0 else "", folder=self.folder, root=self.root,
                                                address=self.address, port=self.port))
-        self.process = subprocess.Popen([program, "-p", str(self.folder), "-c", str(configuration), "-e", str(self.folder / "error.log")],
-                                        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        with at_home():
+            self.process = subprocess.Popen([program, "-p", str(self.folder), "-c", str(configuration), "-e", str(self.folder / "error.log")],
+                                            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         until(self._accepts, "nginx accepts connections")
 
     def _accepts(self) -> bool:
         assert self.process.poll() is None, (self.folder / "error.log").read_text()
         try:
-            socket.create_connection((self._bare_address, self.port), timeout=1).close()
+            with at_home():
+                socket.create_connection((self._bare_address, self.port), timeout=1).close()
             return True
         except OSError:
             return False
@@ -123,7 +126,7 @@ class Nginx:
         if self.process is not None:
             self._markers += 1
             marker = f"/marker-{self._markers}"
-            with socket.create_connection((self._bare_address, self.port), timeout=PATIENCE_S) as connection:
+            with at_home(), socket.create_connection((self._bare_address, self.port), timeout=PATIENCE_S) as connection:
                 connection.sendall(f"HEAD {marker} HTTP/1.0\r\n\r\n".encode())
                 while connection.recv(4096):
                     pass
@@ -188,7 +191,8 @@ class ScriptedOrigin:
         self.connections = 0
         self._lock = threading.Lock()
         self._open: set[socket.socket] = set()
-        self._listener = socket.create_server((address, 0), backlog=512)
+        with at_home():
+            self._listener = socket.create_server((address, 0), backlog=512)
         self.port = self._listener.getsockname()[1]
         self.url = f"http://{address}:{self.port}"
         self._closing = False

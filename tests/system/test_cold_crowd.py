@@ -8,6 +8,7 @@ import threading
 import time
 
 import pytest
+from link_support import dialled
 from node_support import Node, group, until
 from origin_support import ScriptedOrigin, content
 from wire_support import Wire, ask, request
@@ -84,7 +85,7 @@ class Crowd:
         listeners = [Listener(self, target) for _ in range(self.clients)]
         async with asyncio.timeout(PATIENCE_S):
             for each in listeners:
-                await loop.create_connection(lambda each=each: each, "127.0.0.1", port)
+                await loop.create_connection(lambda each=each: each, dialled(port), port)
             return await asyncio.gather(*(each.done for each in listeners))
 
     def run(self, port: int, target: str) -> list[float]:

@@ -8,6 +8,7 @@ import subprocess
 import threading
 
 import pytest
+from link_support import authority
 from node_support import Node, group, until
 from origin_support import Nginx, ScriptedOrigin, content, free_port
 from wire_support import Wire, ask, member, request
@@ -35,7 +36,7 @@ def node(nginx):
 def curl(node: Node, path: str, *options: str, port: int | None = None) -> tuple[str, bytes]:
     """(head, body) as curl has them; an incomplete body is curl's error and ours."""
     result = subprocess.run(["curl", "-sS", "--max-time", "20", "-H", "Host: music.example", "-D", "/dev/stderr", *options,
-                             f"http://127.0.0.1:{port or node.port}{path}"], capture_output=True, timeout=30, check=True)
+                             f"http://{authority(port or node.port)}{path}"], capture_output=True, timeout=30, check=True)
     return result.stderr.decode("latin-1"), result.stdout
 
 
@@ -75,7 +76,7 @@ def test_a_large_body_is_kept_where_the_configuration_allows_it(nginx):
 def test_a_thousand_hits_are_one_origin_request(node, nginx):
     nginx.put("/hot", content(64 * KIB))
     ask(node.port, "/hot")
-    url = f"http://127.0.0.1:{node.port}/hot"
+    url = f"http://{authority(node.port)}/hot"
     run = subprocess.run(["h2load", "--h1", "-n", "1000", "-c", "20", "-t", "1", "-H", "Host: music.example", url], capture_output=True, text=True, timeout=60)
     assert "1000 succeeded, 0 failed, 0 errored, 0 timeout" in run.stdout, run.stdout + run.stderr
     assert "status codes: 1000 2xx" in run.stdout
@@ -386,7 +387,7 @@ def test_ipv6_listener_and_origin():
     with Node(group(nginx.url), listen=("127.0.0.1:0", "[::1]:0")) as node:
         for address, port in zip(("127.0.0.1", "::1"), node.ports):
             assert ask(port, "/six", address=address).body == data
-        curled = subprocess.run(["curl", "-gsS", "-H", "Host: music.example", f"http://[::1]:{node.ports[1]}/six"], capture_output=True, timeout=30, check=True)
+        curled = subprocess.run(["curl", "-gsS", "-H", "Host: music.example", f"http://{authority(node.ports[1], '::1')}/six"], capture_output=True, timeout=30, check=True)
         assert curled.stdout == data
     assert len(nginx.log("/six")) == 1
     nginx.close()

@@ -6,6 +6,7 @@ import subprocess
 import threading
 
 import pytest
+from link_support import authority
 from node_support import Node, group, until
 from origin_support import Asked, Nginx, ScriptedOrigin, content, free_port
 from wire_support import Wire, ask, member, request
@@ -166,7 +167,7 @@ def test_curl_sees_the_break(node, origin):
         wire.send(request(target))
         until(lambda: b"\r\n\r\n" in wire.buffer or wire.more(), "the head")
         gain = Gain(node)
-        curl = subprocess.Popen(["curl", "-sS", "-o", "/dev/null", "-H", "Host: music.example", f"http://127.0.0.1:{node.port}{target}"],
+        curl = subprocess.Popen(["curl", "-sS", "-o", "/dev/null", "-H", "Host: music.example", f"http://{authority(node.port)}{target}"],
                                 stderr=subprocess.PIPE)
         until(lambda: gain["requests"] == 1, "curl has asked")
         heard.set()

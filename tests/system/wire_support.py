@@ -6,6 +6,8 @@ import socket
 import struct
 from dataclasses import dataclass, field
 
+from link_support import dialled
+
 
 @dataclass
 class Response:
@@ -41,6 +43,7 @@ class Wire:
     """One connection. The methods wait `timeout_s` at most for each piece."""
 
     def __init__(self, port: int, address: str = "127.0.0.1", timeout_s: float = 15.0, receive_buffer: int | None = None):
+        address = dialled(port, address)
         family = socket.AF_INET6 if ":" in address else socket.AF_INET
         self.socket = socket.socket(family, socket.SOCK_STREAM)
         self.socket.settimeout(timeout_s)
