@@ -154,6 +154,38 @@ def test_the_kernel_has_the_rest_of_the_port(tmp_path):
         until(lambda: transport(program)["exception_from_kernel"] > 0, "frames from the kernel are counted")
 
 
+# SYNs from addresses of the client's network where nobody is, until standard input ends; the seed makes them the same each time.
+_SYN_FLOOD = """
+import random, select, socket, struct, sys
+to, port = socket.inet_aton(sys.argv[1]), int(sys.argv[2])
+chance = random.Random(1)
+s = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW)
+while not select.select([sys.stdin], [], [], 0)[0]:
+    for _ in range(100):
+        source = to[:3] + bytes([chance.randrange(20, 250)])
+        syn = struct.pack("!HHIIBBHHHBBH", chance.randrange(1024, 65535), port, chance.randrange(2**32), 0, 0x60, 2, 65535, 0, 0, 2, 4, 1460)
+        total = sum(struct.unpack("!18H", source + to + struct.pack("!HH", 6, len(syn)) + syn))
+        total = (total & 0xffff) + (total >> 16)
+        syn = syn[:16] + struct.pack("!H", ~(total + (total >> 16)) & 0xffff) + syn[18:]
+        s.sendto(struct.pack("!BBHHHBBH4s4s", 0x45, 0, 20 + len(syn), 0, 0, 64, 6, 0, source, to) + syn, (sys.argv[1], 0))
+"""
+
+
+def test_a_flood_of_syns_keeps_nobody_out(client, served, nginx_origin):
+    data = os.urandom(300_000)
+    nginx_origin.put("/song.mp4", data)
+    assert curl(client, "/song.mp4", V4) == data
+    flood = client.start(sys.executable, "-c", _SYN_FLOOD, V4, PORT, stdin=subprocess.PIPE)
+    try:
+        until(lambda: transport(served)["tcp_cookies_sent"] > 10_000, "the half-open connections are full")
+        for number in range(10):
+            assert curl(client, "/song.mp4", (V4, V6)[number % 2]) == data
+    finally:
+        flood.communicate(timeout=20)
+    assert flood.returncode == 0
+    until(lambda: transport(served)["tcp_cookies_accepted"] > 0, "the cookies are counted")
+
+
 def test_connections_can_be_looked_at(client, served, nginx_origin):
     nginx_origin.put("/a", b"x" * 1000)
     asked = "import socket, sys; s = socket.create_connection((sys.argv[1], int(sys.argv[2])), 5); " \
