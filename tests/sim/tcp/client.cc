@@ -210,8 +210,8 @@ void Client::send_reset(std::uint32_t sequence) {
 void Client::send_keep_alive(MonotonicTime now) {
   keep_alive_at_ = now + *profile_.keep_alive;
   if (state_ != State::established || unacknowledged_ != farthest_ || fin_sent_) return;
-  // Only while quiet (RFC 9293 3.8.4): what a probe acknowledges nobody reads, as it lies out of the
-  // window.
+  // Only while quiet (RFC 9293 3.8.4): what a probe acknowledges nobody reads, as it lies out of
+  // the window.
   if (acknowledge_at_) return;
   ++counters_.keep_alives;
   keep_alive_waits_ = true;
