@@ -211,6 +211,7 @@ Result<Eal> Eal::start(const EalOptions& options) {
     arguments.push_back(address);
   }
   std::vector<char*> pointers;  // EAL may reorder them and keeps copies of the strings
+  pointers.reserve(arguments.size() + 1);
   for (std::string& argument : arguments) pointers.push_back(argument.data());
   const auto count = static_cast<int>(pointers.size());
   pointers.push_back(nullptr);

@@ -135,7 +135,7 @@ Result<std::unique_ptr<Port>> Port::open(const PortOptions& options,
       return std::unexpected(added.error());
     port->made_ = true;
     if (rte_eth_dev_get_port_by_name(port->name_.c_str(), &port->id_) != 0) {
-      remove_virtual_device(port->name_);
+      (void)remove_virtual_device(port->name_);  // what it is not is the news
       port->made_ = false;
       return failure("DPDK device " + port->name_ + " is no network port: see its driver's name");
     }
@@ -250,10 +250,11 @@ Port::~Port() {
   if (!taken_) return;
   stop();
   // Removing a device closes its port; after closing it first, there would be none to remove.
-  if (made_)
-    remove_virtual_device(name_);
-  else
+  if (made_) {
+    (void)remove_virtual_device(name_);  // nobody is left who could do anything about it
+  } else {
     rte_eth_dev_close(id_);
+  }
 }
 
 Result<void> Port::start() {
