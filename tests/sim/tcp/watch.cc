@@ -62,7 +62,7 @@ void Watch::delivered(const Segment& segment) {
   const std::uint64_t emitted_end = std::max(farthest_, fin_at_ ? *fin_at_ + 1 : 0);
   if (acknowledgment < 0 || acknowledgment > static_cast<std::int64_t>(emitted_end)) return;
   const auto acknowledged = static_cast<std::uint64_t>(acknowledgment);
-  const int scale = scale_on_ ? *profile_.window_scale : 0;
+  const int scale = scale_on_ ? profile_.window_scale.value_or(0) : 0;
   edge_ = std::max(edge_, acknowledged + (std::uint64_t{segment.window} << scale));
   acknowledged_ = std::max(acknowledged_, acknowledged);
   acknowledged_anything_ = acknowledged_anything_ || farthest_ > 0;
