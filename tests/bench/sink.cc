@@ -5,7 +5,7 @@
 #include <chrono>
 
 #include "cache/base/assert.h"
-#include "dataplane/net/ip/byte_order.h"
+#include "dataplane/net/byte_order.h"
 #include "dataplane/net/ip/checksum.h"
 #include "dataplane/net/ip/frame.h"
 #include "dataplane/net/ip/packet.h"
@@ -71,10 +71,10 @@ void Sink::take(const NicModel::Sent& packet) {
   const std::byte* ip = packet.header + ip::kEthernetHeaderBytes;
   const std::byte* tcp = ip + ip::kIpv4HeaderBytes;
   const std::uint32_t index =
-      ip::read_16(tcp + 2) - kFirstPort + (ip::read_8(ip + 19) - 1U) * kPortsAnAddress;
+      read_16(tcp + 2) - kFirstPort + (read_8(ip + 19) - 1U) * kPortsAnAddress;
   NEARFIELD_ASSERT(index < connections_.size());
   Connection& connection = connections_[index];
-  const std::uint32_t header_bytes = (ip::read_8(tcp + 12) >> 4) * 4U;
+  const std::uint32_t header_bytes = (read_8(tcp + 12) >> 4) * 4U;
   const auto segment = tcp::parse_segment({tcp, header_bytes});
   NEARFIELD_ASSERT(segment.has_value());
   const tcp::Header& header = segment->header;
@@ -175,7 +175,7 @@ void Sink::send(std::uint32_t index, tcp::Flags flags, std::uint32_t acknowledgm
   ip::Checksum sum =
       ip::pseudo_header(client, server, ip::kProtocolTcp, static_cast<std::uint32_t>(tcp_bytes));
   sum.add(segment);
-  ip::write_16(segment.data() + 16, sum.finish());
+  write_16(segment.data() + 16, sum.finish());
   // The server's queue is full at times: a real one would drop, here the wire waits.
   while (!nic_.deliver({frame.data(), at + tcp_bytes})) {
     if (stops_.load(std::memory_order_relaxed)) return;

@@ -7,7 +7,7 @@
 #include <array>
 #include <vector>
 
-#include "dataplane/net/ip/byte_order.h"
+#include "dataplane/net/byte_order.h"
 #include "dataplane/net/ip/checksum.h"
 #include "dataplane/net/ip/icmp.h"
 #include "dataplane/net/ip/neighbour_message.h"
@@ -71,15 +71,15 @@ void mend(std::span<std::byte> packet, std::uint16_t ether_type) {
   write_16(message.data() + 2, sum.finish());
 }
 
-void receive(const Packet& packet, NeighbourTable& table, TokenBucket& bucket, MonotonicTime now,
+void receive(const Packet& packet, NeighbourTable& table, RateLimit& limit, MonotonicTime now,
              FrameSink& sink) {
   std::array<std::byte, kIpv6HeaderBytes + kMaximumEchoBytes> out;
   parse_icmp_error(packet);
   icmp_checksum_is_good(packet);
   table.receive_neighbour_discovery(packet, now, sink);
-  check_answer(out, write_echo_reply(packet, bucket, now, out));
-  check_answer(out, write_port_unreachable(packet, bucket, now, out));
-  check_answer(out, write_protocol_unreachable(packet, bucket, now, out));
+  check_answer(out, write_echo_reply(packet, limit, now, out));
+  check_answer(out, write_port_unreachable(packet, limit, now, out));
+  check_answer(out, write_protocol_unreachable(packet, limit, now, out));
   table.resolve(packet.source, now);
   if (packet.hop_limit == 1) table.confirm(packet.source, now);
 }
@@ -100,7 +100,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   NeighbourTable table(
       {.mac = {{2, 0, 0, 0, 0, 0x10}}, .vlan_id = {}, .capacity = kCapacity, .key = {1, 2}},
       routes());
-  TokenBucket bucket(1000, 10);
+  RateLimit limit(1000, 10);
   CheckingSink sink;
   MonotonicTime now{std::chrono::seconds(1000)};
   std::vector<std::byte> frame_bytes;
@@ -129,13 +129,13 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
         FUZZ_CHECK(packet->is_v4 == is_v4 && packet->source.is_v4() == is_v4);
         FUZZ_CHECK(packet->destination.is_v4() == is_v4);
         FUZZ_CHECK(read_8(packet->whole.data() + packet->protocol_offset) == packet->protocol);
-        receive(*packet, table, bucket, now, sink);
+        receive(*packet, table, limit, now, sink);
       } else if (packet.error().problem) {
         FUZZ_CHECK(packet.error().problem->pointer < packet.error().packet.whole.size());
         std::array<std::byte, kMaximumIcmpErrorBytes> out;
         check_answer(out,
                      write_parameter_problem(packet.error(), routes().local_addresses()[1].address,
-                                             bucket, now, out));
+                                             limit, now, out));
       }
     }
     FUZZ_CHECK(table.size() <= kCapacity);

@@ -4,8 +4,8 @@
 #include <cstring>
 #include <utility>
 
+#include "dataplane/net/byte_order.h"
 #include "dataplane/net/ip/address_kind.h"
-#include "dataplane/net/ip/byte_order.h"
 #include "dataplane/net/ip/neighbour_message.h"
 
 namespace nearfield::net::dpdk {
@@ -56,8 +56,8 @@ Station::Station(StationOptions options, PacketIo& io, PacketPool& pool,
       transmitter_(options.transmitter, io, pool, next_hop_, memory),
       receiver_(io, options.mac),
       tap_(std::move(options.tap)),
-      echo_bucket_(kEchoesPerSecond, kAtOnce),
-      error_bucket_(kErrorsPerSecond, kAtOnce),
+      echo_limit_(kEchoesPerSecond, kAtOnce),
+      error_limit_(kErrorsPerSecond, kAtOnce),
       scratch_(std::make_unique<std::byte[]>(kScratchBytes)) {}
 
 Station::~Station() = default;
@@ -164,8 +164,8 @@ void Station::on_packet(const ReceivedFrame& frame, const ip::Packet& packet) {
   const std::span<std::byte> out(scratch_.get() + ip::kMaximumEthernetHeaderBytes,
                                  kScratchBytes - ip::kMaximumEthernetHeaderBytes);
   const std::size_t bytes = packet.protocol == ip::kProtocolUdp
-                                ? ip::write_port_unreachable(packet, error_bucket_, now_, out)
-                                : ip::write_protocol_unreachable(packet, error_bucket_, now_, out);
+                                ? ip::write_port_unreachable(packet, error_limit_, now_, out)
+                                : ip::write_protocol_unreachable(packet, error_limit_, now_, out);
   ++counters_.dropped_not_ours;
   answer(frame, bytes, packet.is_v4, counters_.errors_sent);
 }
@@ -177,7 +177,7 @@ void Station::on_rejected(const ReceivedFrame& frame, const ip::Rejection& rejec
   if (!source) return;
   const std::span<std::byte> out(scratch_.get() + ip::kMaximumEthernetHeaderBytes,
                                  kScratchBytes - ip::kMaximumEthernetHeaderBytes);
-  answer(frame, ip::write_parameter_problem(rejection, *source, error_bucket_, now_, out), false,
+  answer(frame, ip::write_parameter_problem(rejection, *source, error_limit_, now_, out), false,
          counters_.errors_sent);
 }
 
@@ -198,8 +198,7 @@ void Station::on_tcp(const ReceivedFrame& frame, const ip::Packet& packet) {
     return;
   }
   const bool has_port = packet.payload.size() >= 4;
-  const bool ours =
-      has_port && is_claimed(packet.destination, ip::read_16(packet.payload.data() + 2));
+  const bool ours = has_port && is_claimed(packet.destination, read_16(packet.payload.data() + 2));
   if (!ours && tap_) return to_kernel(frame);
   if (stack_ == nullptr) return;
   ++counters_.segments;
@@ -215,7 +214,7 @@ void Station::on_icmp(const ReceivedFrame& frame, const ip::Packet& packet) {
   if (ip::is_echo_request(packet)) {
     const std::span<std::byte> out(scratch_.get() + ip::kMaximumEthernetHeaderBytes,
                                    kScratchBytes - ip::kMaximumEthernetHeaderBytes);
-    return answer(frame, ip::write_echo_reply(packet, echo_bucket_, now_, out), packet.is_v4,
+    return answer(frame, ip::write_echo_reply(packet, echo_limit_, now_, out), packet.is_v4,
                   counters_.echo_replies);
   }
   if (!take_path_error(packet)) to_kernel(frame);

@@ -137,8 +137,8 @@ class Station final : private PacketHandler {
   bool was_open_ = false;
   tcp::Stack* stack_ = nullptr;
   std::vector<Endpoint> claimed_;
-  ip::TokenBucket echo_bucket_;
-  ip::TokenBucket error_bucket_;
+  RateLimit echo_limit_;
+  RateLimit error_limit_;
   MonotonicTime now_{};
   MonotonicTime tap_at_{};
   MonotonicTime link_at_{};

@@ -14,7 +14,7 @@
 #include <cstring>
 
 #include "cache/base/assert.h"
-#include "dataplane/net/ip/byte_order.h"
+#include "dataplane/net/byte_order.h"
 #include "dataplane/net/ip/checksum.h"
 
 namespace nearfield::net::dpdk {
@@ -305,11 +305,11 @@ void Transmitter::write_headers(const Template& headers, const Packet& packet,
   out += headers.ip_bytes;
 
   std::memcpy(out, headers.tcp_header.data(), headers.tcp_bytes);
-  ip::write_32(out + kTcpSequenceOffset, segment.header.sequence.value + offset);
-  std::uint8_t flags = ip::read_8(out + kTcpFlagsOffset);
+  write_32(out + kTcpSequenceOffset, segment.header.sequence.value + offset);
+  std::uint8_t flags = read_8(out + kTcpFlagsOffset);
   if (!is_last) flags &= static_cast<std::uint8_t>(~(kFin | kPsh));
   if (offset > 0) flags &= static_cast<std::uint8_t>(~kCwr);
-  ip::write_8(out + kTcpFlagsOffset, flags);
+  write_8(out + kTcpFlagsOffset, flags);
 
   const PortCapabilities& can = options_.capabilities;
   ip::Checksum sum = headers.pseudo;
@@ -317,10 +317,10 @@ void Transmitter::write_headers(const Template& headers, const Packet& packet,
   if (!can.tcp_checksum) {
     sum.add({out, headers.tcp_bytes});  // its own field is still zero
     sum.add_word(ip::partial(packet.sum));
-    ip::write_16(out + kTcpChecksumOffset, sum.finish());
+    write_16(out + kTcpChecksumOffset, sum.finish());
     return;
   }
-  ip::write_16(out + kTcpChecksumOffset, ip::partial(sum));
+  write_16(out + kTcpChecksumOffset, ip::partial(sum));
   first->l2_len = headers.link_bytes & 0x7f;
   first->l3_len = headers.ip_bytes & 0x1ff;
   first->l4_len = headers.tcp_bytes & 0xff;
@@ -331,7 +331,7 @@ void Transmitter::write_headers(const Template& headers, const Packet& packet,
   first->ol_flags |= RTE_MBUF_F_TX_TCP_SEG;
   if (headers.is_v4) {  // the lengths change, so the header's checksum is the NIC's as well
     first->ol_flags |= RTE_MBUF_F_TX_IP_CKSUM;
-    ip::write_16(ip_header + kIpv4ChecksumOffset, 0);
+    write_16(ip_header + kIpv4ChecksumOffset, 0);
   }
 }
 
@@ -371,7 +371,7 @@ void Transmitter::flush() {
   if (!is_ticket_given_) return;
   const std::uint64_t open = epochs_.open();
   epochs_.advance();
-  is_ticket_given_ = epochs_.open() == open;  // it stays open for now
+  is_ticket_given_ = epochs_.open() == open;  // all epochs are taken: it goes on
 }
 
 void Transmitter::push() {

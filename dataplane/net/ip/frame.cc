@@ -3,7 +3,7 @@
 #include <cstring>
 
 #include "cache/base/assert.h"
-#include "dataplane/net/ip/byte_order.h"
+#include "dataplane/net/byte_order.h"
 
 namespace nearfield::net::ip {
 namespace {

@@ -4,8 +4,8 @@
 #include <cstring>
 
 #include "cache/base/assert.h"
+#include "dataplane/net/byte_order.h"
 #include "dataplane/net/ip/address_kind.h"
-#include "dataplane/net/ip/byte_order.h"
 #include "dataplane/net/ip/checksum.h"
 
 namespace nearfield::net::ip {
@@ -156,14 +156,14 @@ struct Message {
 
 // `offending.whole` is quoted as far as it fits.
 std::size_t write_error(const Message& what, const Packet& offending, const Address& source,
-                        TokenBucket& bucket, MonotonicTime now, std::span<std::byte> out) {
+                        RateLimit& limit, MonotonicTime now, std::span<std::byte> out) {
   const bool to_group =
       is_multicast(offending.destination) || is_limited_broadcast(offending.destination);
   if (to_group && !what.even_to_multicast) return 0;
   if (!is_unicast(offending.source) || !is_unicast(source)) return 0;
   if (source.is_v4() != offending.is_v4) return 0;
   if (is_icmp(offending) && is_error_message(offending)) return 0;
-  if (!bucket.take(now)) return 0;
+  if (!limit.allow(now)) return 0;
 
   NEARFIELD_ASSERT(out.size() >= kMaximumIcmpErrorBytes);
   const std::size_t header_length = offending.is_v4 ? kIpv4HeaderBytes : kIpv6HeaderBytes;
@@ -224,12 +224,12 @@ bool is_echo_request(const Packet& packet) {
          read_8(packet.payload.data() + 1) == 0;
 }
 
-std::size_t write_echo_reply(const Packet& request, TokenBucket& bucket, MonotonicTime now,
+std::size_t write_echo_reply(const Packet& request, RateLimit& limit, MonotonicTime now,
                              std::span<std::byte> out) {
   if (!is_echo_request(request) || request.payload.size() > kMaximumEchoBytes) return 0;
   if (!is_unicast(request.destination) || !is_unicast(request.source)) return 0;
   const std::size_t header_length = request.is_v4 ? kIpv4HeaderBytes : kIpv6HeaderBytes;
-  if (out.size() < header_length + request.payload.size() || !bucket.take(now)) return 0;
+  if (out.size() < header_length + request.payload.size() || !limit.allow(now)) return 0;
   std::byte* message = out.data() + header_length;
   std::memcpy(message, request.payload.data(), request.payload.size());
   write_8(message, request.is_v4 ? kV4EchoReply : kV6EchoReply);
@@ -237,33 +237,32 @@ std::size_t write_echo_reply(const Packet& request, TokenBucket& bucket, Monoton
   return finish_message(request.destination, request.source, request.payload.size(), out);
 }
 
-std::size_t write_port_unreachable(const Packet& offending, TokenBucket& bucket, MonotonicTime now,
+std::size_t write_port_unreachable(const Packet& offending, RateLimit& limit, MonotonicTime now,
                                    std::span<std::byte> out) {
   const Message what{.type = offending.is_v4 ? kV4Unreachable : kV6Unreachable,
                      .code = offending.is_v4 ? kV4CodePort : kV6CodePort};
-  return write_error(what, offending, offending.destination, bucket, now, out);
+  return write_error(what, offending, offending.destination, limit, now, out);
 }
 
-std::size_t write_protocol_unreachable(const Packet& offending, TokenBucket& bucket,
-                                       MonotonicTime now, std::span<std::byte> out) {
+std::size_t write_protocol_unreachable(const Packet& offending, RateLimit& limit, MonotonicTime now,
+                                       std::span<std::byte> out) {
   Message what{.type = kV4Unreachable, .code = kV4CodeProtocol};
   if (!offending.is_v4) {
     what = {
         .type = kV6ParameterProblem, .code = kV6CodeNextHeader, .rest = offending.protocol_offset};
   }
-  return write_error(what, offending, offending.destination, bucket, now, out);
+  return write_error(what, offending, offending.destination, limit, now, out);
 }
 
 std::size_t write_parameter_problem(const Rejection& rejection, const Address& source,
-                                    TokenBucket& bucket, MonotonicTime now,
-                                    std::span<std::byte> out) {
+                                    RateLimit& limit, MonotonicTime now, std::span<std::byte> out) {
   if (!rejection.problem || rejection.packet.is_v4) return 0;
   const ParameterProblem& problem = *rejection.problem;
   const Message what{.type = kV6ParameterProblem,
                      .code = problem.code,
                      .rest = problem.pointer,
                      .even_to_multicast = problem.even_to_multicast};
-  return write_error(what, rejection.packet, source, bucket, now, out);
+  return write_error(what, rejection.packet, source, limit, now, out);
 }
 
 }  // namespace nearfield::net::ip

@@ -2,7 +2,7 @@
 // echo requests, reads errors about its own packets, and tells strangers when nobody listens.
 //
 // Invariant: an answer is at most as long as what it answers or as the shortest MTU of its family,
-// and costs a token of the caller's bucket (RFC 4443 2.4 f, RFC 1812 4.3.2.8). Nothing is ever said
+// and costs a token of the caller's limit (RFC 4443 2.4 f, RFC 1812 4.3.2.8). Nothing is ever said
 // about errors, multicast, broadcast, fragments or packets without a proper source (RFC 1122 3.2.2,
 // RFC 4443 2.4 e). Fragments and improper sources never get here: packet.h drops them.
 //
@@ -17,7 +17,7 @@
 
 #include "cache/base/clock.h"
 #include "dataplane/net/ip/packet.h"
-#include "dataplane/net/ip/token_bucket.h"
+#include "dataplane/net/rate_limit.h"
 
 namespace nearfield::net::ip {
 
@@ -64,7 +64,7 @@ bool is_echo_request(const Packet& packet);
 // Writes the whole IP packet that answers an echo request to one of our addresses into `out`
 // (kIpv6HeaderBytes + kMaximumEchoBytes always suffice). Returns its length; 0 when there is
 // nothing to send.
-std::size_t write_echo_reply(const Packet& request, TokenBucket& bucket, MonotonicTime now,
+std::size_t write_echo_reply(const Packet& request, RateLimit& limit, MonotonicTime now,
                              std::span<std::byte> out);
 
 // Write the whole IP packet that refuses `offending`, which was sent to one of our addresses and,
@@ -72,15 +72,14 @@ std::size_t write_echo_reply(const Packet& request, TokenBucket& bucket, Monoton
 // kMaximumIcmpErrorBytes. Return its length; 0 when the rules above say that nothing be sent.
 //
 // Nobody listens on the port (UDP; TCP answers with a reset).
-std::size_t write_port_unreachable(const Packet& offending, TokenBucket& bucket, MonotonicTime now,
+std::size_t write_port_unreachable(const Packet& offending, RateLimit& limit, MonotonicTime now,
                                    std::span<std::byte> out);
 // The protocol is unknown: ICMP protocol unreachable, ICMPv6 parameter problem code 1.
-std::size_t write_protocol_unreachable(const Packet& offending, TokenBucket& bucket,
-                                       MonotonicTime now, std::span<std::byte> out);
+std::size_t write_protocol_unreachable(const Packet& offending, RateLimit& limit, MonotonicTime now,
+                                       std::span<std::byte> out);
 // parse_ipv6() found a problem that is to be told. `source`: one of our addresses, which matters
 // when the packet was sent to a multicast address.
 std::size_t write_parameter_problem(const Rejection& rejection, const Address& source,
-                                    TokenBucket& bucket, MonotonicTime now,
-                                    std::span<std::byte> out);
+                                    RateLimit& limit, MonotonicTime now, std::span<std::byte> out);
 
 }  // namespace nearfield::net::ip

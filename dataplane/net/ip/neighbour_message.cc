@@ -3,8 +3,8 @@
 #include <cstring>
 
 #include "cache/base/assert.h"
+#include "dataplane/net/byte_order.h"
 #include "dataplane/net/ip/address_kind.h"
-#include "dataplane/net/ip/byte_order.h"
 #include "dataplane/net/ip/checksum.h"
 #include "dataplane/net/ip/icmp.h"
 

@@ -28,7 +28,7 @@ constexpr std::uint32_t kSolicitationsPerSecond = 200;
 constexpr std::uint32_t kSolicitationBurst = 64;
 constexpr std::uint32_t kAnswersPerSecond = 1000;
 constexpr std::uint32_t kAnswerBurst = 200;
-// How soon a solicitation is tried again that the bucket or the sink had no room for.
+// How soon a solicitation is tried again that the rate or the sink had no room for.
 constexpr Duration kCrowdedRetryTime = milliseconds(20);
 
 }  // namespace
@@ -38,8 +38,8 @@ NeighbourTable::NeighbourTable(const Settings& settings, const Routes& routes)
       vlan_id_(settings.vlan_id),
       key_(settings.key),
       routes_(&routes),
-      solicitation_bucket_(kSolicitationsPerSecond, kSolicitationBurst),
-      answer_bucket_(kAnswersPerSecond, kAnswerBurst) {
+      solicitation_limit_(kSolicitationsPerSecond, kSolicitationBurst),
+      answer_limit_(kAnswersPerSecond, kAnswerBurst) {
   NEARFIELD_ASSERT(settings.capacity >= 8 && settings.capacity <= 65536);
   entries_.resize(settings.capacity);
   heads_.resize(std::bit_ceil(settings.capacity));
@@ -246,7 +246,7 @@ void NeighbourTable::receive_arp(const Frame& frame, MonotonicTime now, FrameSin
     learn(message->sender, message->sender_mac, now);
   }
   if (!asks_us) return;
-  if (!answer_bucket_.take(now)) {
+  if (!answer_limit_.allow(now)) {
     ++counters_.limited;
     return;
   }
@@ -288,7 +288,7 @@ void NeighbourTable::receive_solicitation(const Packet& packet, MonotonicTime no
   const Entry* asker = is_detection ? nullptr : find(packet.source);
   const bool has_mac = asker != nullptr && asker->state != NeighbourState::kIncomplete;
   if (!is_detection && !has_mac) return;  // it will ask again, with its MAC address
-  if (!answer_bucket_.take(now)) {
+  if (!answer_limit_.allow(now)) {
     ++counters_.limited;
     return;
   }
@@ -442,7 +442,7 @@ void NeighbourTable::advance_entry(Entry& entry, MonotonicTime now, FrameSink& s
     return;
   }
   const MacAddress* to = entry.state == NeighbourState::kProbe ? &entry.mac : nullptr;
-  if (solicitation_bucket_.take(now) && send_solicitation(entry.address, to, sink)) {
+  if (solicitation_limit_.allow(now) && send_solicitation(entry.address, to, sink)) {
     ++entry.solicitations;
     entry.deadline = now + kRetransmitTime;
   } else {

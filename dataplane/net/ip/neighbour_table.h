@@ -5,7 +5,7 @@
 // Invariant: bounded. Only resolve() and requests to us from addresses on our link make entries;
 // answers nobody asked for change what is there at most. At most half of the table waits for
 // answers, so that a scan of a link's prefix does not push out neighbours that answered. What we
-// send is limited by a bucket. No timers: next_deadline() says when advance() wants to be called.
+// send is limited in rate. No timers: next_deadline() says when advance() wants to be called.
 //
 // The awkward part is what is not here. Packets do not wait in the table: resolve() gives nothing
 // until the neighbour has answered, and TCP tries again. Duplicate address detection of our own
@@ -28,7 +28,7 @@
 #include "dataplane/net/ip/frame.h"
 #include "dataplane/net/ip/packet.h"
 #include "dataplane/net/ip/routes.h"
-#include "dataplane/net/ip/token_bucket.h"
+#include "dataplane/net/rate_limit.h"
 
 namespace nearfield::net::ip {
 
@@ -140,8 +140,8 @@ class NeighbourTable {
   MonotonicTime announce_at_ = MonotonicTime::max();
   MonotonicTime defended_until_{};
   unsigned announcements_left_ = 0;
-  TokenBucket solicitation_bucket_;
-  TokenBucket answer_bucket_;
+  RateLimit solicitation_limit_;
+  RateLimit answer_limit_;
   Counters counters_;
 };
 

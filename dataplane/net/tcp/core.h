@@ -11,10 +11,10 @@
 #include <optional>
 
 #include "cache/base/clock.h"
+#include "dataplane/net/tcp/challenge_limit.h"
 #include "dataplane/net/tcp/counters.h"
 #include "dataplane/net/tcp/output.h"
 #include "dataplane/net/tcp/path_mtu.h"
-#include "dataplane/net/tcp/rate_limit.h"
 #include "dataplane/net/tcp/reassembly.h"
 #include "dataplane/net/tcp/stack_options.h"
 #include "dataplane/net/tcp/transmission_log.h"

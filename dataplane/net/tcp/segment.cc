@@ -4,8 +4,10 @@
 #include "dataplane/net/tcp/segment.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "cache/base/assert.h"
+#include "dataplane/net/byte_order.h"
 
 namespace nearfield::net::tcp {
 namespace {
@@ -38,29 +40,17 @@ constexpr unsigned kUrg = 0x20;
 constexpr unsigned kEce = 0x40;
 constexpr unsigned kCwr = 0x80;
 
-std::uint8_t read_8(const std::byte* from) { return std::to_integer<std::uint8_t>(*from); }
-std::uint16_t read_16(const std::byte* from) {
-  return static_cast<std::uint16_t>(read_8(from) << 8 | read_8(from + 1));
-}
-std::uint32_t read_32(const std::byte* from) {
-  return std::uint32_t{read_16(from)} << 16 | read_16(from + 2);
-}
-
 // Writes on within a span that was measured before.
 class Writer {
  public:
   explicit Writer(std::byte* to) : to_(to) {}
-  void put_8(unsigned value) { *to_++ = static_cast<std::byte>(value); }
-  void put_16(unsigned value) {
-    put_8(value >> 8 & 0xff);
-    put_8(value & 0xff);
-  }
-  void put_32(std::uint32_t value) {
-    put_16(value >> 16);
-    put_16(value & 0xffff);
-  }
+  void put_8(unsigned value) { write_8(advance(1), value); }
+  void put_16(unsigned value) { write_16(advance(2), value); }
+  void put_32(std::uint32_t value) { write_32(advance(4), value); }
 
  private:
+  std::byte* advance(std::size_t bytes) { return std::exchange(to_, to_ + bytes); }
+
   std::byte* to_;
 };
 

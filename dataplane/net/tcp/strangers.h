@@ -2,10 +2,10 @@
 // the secrets by which it recognises what it does not keep. Internal to the stack.
 #pragma once
 
+#include "dataplane/net/rate_limit.h"
 #include "dataplane/net/tcp/connection_table.h"
 #include "dataplane/net/tcp/core.h"
 #include "dataplane/net/tcp/initial_sequence.h"
-#include "dataplane/net/tcp/rate_limit.h"
 #include "dataplane/net/tcp/stack.h"
 #include "dataplane/net/tcp/syn_cache.h"
 #include "dataplane/net/tcp/syn_cookie.h"

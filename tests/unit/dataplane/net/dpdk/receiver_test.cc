@@ -10,8 +10,8 @@
 #include <vector>
 
 #include "CppUTest/TestHarness.h"
+#include "dataplane/net/byte_order.h"
 #include "dataplane/net/dpdk/packet_pool.h"
-#include "dataplane/net/ip/byte_order.h"
 #include "dataplane/net/ip/checksum.h"
 #include "tests/unit/dataplane/net/dpdk/eal_for_tests.h"
 
@@ -75,12 +75,12 @@ TEST_GROUP(Receiver) {
     const Address local = *Address::parse(v4 ? "192.0.2.1" : "2001:db8::1");
     std::vector<std::byte> tcp(20 + tcp_bytes);
     for (std::size_t i = 0; i < tcp.size(); ++i) tcp[i] = static_cast<std::byte>(i * 7);
-    ip::write_8(&tcp[12], 0x50);
-    ip::write_16(&tcp[16], 0);
+    write_8(&tcp[12], 0x50);
+    write_16(&tcp[16], 0);
     const auto length = static_cast<std::uint16_t>(tcp.size());
     ip::Checksum sum = ip::pseudo_header(source, local, ip::kProtocolTcp, length);
     sum.add(tcp);
-    ip::write_16(&tcp[16], sum.finish());
+    write_16(&tcp[16], sum.finish());
 
     std::vector<std::byte> frame(ip::kEthernetHeaderBytes + ip::kIpv6HeaderBytes);
     std::size_t at = ip::write_ethernet(

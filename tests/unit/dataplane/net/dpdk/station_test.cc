@@ -10,8 +10,8 @@
 #include <vector>
 
 #include "CppUTest/TestHarness.h"
+#include "dataplane/net/byte_order.h"
 #include "dataplane/net/dpdk/packet_pool.h"
-#include "dataplane/net/ip/byte_order.h"
 #include "dataplane/net/ip/checksum.h"
 #include "dataplane/net/ip/neighbour_message.h"
 #include "tests/unit/dataplane/net/dpdk/eal_for_tests.h"
@@ -150,23 +150,23 @@ TEST_GROUP(Station) {
   }
   static Bytes syn(std::uint16_t port, const ip::MacAddress& destination = kOurs) {
     Bytes segment(20);
-    ip::write_16(&segment[0], 40000);
-    ip::write_16(&segment[2], port);
-    ip::write_32(&segment[4], 1000);
-    ip::write_16(&segment[12], 0x5002);
-    ip::write_16(&segment[14], 65535);
+    write_16(&segment[0], 40000);
+    write_16(&segment[2], port);
+    write_32(&segment[4], 1000);
+    write_16(&segment[12], 0x5002);
+    write_16(&segment[14], 65535);
     ip::Checksum sum = ip::pseudo_header(kPeer, kLocal, ip::kProtocolTcp, 20);
     sum.add(segment);
-    ip::write_16(&segment[16], sum.finish());
+    write_16(&segment[16], sum.finish());
     return packet(ip::kProtocolTcp, segment, destination);
   }
   static Bytes echo_request() {
     Bytes message(16);
-    ip::write_8(&message[0], 8);
-    ip::write_16(&message[6], 7);
+    write_8(&message[0], 8);
+    write_16(&message[6], 7);
     ip::Checksum sum;
     sum.add(message);
-    ip::write_16(&message[2], sum.finish());
+    write_16(&message[2], sum.finish());
     return packet(ip::kProtocolIcmp, message);
   }
   static Bytes arp(bool is_request, const Address& target) {
@@ -180,8 +180,8 @@ TEST_GROUP(Station) {
     return frame;
   }
   // Offsets in an untagged frame.
-  static unsigned protocol_of(const Bytes& frame) { return ip::read_8(&frame[14 + 9]); }
-  static unsigned tcp_flags_of(const Bytes& frame) { return ip::read_8(&frame[14 + 20 + 13]); }
+  static unsigned protocol_of(const Bytes& frame) { return read_8(&frame[14 + 9]); }
+  static unsigned tcp_flags_of(const Bytes& frame) { return read_8(&frame[14 + 20 + 13]); }
 };
 
 TEST(Station, answers_pings_to_the_station_that_asked) {
@@ -190,14 +190,14 @@ TEST(Station, answers_pings_to_the_station_that_asked) {
   CHECK(std::equal(kTheirs.bytes.begin(), kTheirs.bytes.end(), sent[0].begin(),
                    [](std::uint8_t a, std::byte b) { return std::byte{a} == b; }));
   CHECK_EQUAL(unsigned{ip::kProtocolIcmp}, protocol_of(sent[0]));
-  CHECK_EQUAL(0U, ip::read_8(&sent[0][34]));
+  CHECK_EQUAL(0U, read_8(&sent[0][34]));
   CHECK_EQUAL(1U, worker->station.counters().echo_replies);
 }
 
 TEST(Station, answers_questions_for_its_address) {
   const auto sent = answers(arp(true, kLocal));
   CHECK_EQUAL(1U, sent.size());
-  CHECK_EQUAL(unsigned{ip::kEtherTypeArp}, ip::read_16(&sent[0][12]));
+  CHECK_EQUAL(unsigned{ip::kEtherTypeArp}, read_16(&sent[0][12]));
   CHECK_TRUE(answers(arp(true, *Address::parse("192.0.2.77"))).empty());
 }
 
@@ -227,11 +227,11 @@ TEST(Station, drops_segments_in_frames_to_many) {
 TEST(Station, refuses_other_protocols_and_drops_what_is_for_others) {
   const auto udp = answers(packet(ip::kProtocolUdp, Bytes(8)));
   CHECK_EQUAL(1U, udp.size());
-  CHECK_EQUAL(3U, ip::read_8(&udp[0][34]));  // destination unreachable
-  CHECK_EQUAL(3U, ip::read_8(&udp[0][35]));  // port
+  CHECK_EQUAL(3U, read_8(&udp[0][34]));  // destination unreachable
+  CHECK_EQUAL(3U, read_8(&udp[0][35]));  // port
   const auto other = answers(packet(132, Bytes(8)));
   CHECK_EQUAL(1U, other.size());
-  CHECK_EQUAL(2U, ip::read_8(&other[0][35]));  // protocol
+  CHECK_EQUAL(2U, read_8(&other[0][35]));  // protocol
   CHECK_TRUE(
       answers(packet(ip::kProtocolUdp, Bytes(8), kOurs, *Address::parse("192.0.2.11"))).empty());
   CHECK_EQUAL(2U, worker->station.counters().errors_sent);
@@ -259,7 +259,7 @@ TEST(Station, passes_answers_of_neighbours_on) {
   now += std::chrono::milliseconds(1);
   sibling->turn(now);
   const auto asked = std::ranges::find_if(sibling->wire.sent, [](const Bytes& frame) {
-    return ip::read_16(&frame[12]) == ip::kEtherTypeArp;
+    return read_16(&frame[12]) == ip::kEtherTypeArp;
   });
   CHECK(asked != sibling->wire.sent.end());
   give(*worker, arp(false, kLocal));
@@ -295,17 +295,17 @@ TEST(Station, passes_routers_errors_on) {
   sibling->turn(now);
   // "Packet too big" quoting a packet from us to the peer.
   Bytes message(8 + ip::kIpv4HeaderBytes + 8);
-  ip::write_8(&message[0], 3);
-  ip::write_8(&message[1], 4);
-  ip::write_16(&message[6], 1280);
+  write_8(&message[0], 3);
+  write_8(&message[1], 4);
+  write_16(&message[6], 1280);
   ip::write_ipv4_header(
       {.source = kLocal, .destination = kPeer, .protocol = ip::kProtocolTcp, .payload_bytes = 1480},
       std::span(message).subspan(8));
-  ip::write_16(&message[28], 80);
-  ip::write_16(&message[30], 40000);
+  write_16(&message[28], 80);
+  write_16(&message[30], 40000);
   ip::Checksum sum;
   sum.add(message);
-  ip::write_16(&message[2], sum.finish());
+  write_16(&message[2], sum.finish());
   CHECK_TRUE(answers(packet(ip::kProtocolIcmp, message)).empty());
   sibling->turn(now);
   CHECK_EQUAL(1U, worker->station.counters().path_errors);

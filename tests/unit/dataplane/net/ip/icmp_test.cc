@@ -39,7 +39,7 @@ const Bytes kQuotedTcp = hex("01bb 9c40 01020304");
 }  // namespace
 
 TEST_GROUP(Icmp) {
-  TokenBucket bucket{10, 5};
+  RateLimit limit{10, 5};
   MonotonicTime now{std::chrono::seconds(100)};
   Bytes out = Bytes(kIpv6HeaderBytes + kMaximumEchoBytes);
 
@@ -54,38 +54,38 @@ TEST_GROUP(Icmp) {
 
 TEST(Icmp, EchoesOfBothFamiliesAreAnswered) {
   const Bytes v4 = packet_with("192.0.2.1", "192.0.2.10", 1, hex("0800 0000 1234 0001 616263"));
-  Packet answer = reply(write_echo_reply(parsed(v4), bucket, now, out));
+  Packet answer = reply(write_echo_reply(parsed(v4), limit, now, out));
   CHECK(answer.source == address("192.0.2.10") && answer.destination == address("192.0.2.1"));
   CHECK(std::ranges::equal(answer.payload.subspan(4), hex("1234 0001 616263")));
   LONGS_EQUAL(0, std::to_integer<int>(answer.payload[0]));
 
   const Bytes v6 = packet_with("2001:db8::1", "2001:db8::2", 58, hex("8000 0000 1234 0001 616263"));
   out.resize(kIpv6HeaderBytes + kMaximumEchoBytes);
-  answer = reply(write_echo_reply(parsed(v6), bucket, now, out));
+  answer = reply(write_echo_reply(parsed(v6), limit, now, out));
   LONGS_EQUAL(129, std::to_integer<int>(answer.payload[0]));
 }
 
 TEST(Icmp, EchoesToGroupsTooLongOnesAndOtherMessagesAreNot) {
   const Bytes echo = hex("0800 0000 1234 0001");
   CHECK(0 ==
-        write_echo_reply(parsed(packet_with("192.0.2.1", "224.0.0.1", 1, echo)), bucket, now, out));
+        write_echo_reply(parsed(packet_with("192.0.2.1", "224.0.0.1", 1, echo)), limit, now, out));
   CHECK(0 == write_echo_reply(
                  parsed(packet_with("192.0.2.1", "192.0.2.10", 1, hex("0000 0000 1234 0001"))),
-                 bucket, now, out));
+                 limit, now, out));
   const Bytes huge = echo + Bytes(kMaximumEchoBytes - 7);
-  CHECK(0 == write_echo_reply(parsed(packet_with("192.0.2.1", "192.0.2.10", 1, huge)), bucket, now,
-                              out));
+  CHECK(0 ==
+        write_echo_reply(parsed(packet_with("192.0.2.1", "192.0.2.10", 1, huge)), limit, now, out));
 }
 
 TEST(Icmp, TheBucketBoundsAnswersAndFillsAgain) {
   const Bytes wire = packet_with("192.0.2.1", "192.0.2.10", 1, hex("0800 0000 1234 0001"));
   int answers = 0;
-  for (int i = 0; i < 20; ++i) answers += write_echo_reply(parsed(wire), bucket, now, out) > 0;
+  for (int i = 0; i < 20; ++i) answers += write_echo_reply(parsed(wire), limit, now, out) > 0;
   LONGS_EQUAL(5, answers);
   now += std::chrono::milliseconds(100);
-  CHECK(write_echo_reply(parsed(wire), bucket, now, out) > 0);
-  CHECK(write_echo_reply(parsed(wire), bucket, now, out) == 0);
-  CHECK(write_echo_reply(parsed(wire), bucket, now - std::chrono::seconds(9), out) == 0);
+  CHECK(write_echo_reply(parsed(wire), limit, now, out) > 0);
+  CHECK(write_echo_reply(parsed(wire), limit, now, out) == 0);
+  CHECK(write_echo_reply(parsed(wire), limit, now - std::chrono::seconds(9), out) == 0);
 }
 
 TEST(Icmp, FragmentationNeededNamesTheConnectionAndTheMtu) {
@@ -140,12 +140,12 @@ TEST(Icmp, CutOrInventedQuotesAreNothing) {
 
 TEST(Icmp, AClosedPortIsToldWithinTheFamilysShortestMtu) {
   const Bytes v4 = packet_with("192.0.2.1", "192.0.2.10", 17, Bytes(1400));
-  Packet answer = reply(write_port_unreachable(parsed(v4), bucket, now, out));
+  Packet answer = reply(write_port_unreachable(parsed(v4), limit, now, out));
   UNSIGNED_LONGS_EQUAL(576, answer.whole.size());
   CHECK(std::ranges::equal(answer.payload.subspan(8), std::span(v4).first(548)));
   out.resize(kMaximumIcmpErrorBytes);
   const Bytes v6 = packet_with("2001:db8::1", "2001:db8::2", 17, Bytes(1400));
-  answer = reply(write_port_unreachable(parsed(v6), bucket, now, out));
+  answer = reply(write_port_unreachable(parsed(v6), limit, now, out));
   UNSIGNED_LONGS_EQUAL(1280, answer.whole.size());
   LONGS_EQUAL(1, std::to_integer<int>(answer.payload[0]));
   LONGS_EQUAL(4, std::to_integer<int>(answer.payload[1]));
@@ -153,7 +153,7 @@ TEST(Icmp, AClosedPortIsToldWithinTheFamilysShortestMtu) {
 
 TEST(Icmp, AnUnknownProtocolIsPointedAt) {
   const Bytes wire = packet_with("2001:db8::1", "2001:db8::2", 60, hex("8400 0104 0000 0000"));
-  const Packet answer = reply(write_protocol_unreachable(parsed(wire), bucket, now, out));
+  const Packet answer = reply(write_protocol_unreachable(parsed(wire), limit, now, out));
   CHECK(std::ranges::equal(answer.payload.first(2), hex("0401")));
   CHECK(std::ranges::equal(answer.payload.subspan(4, 4), hex("00000028")));
 }
@@ -168,8 +168,8 @@ TEST(Icmp, NothingIsSaidAboutErrorsAndGroups) {
         packet_with("2001:db8::1", "ff02::1", 17, Bytes(8)),
         packet_with("2001:db8::1", "2001:db8::2", 58, hex("0100 0000 0000 0000")),
         packet_with("2001:db8::1", "2001:db8::2", 58, hex("8900 0000 0000 0000"))}) {
-    CHECK(write_port_unreachable(parsed(wire), bucket, now, out) == 0);
-    CHECK(write_protocol_unreachable(parsed(wire), bucket, now, out) == 0);
+    CHECK(write_port_unreachable(parsed(wire), limit, now, out) == 0);
+    CHECK(write_protocol_unreachable(parsed(wire), limit, now, out) == 0);
   }
 }
 
@@ -177,10 +177,10 @@ TEST(Icmp, AnOptionMayAskForAnAnswerToAMulticastPacket) {
   const Address ours = address("2001:db8::2");
   Bytes wire = packet_with("2001:db8::1", "ff02::1", 60, hex("0600 9e04 0000 0000"));
   const Packet answer =
-      reply(write_parameter_problem(parse_ipv6(wire).error(), ours, bucket, now, out));
+      reply(write_parameter_problem(parse_ipv6(wire).error(), ours, limit, now, out));
   CHECK(answer.source == ours);
   CHECK(std::ranges::equal(answer.payload.subspan(4, 4), hex("0000002a")));
   wire = packet_with("2001:db8::1", "ff02::1", 60, hex("0600 de04 0000 0000"));
   out.resize(kMaximumIcmpErrorBytes);
-  CHECK(0 == write_parameter_problem(parse_ipv6(wire).error(), ours, bucket, now, out));
+  CHECK(0 == write_parameter_problem(parse_ipv6(wire).error(), ours, limit, now, out));
 }

@@ -1,5 +1,5 @@
-// How often strangers are answered, and that the limit of challenge ACKs cannot be read.
-#include "dataplane/net/tcp/rate_limit.h"
+// How often strangers are answered.
+#include "dataplane/net/rate_limit.h"
 
 #include <algorithm>
 #include <set>
@@ -7,7 +7,7 @@
 #include "CppUTest/TestHarness.h"
 
 using namespace nearfield;
-using namespace nearfield::net::tcp;
+using namespace nearfield::net;
 using namespace std::chrono_literals;
 
 TEST_GROUP(RateLimit) {
@@ -60,46 +60,4 @@ TEST(RateLimit, TimeThatStandsStillOrStepsBackEarnsNothing) {
   LONGS_EQUAL(0, allowed(limit, start - 10s, 10));
   LONGS_EQUAL(0, allowed(limit, start, 10));
   LONGS_EQUAL(1, allowed(limit, start + 1s, 10));
-}
-
-TEST(RateLimit, ChallengesPerSecondAreAboutTheRateButNeverTheSame) {
-  ChallengeAckLimit limit(1000, SipHashKey{1, 2});
-  std::set<std::uint64_t> seen;
-  std::uint64_t total = 0;
-  for (int second = 0; second < 500; ++second) {
-    const std::uint64_t count = allowed(limit, start + second * 1s, 2000);
-    CHECK_TRUE(count >= 500 && count <= 1500);
-    seen.insert(count);
-    total += count;
-  }
-  CHECK_TRUE(seen.size() > 300);
-  CHECK_TRUE(total > 475'000 && total < 525'000);
-  LONGS_EQUAL(500 * 2000 - total, limit.refused());
-}
-
-TEST(RateLimit, AnotherKeyGivesOtherAllowancesAtOtherMoments) {
-  ChallengeAckLimit one(1000, SipHashKey{1, 2});
-  ChallengeAckLimit two(1000, SipHashKey{1, 3});
-  int equal = 0;
-  for (int second = 0; second < 100; ++second) {
-    equal += allowed(one, start + second * 1s, 2000) == allowed(two, start + second * 1s, 2000);
-  }
-  CHECK_TRUE(equal < 5);
-  // When a second ends: look for the moment at which an exhausted limit allows again.
-  const auto renewal = [&](const SipHashKey& key) {
-    ChallengeAckLimit limit(1000, key);
-    allowed(limit, start, 2000);
-    Duration passed{};
-    while (!limit.allow(start + passed)) passed += 1ms;
-    CHECK_TRUE(passed <= 1s);
-    return passed;
-  };
-  CHECK_TRUE(renewal({1, 2}) != renewal({1, 3}));
-}
-
-TEST(RateLimit, ChallengesCanBeSwitchedOff) {
-  ChallengeAckLimit limit(0, SipHashKey{1, 2});
-  for (int second = 0; second < 100; ++second) {
-    LONGS_EQUAL(0, allowed(limit, MonotonicTime{} + second * 1s, 10));
-  }
 }

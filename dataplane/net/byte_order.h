@@ -5,7 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 
-namespace nearfield::net::ip {
+namespace nearfield::net {
 
 inline std::uint8_t read_8(const std::byte* from) { return std::to_integer<std::uint8_t>(*from); }
 inline std::uint16_t read_16(const std::byte* from) {
@@ -24,4 +24,4 @@ inline void write_32(std::byte* to, std::uint32_t value) {
   write_16(to + 2, value & 0xffff);
 }
 
-}  // namespace nearfield::net::ip
+}  // namespace nearfield::net
