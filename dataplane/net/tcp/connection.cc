@@ -10,13 +10,6 @@
 
 namespace nearfield::net::tcp {
 
-namespace {
-
-// A closed connection whose bytes a device still reads looks again this often.
-constexpr Duration kLookAgain = std::chrono::milliseconds(1);
-
-}  // namespace
-
 const char* name_of(State state) {
   switch (state) {
     case State::free:
@@ -180,7 +173,7 @@ void Connection::tell_end() {
   if (StreamHandler* handler = std::exchange(handler_, nullptr)) handler->on_closed(close_reason_);
   if (queued_) return;  // the list must not lead through a free slot; its turn comes again
   if (last_ticket_ > core_.output.completed()) {
-    core_.wheel.arm(slow_timer_, core_.now + kLookAgain);
+    arm_slow_timer();  // the device still reads our bytes
     return;
   }
   plan_.clear();
@@ -218,9 +211,7 @@ void Connection::release_plan() {
     if (arrived > plan_begin_) {
       PendingRelease& last = releases_[0].to == 0 ? releases_[0] : releases_[1];
       if (arrived > std::max(releases_[0].to, releases_[1].to)) last = {arrived, last_ticket_};
-      if (!slow_timer_.armed() || slow_timer_.deadline() > core_.now + kLookAgain) {
-        core_.wheel.arm(slow_timer_, core_.now + kLookAgain);
-      }
+      arm_slow_timer();
     }
   }
   if (plan_begin_ == before) return;

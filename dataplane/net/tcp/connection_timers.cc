@@ -11,6 +11,7 @@ namespace nearfield::net::tcp {
 namespace {
 
 constexpr int kMaximumShift = 8;
+// Whether a device has let go of our bytes is looked at this often.
 constexpr Duration kLookAgain = std::chrono::milliseconds(1);
 // Unanswered keep-alives are repeated after this, until options.give_up_after is over.
 constexpr Duration kKeepAliveAgain = std::chrono::seconds(15);

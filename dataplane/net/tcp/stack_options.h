@@ -15,7 +15,7 @@ struct StackOptions {
   // Half-open connections that are remembered; beyond them SYN cookies answer (RFC 4987 3.6).
   std::size_t maximum_half_open = 4096;
   std::size_t maximum_time_wait = 16384;
-  // Ranges of sent data beyond the two each connection has (56 bytes each): a connection that loses
+  // Ranges of sent data beyond the two each connection has (48 bytes each): a connection that loses
   // one packet in two of a 1 MiB flight takes about 720.
   std::size_t shared_transmissions = 262144;
   // 2 KiB each: what requests that came out of order, or faster than they were read, may hold.

@@ -11,8 +11,8 @@
 // all connections of a worker share, of which every connection may always have its first
 // kGuaranteed; beyond these a pool that ran dry makes append() refuse (send later) and a cut
 // impossible, in which case a partial SACK is forgotten (it is advisory, RFC 2018 8) and a lost
-// range is sent again whole. A peer that sacks every other byte finds the same limit
-// (kMaximumRanges).
+// range is sent again whole. A peer that sacks every other byte finds a limit of its own
+// (`most_ranges`).
 //
 // One thread. Time is a parameter.
 #pragma once
