@@ -20,6 +20,7 @@
 // what is not here is shared or pooled.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <optional>
 
@@ -181,6 +182,10 @@ class Connection final : public Stream {
   void acknowledge_later(std::size_t payload_bytes);
   bool our_end_is_sent() const;
   StreamPosition receive_right() const;
+  // Less than this of more room is not told (RFC 9293 3.8.6.2.2).
+  std::uint64_t window_step() const {
+    return std::min<std::uint64_t>(core_.options.receive_window_bytes / 2, segment_bytes_);
+  }
 
   // connection_acknowledge.cc
   void process_acknowledgment(const Segment& segment, StreamPosition begin,

@@ -220,7 +220,7 @@ void Connection::offer_held() {
   const std::uint64_t told = offered_right_ > receive_next_ ? offered_right_ - receive_next_ : 0;
   const std::uint64_t held = receive_next_ - consumed_;
   const std::uint64_t window = core_.options.receive_window_bytes;
-  if (window - std::min(held, window) >= told + window / 2) acknowledge_now();
+  if (window - std::min(held, window) >= told + window_step()) acknowledge_now();
   announce_end_if_due();
 }
 

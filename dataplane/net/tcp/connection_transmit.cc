@@ -207,8 +207,7 @@ Header Connection::make_header(StreamPosition position) {
   const std::uint64_t held = receive_next_ - consumed_;
   const std::uint64_t size = core_.options.receive_window_bytes;
   const StreamPosition right = receive_next_ + (size - std::min(held, size));
-  const std::uint64_t step = std::min<std::uint64_t>(size / 2, segment_bytes_);
-  if (right >= offered_right_ + step || (held == 0 && right > offered_right_))
+  if (right >= offered_right_ + window_step() || (held == 0 && right > offered_right_))
     offered_right_ = right;
   header.window =
       static_cast<std::uint16_t>(std::min<std::uint64_t>(receive_right() - receive_next_, 65535));
@@ -226,6 +225,7 @@ void Connection::on_header_sent() {
   acknowledgment_due_ = false;
   unacknowledged_segments_ = 0;
   last_acknowledgment_sent_ = receive_next_;
+  reassembly_.on_duplicate_reported();
   core_.wheel.cancel(acknowledgment_timer_);
 }
 

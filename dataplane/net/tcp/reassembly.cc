@@ -32,6 +32,7 @@ struct ReceivePool::State {
   std::uint32_t index = 0;
   std::uint32_t stores = 0;
   std::size_t count = 0;
+  std::size_t held_chunks = 0;
   std::array<Interval, kListSize> intervals;  // sorted; never overlapping or touching
   std::array<std::uint32_t, kSlots> chunks;   // kNone: not held
 
@@ -52,8 +53,10 @@ struct ReceivePool::State {
   StreamPosition provide_chunks(StreamPosition begin, StreamPosition end) {
     for (std::uint64_t number = chunk_number(begin); number <= chunk_number(end - 1); ++number) {
       std::uint32_t& held = chunks[slot_of(number)];
-      if (held == kNone) held = pool->take_chunk();
+      if (held != kNone) continue;
+      if (held_chunks < pool->most_for_one()) held = pool->take_chunk();
       if (held == kNone) return std::max(begin, number * kChunkBytes);
+      ++held_chunks;
     }
     return end;
   }
@@ -72,8 +75,10 @@ struct ReceivePool::State {
     to = std::min(to, from + kSlots);
     for (; from < to; ++from) {
       std::uint32_t& held = chunks[slot_of(from)];
-      if (held != kNone) pool->return_chunk(held);
+      if (held == kNone) continue;
+      pool->return_chunk(held);
       held = kNone;
+      --held_chunks;
     }
   }
 };
@@ -125,6 +130,7 @@ void Reassembly::forget_all(ReceivePool& pool) {
     held = ReceivePool::kNone;
   }
   state_->count = 0;
+  state_->held_chunks = 0;
   state_->stores = 0;
   pool.return_state(state_);
   state_ = nullptr;
@@ -234,7 +240,7 @@ void Reassembly::note_duplicate(StreamPosition begin, StreamPosition end) {
   duplicate_end_ = static_cast<std::uint32_t>(end);
 }
 
-SackBlocks Reassembly::sack_blocks(const SequenceSpace& space, StreamPosition next) {
+SackBlocks Reassembly::sack_blocks(const SequenceSpace& space, StreamPosition next) const {
   SackBlocks blocks;
   std::array<const Interval*, kListSize> order;
   std::size_t count = 0;
@@ -251,7 +257,6 @@ SackBlocks Reassembly::sack_blocks(const SequenceSpace& space, StreamPosition ne
     // Positions' low bits are enough: number_of() uses no others.
     const SackBlock duplicate{space.number_of(duplicate_begin_), space.number_of(duplicate_end_)};
     blocks.add(duplicate);
-    duplicate_begin_ = duplicate_end_ = 0;
     const auto around = std::ranges::find_if(ordered, [&](const Interval* interval) {
       return !before(duplicate.begin, space.number_of(interval->begin)) &&
              !before(space.number_of(interval->end), duplicate.end);

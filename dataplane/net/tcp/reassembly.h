@@ -17,6 +17,7 @@
 // One thread. No allocation after the pool is made.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <cstdint>
@@ -34,6 +35,8 @@ class Reassembly;
 class ReceivePool {
  public:
   static constexpr std::size_t kChunkBytes = 2048;
+  static constexpr std::size_t kShareAlways =
+      2;  // chunks of a connection, as long as there are any
 
   // `chunks`: at least 1. As many states are made: a connection that holds bytes holds a chunk.
   explicit ReceivePool(std::size_t chunks);
@@ -44,6 +47,10 @@ class ReceivePool {
   std::size_t chunk_count() const { return chunk_count_; }
   std::size_t free_chunks() const { return free_chunk_count_; }
   std::size_t free_states() const { return free_state_count_; }
+  // What one connection may hold just now: the fewer are free the less, so that some that hold much
+  // leave something to all others, who keep what they have (Choudhury and Hahne 1998, "Dynamic
+  // queue length thresholds").
+  std::size_t most_for_one() const { return std::max(kShareAlways, free_chunk_count_ / 16); }
 
  private:
   friend class Reassembly;
@@ -107,16 +114,18 @@ class Reassembly {
   // (RFC 5681 4.2).
   bool has_gap(StreamPosition next) const;
 
-  // The segment just received carried [begin, end) a second time; the next sack_blocks() begins
-  // with it. For what lies below RCV.NXT and is not held any more; store() notes the rest itself
-  // and does not replace a note that was not reported yet.
+  // The segment just received carried [begin, end) a second time; sack_blocks() begins with it
+  // until it is reported. For what lies below RCV.NXT and is not held any more; store() notes the
+  // rest itself and does not replace a note that was not reported yet.
   void note_duplicate(StreamPosition begin, StreamPosition end);
   bool has_duplicate() const { return duplicate_begin_ != duplicate_end_; }
+  // An ACK with it has left; it is told once (RFC 2883 4).
+  void on_duplicate_reported() { duplicate_begin_ = duplicate_end_ = 0; }
 
-  // The blocks of the next ACK: the noted duplicate, once, and the held block around it (RFC 2883
-  // 4); then the blocks beyond `next`, the most recently changed first (RFC 2018 4), at most as
-  // many as SackBlocks holds. Only for a connection that agreed on SACK.
-  SackBlocks sack_blocks(const SequenceSpace& space, StreamPosition next);
+  // The blocks of the next ACK: the noted duplicate and the held block around it (RFC 2883 4); then
+  // the blocks beyond `next`, the most recently changed first (RFC 2018 4), at most as many as
+  // SackBlocks holds. Only for a connection that agreed on SACK.
+  SackBlocks sack_blocks(const SequenceSpace& space, StreamPosition next) const;
 
  private:
   bool acquire_state(ReceivePool& pool);

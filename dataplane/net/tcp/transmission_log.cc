@@ -58,15 +58,19 @@ std::uint64_t& TransmissionLog::sum_of(State state) {
 }
 
 // Behind everything sent before it, and behind its elder of the same moment. New transmissions end
-// up at the end at once; only what comes back from a false alarm has to look for its place.
-void TransmissionLog::chain_time(std::uint32_t index) {
+// up at the end at once; what comes back from a false alarm looks for its place from `near` on,
+// where its neighbour has just found one.
+void TransmissionLog::chain_time(std::uint32_t index, std::uint32_t near) {
   Transmission& range = at(index);
-  std::uint32_t older = newest_;
-  while (older != kNone &&
-         (at(older).sent_at > range.sent_at ||
-          (at(older).sent_at == range.sent_at && at(older).begin > range.begin))) {
-    older = at(older).older;
+  const auto is_after = [&](std::uint32_t other) {
+    return at(other).sent_at > range.sent_at ||
+           (at(other).sent_at == range.sent_at && at(other).begin > range.begin);
+  };
+  std::uint32_t older = near;
+  while (older != kNone && at(older).newer != kNone && !is_after(at(older).newer)) {
+    older = at(older).newer;
   }
+  while (older != kNone && is_after(older)) older = at(older).older;
   range.older = older;
   range.newer = older == kNone ? oldest_ : at(older).newer;
   (older == kNone ? oldest_ : at(older).newer) = index;
@@ -81,14 +85,14 @@ void TransmissionLog::unchain_time(std::uint32_t index) {
   range.newer = kNone;
 }
 
-void TransmissionLog::set_state(std::uint32_t index, State state) {
+void TransmissionLog::set_state(std::uint32_t index, State state, std::uint32_t near) {
   Transmission& range = at(index);
   if (range.state == state) return;
   sum_of(range.state) -= range.bytes();
   sum_of(state) += range.bytes();
   if (range.state == State::in_flight) unchain_time(index);
   range.state = state;
-  if (state == State::in_flight) chain_time(index);
+  if (state == State::in_flight) chain_time(index, near == kNone ? newest_ : near);
   if (state == State::lost && (lost_hint_ == kNone || range.begin < at(lost_hint_).begin)) {
     // With no hint everything may have to be looked at anyway, so that this one is as good a start
     // only when nothing else is lost.
@@ -175,7 +179,7 @@ bool TransmissionLog::append(TransmissionPool& pool, StreamPosition begin, Strea
   (last_ == kNone ? first_ : at(last_).next) = index;
   last_ = index;
   in_flight_bytes_ += range.bytes();
-  chain_time(index);
+  chain_time(index, newest_);
   return true;
 }
 
@@ -187,7 +191,7 @@ void TransmissionLog::resend(std::uint32_t index, MonotonicTime now) {
   range.sent_at = now;
   range.retransmitted = true;
   in_flight_bytes_ += range.bytes();
-  chain_time(index);
+  chain_time(index, newest_);
 }
 
 std::uint32_t TransmissionLog::first_lost() {
@@ -318,8 +322,11 @@ void TransmissionLog::mark_all_lost() {
 }
 
 void TransmissionLog::unmark_lost() {
+  std::uint32_t last = kNone;
   for (std::uint32_t index = first_; index != kNone; index = at(index).next) {
-    if (at(index).state == State::lost) set_state(index, State::in_flight);
+    if (at(index).state != State::lost) continue;
+    set_state(index, State::in_flight, last);
+    last = index;
   }
 }
 

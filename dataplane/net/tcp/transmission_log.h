@@ -173,8 +173,10 @@ class TransmissionLog {
   Transmission& at(std::uint32_t index) { return (*all_)[index]; }
   const Transmission& at(std::uint32_t index) const { return (*all_)[index]; }
   std::uint64_t& sum_of(Transmission::State state);
-  void set_state(std::uint32_t index, Transmission::State state);
-  void chain_time(std::uint32_t index);
+  // `near`: where in the chain by time to look first; none: at its end.
+  void set_state(std::uint32_t index, Transmission::State state,
+                 std::uint32_t near = Transmission::kNone);
+  void chain_time(std::uint32_t index, std::uint32_t near);
   void unchain_time(std::uint32_t index);
   bool cut(TransmissionPool& pool, std::uint32_t index, StreamPosition position,
            std::size_t most_ranges = kMaximumRanges);

@@ -23,7 +23,7 @@ net::tcp::StackOptions small_stack(std::uint64_t seed) {
   options.maximum_half_open = 16;
   options.maximum_time_wait = 32;
   options.shared_transmissions = 2048;
-  options.receive_chunks = 64;
+  options.receive_chunks = 1024;
   options.remembered_path_mtus = 16;
   options.secret = {seed * 0x9e3779b97f4a7c15 + 1, seed ^ 0xd1b54a32d192ed03};
   return options;

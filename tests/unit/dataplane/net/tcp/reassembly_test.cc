@@ -48,6 +48,7 @@ struct Receiver {
       text += std::to_string(space.position_of(block.begin, next) - kStart) + '-' +
               std::to_string(space.position_of(block.end, next) - kStart);
     }
+    reassembly.on_duplicate_reported();
     return text;
   }
 
@@ -111,8 +112,28 @@ TEST(Reassembly, KeepsWhatCameFirst) {
   check_text("abCDefGHij", receiver.take());
 }
 
+// Some connections that hold all they may leave something to others, and keep what they have.
+TEST(Reassembly, SharesThePool) {
+  constexpr std::size_t kChunks = 1024;
+  ReceivePool pool(kChunks);
+  std::array<Reassembly, 24> greedy;
+  StreamPosition next = kStart;
+  const std::string window(Reassembly::kWindowBytes - 1, 'x');
+  const std::string piece(100, 'y');
+  for (std::size_t i = 0; i < greedy.size(); ++i) {
+    const std::size_t free_before = pool.free_chunks();
+    const std::size_t most = pool.most_for_one();
+    greedy[i].store(pool, kStart + 1, bytes_of(window), kStart, &next);  // as much as it gets
+    CHECK(free_before - pool.free_chunks() >= ReceivePool::kShareAlways);
+    CHECK(free_before - pool.free_chunks() <= most);
+  }
+  CHECK(pool.free_chunks() > kChunks / 8);
+  Reassembly modest;
+  CHECK(modest.store(pool, kStart + 1, bytes_of(piece), kStart, &next));
+}
+
 TEST(Reassembly, TakesOnlyWhatLiesInTheWindow) {
-  Receiver receiver(40);
+  Receiver receiver(640);
   const std::string large(Reassembly::kWindowBytes + 100, 'x');
   CHECK(receiver.store(0, large));
   CHECK(receiver.next == kStart + Reassembly::kWindowBytes);
@@ -227,7 +248,7 @@ TEST(Reassembly, AgreesWithAMapOfBytesForAnySegments) {
   for (unsigned seed = 1; seed <= 15; ++seed) {
     std::mt19937_64 random(seed);
     const auto below = [&random](std::uint64_t bound) { return random() % bound; };
-    Receiver receiver(seed % 3 == 0 ? 6 : 48);
+    Receiver receiver(seed % 3 == 0 ? 6 : 600);
     std::map<StreamPosition, std::byte> model;
     const std::uint64_t longest = seed % 2 == 0 ? 9000 : 300;
     const std::uint64_t spread = seed % 5 == 0 ? 2 * Reassembly::kWindowBytes : 4 * longest;
@@ -295,6 +316,7 @@ TEST(Reassembly, AgreesWithAMapOfBytesForAnySegments) {
       CHECK(runs.size() <= Reassembly::kMaximumIntervals + 1);
       const bool duplicate = receiver.reassembly.has_duplicate();
       const SackBlocks blocks = receiver.reassembly.sack_blocks(receiver.space, receiver.next);
+      receiver.reassembly.on_duplicate_reported();
       LONGS_EQUAL(std::min<std::size_t>(SackBlocks::kMaximum,
                                         runs.size() - (in_order ? 1 : 0) + (duplicate ? 1 : 0)),
                   blocks.count);

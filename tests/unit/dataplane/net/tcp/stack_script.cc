@@ -131,7 +131,7 @@ StackOptions Script::usual() {
   options.maximum_half_open = 4;
   options.maximum_time_wait = 4;
   options.shared_transmissions = 256;
-  options.receive_chunks = 64;
+  options.receive_chunks = 1024;
   options.remembered_path_mtus = 8;
   options.pacing = false;
   options.secret = {0x1234, 0x5678};

@@ -188,6 +188,7 @@ TEST(StackWindow, NoSillyUpdates) {
   script.expect(". 1 ack=4001 win=61535");
   script.app().take(UINT64_MAX);
   script.run();
+  script.expect(". 1 ack=4001 win=65535");  // worth more than a segment: told at once
   script.in("P. 4001:5001(1000) ack=1");
   script.in("P. 5001:6001(1000) ack=1");
   script.expect(". 1 ack=6001 win=65535");
