@@ -109,6 +109,8 @@ class Stack {
   void free_slot(Connection& connection);
   void send_reset(const Flow& flow, const Segment& segment);
   void send_control(const Flow& flow, const Header& header);
+  // Counts it as sent, or as withheld.
+  bool may_challenge();
 
   Core core_;
   std::unique_ptr<Strangers> strangers_;

@@ -21,6 +21,13 @@ std::uint16_t our_segment_bytes(const StackOptions& options, bool is_v4) {
   return static_cast<std::uint16_t>(options.packet_bytes - (is_v4 ? 20 : 40) - kMinimumHeaderBytes);
 }
 
+// Whether any of it lies in the window that our SYN-ACK offered.
+bool in_window(const SynCache::Entry& entry, const Segment& segment, const StackOptions& options) {
+  const std::int32_t ahead = distance(entry.peer.initial + 1, segment.header.sequence);
+  return ahead + static_cast<std::int64_t>(segment.sequence_length()) >= 0 &&
+         ahead <= options.receive_window_bytes;
+}
+
 Header answer_to(const Flow& flow) {
   Header header;
   header.source_port = flow.local.port;
@@ -56,6 +63,16 @@ Header Stack::Strangers::syn_ack(const Core& core, const SynCache::Entry& entry)
   return header;
 }
 
+Header Stack::Strangers::acknowledgment(const Core& core, const SynCache::Entry& entry) const {
+  Header header = syn_ack(core, entry);
+  header.sequence = header.sequence + 1;
+  header.flags.syn = header.flags.ece = false;
+  header.options.maximum_segment_bytes.reset();
+  header.options.window_shift.reset();
+  header.options.sack_permitted = false;
+  return header;
+}
+
 Header Stack::Strangers::syn_ack_with_cookie(const Core& core, const Flow& flow,
                                              const PeerOffer& offer) const {
   Header header = answer_to(flow);
@@ -75,6 +92,12 @@ Header Stack::Strangers::syn_ack_with_cookie(const Core& core, const Flow& flow,
     header.flags.ece = offer.ecn;
   }
   return header;
+}
+
+bool Stack::may_challenge() {
+  const bool may = core_.challenges.allow(core_.now);
+  ++(may ? core_.counters.challenges_sent : core_.counters.challenges_withheld);
+  return may;
 }
 
 void Stack::send_control(const Flow& flow, const Header& header) {
@@ -169,8 +192,7 @@ bool Stack::receive_for_time_wait(const Flow& flow, const Segment& segment) {
   if (bare) return true;
   if (header.flags.fin) {
     strangers_->time_wait.restart(*entry, core_.now);
-  } else if (!core_.challenges.allow(core_.now)) {
-    ++core_.counters.challenges_withheld;
+  } else if (!may_challenge()) {
     return true;
   }
   Header answer = answer_to(flow);
@@ -221,7 +243,11 @@ bool Stack::receive_for_half_open(const Flow& flow, const Segment& segment,
   const Header& header = segment.header;
   const SequenceNumber expected = entry->peer.initial + 1;
   if (header.flags.rst) {
-    if (header.sequence == expected) strangers_->half_open.erase(*entry);  // RFC 5961 3.2
+    if (header.sequence == expected) {
+      strangers_->half_open.erase(*entry);
+    } else if (in_window(*entry, segment, core_.options) && may_challenge()) {  // RFC 5961 3.2
+      send_control(flow, strangers_->acknowledgment(core_, *entry));
+    }
     return true;
   }
   if (header.flags.syn) {
@@ -230,8 +256,7 @@ bool Stack::receive_for_half_open(const Flow& flow, const Segment& segment,
     if (bare_syn(header.flags) && header.sequence == entry->peer.initial) {
       if (header.options.timestamps) entry->peer_timestamp = header.options.timestamps->value;
       strangers_->half_open.resent(*entry, core_.now);
-    } else if (!core_.challenges.allow(core_.now)) {
-      ++core_.counters.challenges_withheld;
+    } else if (!may_challenge()) {
       return true;
     }
     ++core_.counters.syn_acks_repeated;
@@ -243,14 +268,13 @@ bool Stack::receive_for_half_open(const Flow& flow, const Segment& segment,
     send_reset(flow, segment);  // RFC 9293 3.10.7.4, fifth step
     return true;
   }
-  const std::int32_t ahead = distance(expected, header.sequence);
-  const bool in_window = ahead + static_cast<std::int64_t>(segment.sequence_length()) >= 0 &&
-                         ahead <= core_.options.receive_window_bytes;
   const bool old_timestamp =
       entry->peer.timestamps && header.options.timestamps &&
       static_cast<std::int32_t>(header.options.timestamps->value - entry->peer_timestamp) < 0;
-  if (!in_window || old_timestamp) {
+  if (!in_window(*entry, segment, core_.options) || old_timestamp) {
     ++core_.counters.dropped_out_of_window;
+    // RFC 9293 3.10.7.4, first step; at a bounded rate, as it may be forged.
+    if (may_challenge()) send_control(flow, strangers_->acknowledgment(core_, *entry));
     return true;
   }
   Handshake handshake;

@@ -17,6 +17,8 @@ struct Stack::Strangers {
   explicit Strangers(const StackOptions& options);
 
   Header syn_ack(const Core& core, const SynCache::Entry& entry) const;
+  // What answers an unacceptable segment while the handshake is under way.
+  Header acknowledgment(const Core& core, const SynCache::Entry& entry) const;
   // Without a place to remember the peer's offer.
   Header syn_ack_with_cookie(const Core& core, const Flow& flow, const PeerOffer& offer) const;
 

@@ -133,10 +133,24 @@ TEST(StackHandshake, ResetEndsIt) {  // RFC 5961 3.2: exact only
   script.in("S 0 mss=1460");
   script.drain();
   script.in("R 2");
+  script.expect(". 1 ack=1 win=65535");  // a true peer answers with an exact one
+  script.in("R 70000");
   LONGS_EQUAL(1, script.stack.half_open());
   script.in("R 1");
   LONGS_EQUAL(0, script.stack.half_open());
   script.expect_none();
+}
+
+// RFC 9293 3.10.7.4, first step in SYN-RECEIVED.
+TEST(StackHandshake, UnacceptableSegmentIsAnswered) {
+  Script script;
+  script.in("S 0 mss=1460");
+  script.drain();
+  script.in(". 70000 ack=1");
+  script.expect(". 1 ack=1 win=65535");
+  LONGS_EQUAL(1, script.stack.half_open());
+  script.in(". 1 ack=1");
+  CHECK(script.connected());
 }
 
 TEST(StackHandshake, DataOnTheThirdSegment) {
