@@ -1,5 +1,6 @@
 // What is known of drivers that promise too much (DPDK 24.11):
 //   net_tap     cuts super-segments with a library that knows IPv4 only; an IPv6 one leaves whole.
+//               Sums a chain buffer by buffer, wrong behind one of odd length.
 //   net_af_xdp  copies a chain's first buffer only; it does not claim chains, so none are made.
 #include "dataplane/net/dpdk/port.h"
 
@@ -43,12 +44,13 @@ PortCapabilities read_capabilities(const rte_eth_dev_info& info, std::string_vie
   PortCapabilities capabilities;
   capabilities.receive_checksum = has(info.rx_offload_capa, kReceiveChecksums);
   capabilities.ipv4_checksum = has(info.tx_offload_capa, RTE_ETH_TX_OFFLOAD_IPV4_CKSUM);
-  capabilities.tcp_checksum = has(info.tx_offload_capa, RTE_ETH_TX_OFFLOAD_TCP_CKSUM);
+  capabilities.tcp_checksum =
+      has(info.tx_offload_capa, RTE_ETH_TX_OFFLOAD_TCP_CKSUM) && driver != "net_tap";
   capabilities.multiple_segments = has(info.tx_offload_capa, RTE_ETH_TX_OFFLOAD_MULTI_SEGS);
-  // A super-segment needs its checksums made and a chain for its payload.
+  // A super-segment needs its checksums made and a chain for its payload; net_tap has no sums.
   capabilities.segmentation = has(info.tx_offload_capa, RTE_ETH_TX_OFFLOAD_TCP_TSO) &&
                               capabilities.tcp_checksum && capabilities.ipv4_checksum &&
-                              capabilities.multiple_segments && driver != "net_tap";
+                              capabilities.multiple_segments;
   capabilities.external_buffers = capabilities.multiple_segments;
   capabilities.vlan_insert = has(info.tx_offload_capa, RTE_ETH_TX_OFFLOAD_VLAN_INSERT);
   capabilities.vlan_strip = has(info.rx_offload_capa, RTE_ETH_RX_OFFLOAD_VLAN_STRIP);
