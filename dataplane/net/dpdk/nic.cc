@@ -12,6 +12,9 @@ namespace {
 constexpr std::uint16_t kDescriptors = 1024;
 // A queue's descriptors hold as many packets; as much again is on its way through the worker.
 constexpr std::uint32_t kReceivePackets = 2 * kDescriptors - 1;
+// net_af_xdp takes 2048 at once for the kernel to fill, however few descriptors it is given, and
+// copies what it sends into packets of the same pool, of which as many may be on their way.
+constexpr std::uint32_t kAfXdpReceivePackets = 4 * 2048 - 1;
 // A full ring of packets with a header buffer and two buffers that point into the cache each, and
 // the transmitter's own queue.
 constexpr std::uint32_t kSendPackets = 4 * kDescriptors - 1;
@@ -20,6 +23,10 @@ constexpr std::uint32_t kSendPackets = 4 * kDescriptors - 1;
 // short pieces that are copied.
 std::uint32_t send_bytes(const Port& port) {
   return std::max<std::uint32_t>(2048, Port::frame_bytes(port.mtu()));
+}
+
+std::uint32_t receive_packets(const NicOptions& options) {
+  return options.name.starts_with("net_af_xdp") ? kAfXdpReceivePackets : kReceivePackets;
 }
 
 Result<std::unique_ptr<PacketPool>> make_pool(std::string name, std::uint32_t packets,
@@ -47,7 +54,7 @@ Result<std::unique_ptr<Nic>> Nic::open(const NicOptions& options, ExternalMemory
   std::unique_ptr<Nic> nic(new Nic());
   std::vector<PacketPool*> receive_pools;
   for (std::uint16_t worker = 0; worker < options.workers; ++worker) {
-    auto pool = make_pool(std::format("{}-rx{}", options.label, worker), kReceivePackets,
+    auto pool = make_pool(std::format("{}-rx{}", options.label, worker), receive_packets(options),
                           std::max<std::uint32_t>(2048, Port::frame_bytes(options.mtu)));
     if (!pool) return std::unexpected(pool.error());
     receive_pools.push_back(pool->get());
