@@ -2,7 +2,10 @@
 // without changing what happens by the others.
 #include "tests/sim/dpdk/impairment.h"
 
+#include <rte_ether.h>
+#include <rte_ip.h>
 #include <rte_mbuf.h>
+#include <rte_tcp.h>
 
 #include <algorithm>
 
@@ -20,6 +23,39 @@ std::uint64_t next(std::uint64_t& state) {
 // Of its own: neither its buffers nor what they point to are shared.
 rte_mbuf* copy_of(const rte_mbuf* packet) {
   return rte_pktmbuf_copy(packet, packet->pool, 0, UINT32_MAX);
+}
+
+// With a VLAN's tag or without.
+bool is_ip(const rte_mbuf& packet) {
+  const auto* data = rte_pktmbuf_mtod(&packet, const std::uint8_t*);
+  const auto type_at = [&](std::size_t offset) {
+    return packet.data_len < offset + 2 ? 0U : data[offset] << 8U | data[offset + 1];
+  };
+  unsigned type = type_at(12);
+  if (type == RTE_ETHER_TYPE_VLAN) type = type_at(16);
+  return type == RTE_ETHER_TYPE_IPV4 || type == RTE_ETHER_TYPE_IPV6;
+}
+
+// Makes the checksums that were left to the port, and takes back what the port said of them. The
+// headers are in the first buffer, as the transmitter makes packets.
+void settle_checksums(rte_mbuf* packet) {
+  packet->ol_flags &= ~(RTE_MBUF_F_RX_IP_CKSUM_MASK | RTE_MBUF_F_RX_L4_CKSUM_MASK);
+  const std::uint64_t left = packet->ol_flags;
+  packet->ol_flags &= ~(RTE_MBUF_F_TX_IP_CKSUM | RTE_MBUF_F_TX_L4_MASK);
+  const bool is_v4 = (left & RTE_MBUF_F_TX_IPV4) != 0;
+  auto* v4 = rte_pktmbuf_mtod_offset(packet, rte_ipv4_hdr*, packet->l2_len);
+  if ((left & RTE_MBUF_F_TX_IP_CKSUM) != 0) {
+    v4->hdr_checksum = 0;
+    v4->hdr_checksum = rte_ipv4_cksum(v4);
+  }
+  if ((left & RTE_MBUF_F_TX_L4_MASK) != RTE_MBUF_F_TX_TCP_CKSUM) return;
+  const auto at = static_cast<std::uint16_t>(packet->l2_len + packet->l3_len);
+  auto* tcp = rte_pktmbuf_mtod_offset(packet, rte_tcp_hdr*, at);
+  tcp->cksum = 0;
+  tcp->cksum =
+      is_v4 ? rte_ipv4_udptcp_cksum_mbuf(packet, v4, at)
+            : rte_ipv6_udptcp_cksum_mbuf(
+                  packet, rte_pktmbuf_mtod_offset(packet, rte_ipv6_hdr*, packet->l2_len), at);
 }
 
 }  // namespace
@@ -82,17 +118,16 @@ void Impairment::take(Direction& direction, rte_mbuf* packet) {
       pass(direction, copy);
     }
   }
-  if (corrupted) {
+  if (corrupted && is_ip(*packet)) {
     // In a copy: the bytes may be the cache's. Behind the MAC addresses, so that it arrives.
     rte_mbuf* copy = copy_of(packet);
-    if (copy != nullptr && copy->data_len > 12) {
+    if (copy != nullptr) {
       rte_pktmbuf_free(packet);
       packet = copy;
+      settle_checksums(packet);
       auto* data = rte_pktmbuf_mtod(packet, std::uint8_t*);
       data[12 + draw % (packet->data_len - 12U)] ^= static_cast<std::uint8_t>(1U << (draw >> 61));
       ++counters_.corrupted;
-    } else {
-      rte_pktmbuf_free(copy);
     }
   }
   count_down(direction);

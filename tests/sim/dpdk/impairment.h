@@ -1,6 +1,10 @@
 // Impairment: a bad link in front of a queue: loses, doubles, corrupts and reorders packets of both
 // directions by chance, from a seed, so that a failing run can be played again.
 //
+// What is corrupted is IP, with checksums as they were: a port's verdict about a packet it received
+// is taken back, and checksums it was to make are made before. Nothing would tell of a wrong bit in
+// ARP; on a wire the frame's own check does.
+//
 // Bounded: at most kHeld packets are held back for reordering, each for a bounded number of packets
 // or calls, and at most kPending wait for a full ring.
 #pragma once
