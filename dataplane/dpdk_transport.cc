@@ -227,7 +227,8 @@ class DpdkTransport final : public control::Transport {
 class DpdkTransports final : public control::Transports {
  public:
   static Result<std::unique_ptr<control::Transports>> open(const control::DpdkConfig& config,
-                                                           const control::TransportPlan& plan);
+                                                           const control::TransportPlan& plan,
+                                                           const dpdk::PacketIoWrapper& wrap);
 
   Result<std::unique_ptr<control::Transport>> make(std::uint32_t worker) override;
   Result<void> begin() override;
@@ -246,7 +247,8 @@ class DpdkTransports final : public control::Transports {
 };
 
 Result<std::unique_ptr<control::Transports>> DpdkTransports::open(
-    const control::DpdkConfig& config, const control::TransportPlan& plan) {
+    const control::DpdkConfig& config, const control::TransportPlan& plan,
+    const dpdk::PacketIoWrapper& wrap) {
   std::unique_ptr<DpdkTransports> made(new DpdkTransports(config));
   made->maximum_connections_ =
       std::min(plan.maximum_streams, plan.maximum_streams * kUnevenness / plan.workers);
@@ -282,6 +284,7 @@ Result<std::unique_ptr<control::Transports>> DpdkTransports::open(
     nic.routes = *std::move(routes);
     nic.exception_tap = port.exception_tap;
     nic.key = made->key_;
+    nic.wrap = wrap;
     auto opened = dpdk::Nic::open(nic, made->memory_.get());
     if (!opened) return std::unexpected(opened.error());
     const dpdk::Port& device = (*opened)->port();
@@ -345,11 +348,12 @@ std::vector<TransportValue> DpdkTransports::values() const {
 
 }  // namespace
 
-control::TransportKind dpdk_transport(const control::DpdkConfig& config) {
+control::TransportKind dpdk_transport(const control::DpdkConfig& config,
+                                      dpdk::PacketIoWrapper wrap) {
   return {.name = "dpdk",
           .listens_on_sockets = false,
-          .open = [config](const control::TransportPlan& plan) {
-            return DpdkTransports::open(config, plan);
+          .open = [config, wrap = std::move(wrap)](const control::TransportPlan& plan) {
+            return DpdkTransports::open(config, plan, wrap);
           }};
 }
 

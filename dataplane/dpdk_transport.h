@@ -4,10 +4,13 @@
 
 #include "dataplane/control/config_dpdk.h"
 #include "dataplane/control/transport.h"
+#include "dataplane/net/dpdk/packet_io.h"
 
 namespace nearfield {
 
-// `config` as it came out of a checked Config with transport dpdk.
-control::TransportKind dpdk_transport(const control::DpdkConfig& config);
+// `config` as it came out of a checked Config with transport dpdk. `wrap` stands before the queues
+// of every port: nothing, but in tests.
+control::TransportKind dpdk_transport(const control::DpdkConfig& config,
+                                      net::dpdk::PacketIoWrapper wrap = {});
 
 }  // namespace nearfield

@@ -94,6 +94,8 @@ Result<void> Nic::make_stations(const NicOptions& options, const ExternalMemory*
       if (!opened) return std::unexpected(opened.error());
       tap = *std::move(opened);
     }
+    PacketIo* io = &port_->queue(worker);
+    if (options.wrap) io = wrappers_.emplace_back(options.wrap(*io, worker)).get();
     stations_.push_back(std::make_unique<Station>(
         StationOptions{.mac = mac,
                        .vlan_id = options.vlan_id,
@@ -105,7 +107,7 @@ Result<void> Nic::make_stations(const NicOptions& options, const ExternalMemory*
                        .announces = worker == 0,
                        .link_of = worker == 0 ? port_.get() : nullptr,
                        .tap = std::move(tap)},
-        port_->queue(worker), *pools_.back(), memory));
+        *io, *pools_.back(), memory));
   }
   for (const auto& station : stations_) {
     std::vector<Station*> others;
@@ -120,6 +122,7 @@ Result<void> Nic::make_stations(const NicOptions& options, const ExternalMemory*
 Nic::~Nic() {
   port_.reset();
   stations_.clear();
+  wrappers_.clear();
 }
 
 Result<void> Nic::start() {

@@ -14,6 +14,7 @@
 #include "cache/base/error.h"
 #include "cache/base/siphash.h"
 #include "dataplane/net/dpdk/external_memory.h"
+#include "dataplane/net/dpdk/packet_io.h"
 #include "dataplane/net/dpdk/packet_pool.h"
 #include "dataplane/net/dpdk/port.h"
 #include "dataplane/net/dpdk/station.h"
@@ -33,6 +34,7 @@ struct NicOptions {
   std::vector<ip::Route> routes;
   std::string exception_tap;  // interface; empty: none
   SipHashKey key;             // secret
+  PacketIoWrapper wrap;       // of tests: stands before every queue; empty: nothing does
 };
 
 class Nic {
@@ -56,6 +58,7 @@ class Nic {
   Result<void> make_stations(const NicOptions& options, const ExternalMemory* memory);
 
   std::vector<std::unique_ptr<PacketPool>> pools_;  // receiving ones, then sending ones
+  std::vector<std::unique_ptr<PacketIo>> wrappers_;
   std::vector<std::unique_ptr<Station>> stations_;
   std::unique_ptr<Port> port_;
 };

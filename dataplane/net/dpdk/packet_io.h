@@ -7,6 +7,8 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
+#include <memory>
 #include <span>
 
 struct rte_mbuf;
@@ -27,5 +29,9 @@ class PacketIo {
   // Asks for packets that have left to be freed now rather than with a later send().
   virtual void reclaim() = 0;
 };
+
+// Makes what stands before a queue: the queue, which outlives it but for its destructor, and the
+// index of the worker whose it is.
+using PacketIoWrapper = std::function<std::unique_ptr<PacketIo>(PacketIo&, std::uint16_t)>;
 
 }  // namespace nearfield::net::dpdk
