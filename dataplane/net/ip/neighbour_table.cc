@@ -146,7 +146,7 @@ void NeighbourTable::set_state(Entry& entry, NeighbourState state) {
 
 void NeighbourTable::set_reachable(Entry& entry, MonotonicTime now) {
   set_state(entry, NeighbourState::kReachable);
-  // Spread (RFC 4861 6.3.4), so that neighbours learnt together are not verified together.
+  // Spread (RFC 4861 6.3.2), so that neighbours learnt together are not verified together.
   const std::uint64_t draw = siphash(key_, std::as_bytes(std::span(&++draws_, 1)));
   entry.deadline = now + kReachableTime / 2 + kReachableTime / 1024 * (draw & 1023);
 }

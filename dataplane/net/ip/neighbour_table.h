@@ -10,7 +10,7 @@
 // The awkward part is what is not here. Packets do not wait in the table: resolve() gives nothing
 // until the neighbour has answered, and TCP tries again. Duplicate address detection of our own
 // addresses is the operator's (addresses are configured, RFC 4862 5.4 is not done); we defend ours
-// against others (RFC 5227 2.4 b, RFC 4861 7.2.4). Routers' and redirect messages are not listened
+// against others (RFC 5227 2.4 c, RFC 4861 7.2.6). Routers' and redirect messages are not listened
 // to: routes are static.
 //
 // One thread.

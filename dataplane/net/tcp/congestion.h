@@ -19,7 +19,7 @@ struct AcknowledgmentEvent {
   std::uint64_t delivered_bytes = 0;  // newly acknowledged, cumulatively or selectively
   std::uint64_t in_flight_bytes = 0;  // after this acknowledgment
   // What the sender had in flight when it was last limited by the window rather than by having
-  // nothing to send counts as validated (RFC 7661 4.1): false while the application is the limit.
+  // nothing to send counts as validated (RFC 7661 4.3): false while the application is the limit.
   bool window_limited = false;
   bool in_recovery = false;       // the window must not grow (RFC 5681 3.2)
   bool round_ended = false;       // what was sent at the last round's end is now acknowledged
@@ -48,7 +48,7 @@ class Congestion {
   // The last signal was false (D-SACK told that every retransmission was needless, RFC 3708; or
   // timestamps did, RFC 3522): window and threshold as before it.
   virtual void undo(MonotonicTime now) = 0;
-  // Recovery is over: the window becomes the threshold (RFC 6937, RFC 5681 3.2 step 6).
+  // Recovery is over: the window becomes the threshold (RFC 9937 6.4, RFC 5681 3.2 step 6).
   virtual void on_recovery_end(MonotonicTime now) = 0;
   // Nothing was sent for `idle`, longer than one retransmission time-out (RFC 5681 4.1, RFC 7661
   // 4.4).

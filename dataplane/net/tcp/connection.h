@@ -12,7 +12,7 @@
 // once.
 //
 // Sources, by rule: arrival of a segment connection_receive.cc (RFC 9293 3.10.7, RFC 5961, RFC
-// 7323), acknowledgments and recovery connection_acknowledge.cc (RFC 5681, 6582, 6675, 6937, 8985,
+// 7323), acknowledgments and recovery connection_acknowledge.cc (RFC 5681, 6582, 6675, 9937, 8985,
 // 2883, 3168), sending connection_transmit.cc (RFC 9293 3.8.6, RFC 1122 4.2.3.4), timers
 // connection_timers.cc (RFC 6298, 8985 7), birth and end connection.cc.
 //

@@ -1,5 +1,5 @@
 // The timers of a connection. One for what was sent and not answered, whatever it waits for at the
-// moment (RFC 8985 7.2 asks for exactly that); one for the pace, one for acknowledgments, and one
+// moment (RFC 8985 8 asks for exactly that); one for the pace, one for acknowledgments, and one
 // for everything slow.
 #include <algorithm>
 

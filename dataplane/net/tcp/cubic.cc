@@ -115,7 +115,7 @@ void Cubic::grow_on_curve(const AcknowledgmentEvent& event) {
     set_window(std::clamp(curve_.reno, window, window + acknowledged));
     return;
   }
-  // RFC 9438 4.4, 4.5: a round trip ahead, and at most half as much again.
+  // RFC 9438 4.2, 4.4, 4.5: a round trip ahead, and at most half as much again.
   const double target =
       std::clamp(curve_at(elapsed + seconds_of(event.smoothed_round_trip)), window, 1.5 * window);
   set_window(window + (target - window) * acknowledged / window);

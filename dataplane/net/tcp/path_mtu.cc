@@ -12,8 +12,8 @@ namespace {
 
 constexpr std::uint32_t kSmallestLinkV4 = 68;  // RFC 791 3.2
 
-// RFC 1191 7.1: the sizes links have, for routers that do not say. The rest of that table is below
-// the floor.
+// RFC 1191 table 7-1: the sizes links have, for routers that do not say. The rest of the table is
+// below the floor.
 constexpr std::array<std::uint16_t, 8> kPlateaus{65535, 32000, 17914, 8166, 4352, 2002, 1492, 1006};
 
 std::uint16_t plateau_below(std::uint16_t packet_bytes) {

@@ -50,7 +50,7 @@ class PathMtu {
   bool may_fragment() const { return may_fragment_; }
 
   // A router's next-hop MTU. IPv4's 0 (a router older than RFC 1191) is read as the next plateau
-  // below the present size (RFC 1191 7.1); what no link can have (below 68, or 1280 for IPv6: RFC
+  // below the present size (RFC 1191 5, 7); what no link can have (below 68, or 1280 for IPv6: RFC
   // 8201 4) is ignored. `none` when nothing got smaller; may_fragment() may have changed all the
   // same.
   Change on_packet_too_big(std::uint32_t mtu, MonotonicTime now);

@@ -30,7 +30,7 @@ void ProportionalRateReduction::end() { *this = {}; }
 void ProportionalRateReduction::on_acknowledgment(std::uint64_t delivered_bytes,
                                                   std::uint64_t in_flight_bytes, bool advanced,
                                                   bool newly_lost) {
-  // RFC 9937 6: an acknowledgment that delivers nothing is no reason to send.
+  // RFC 9937 6.2: an acknowledgment that delivers nothing is no reason to send.
   if (!active_ || delivered_bytes == 0) {
     return;
   }

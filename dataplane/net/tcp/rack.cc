@@ -10,7 +10,8 @@ namespace {
 
 constexpr std::uint8_t kPersistRecoveries = 16;  // RFC 8985 6.2 step 4
 constexpr std::uint8_t kMaximumFactor = 254;     // the window is capped at a round trip anyway
-// What a receiver may wait before it acknowledges a single segment (RFC 8985 7.2, WCDelAckT).
+// What a receiver may wait before it acknowledges a single segment (TLP.max_ack_delay of RFC 8985
+// 7.2).
 constexpr Duration kWorstDelayedAcknowledgment = 200ms;
 
 bool sent_after(MonotonicTime time_a, StreamPosition end_a, MonotonicTime time_b,

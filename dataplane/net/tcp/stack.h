@@ -29,7 +29,7 @@ struct PathError {
   enum class Kind : std::uint8_t {
     too_big,     // `mtu` says what the next link takes; 0: a router that does not say (IPv4)
     unreachable  // a soft error: counted, and otherwise left to the retransmission timer (RFC 5927
-                 // 6, RFC 9293 3.9.2.2)
+                 // 5.2, RFC 9293 3.9.2.2)
   };
   Kind kind = Kind::unreachable;
   Flow flow;

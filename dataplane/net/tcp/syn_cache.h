@@ -1,5 +1,5 @@
 // SynCache: connections whose SYN came and whose handshake is not done (SYN-RECEIVED, RFC 9293
-// 3.3.2), in a small fixed record each instead of a whole connection (RFC 4987 3.4).
+// 3.3.2), in a small fixed record each instead of a whole connection (RFC 4987 3.5).
 //
 // Invariant: an entry leaves 15 seconds after it came at the latest, whoever keeps sending SYNs for
 // it: the SYN-ACK is sent again after 1, 2 and 4 seconds (RFC 6298 2.1 and 5.5: the first time-out

@@ -119,7 +119,7 @@ class TransmissionLog {
   void sack(TransmissionPool& pool, StreamPosition begin, StreamPosition end, Delivery* delivery,
             std::size_t most_ranges = kMaximumRanges);
   // The peer may have forgotten what it held: after a time-out its SACKs are not to be relied on
-  // (RFC 2018 8). Sacked ranges become lost.
+  // (RFC 2018 5). Sacked ranges become lost.
   void forget_sacks();
 
   struct Range {
