@@ -3,21 +3,20 @@ kernel's, in a namespace, the other. No address of the pair is the kernel's on t
 
 from __future__ import annotations
 
-import ctypes
-import fcntl
+import contextlib
 import itertools
 import os
-import socket
-import struct
 import subprocess
 import sys
 from typing import Any
 
+import demo_support  # noqa: F401  (the demonstration's modules)
+
+from serve import veth
+from serve.network_namespace import NetworkNamespace
+
 _numbers = itertools.count()
 _links = itertools.count()
-
-_SIOCETHTOOL = 0x8946
-_ETHTOOL_STXCSUM = 0x17
 
 # Echo requests through a raw socket; prints how many of them were answered in order and in full.
 _PING = """
@@ -61,14 +60,6 @@ def _entering(name: str) -> list[str]:
     return ["nsenter", f"--net=/run/netns/{name}"]
 
 
-def complete_checksums(interface: str) -> None:
-    """A veth passes packets on without checksums, for the other kernel not to look at; the wire that it stands for does not."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
-        held = ctypes.create_string_buffer(struct.pack("II", _ETHTOOL_STXCSUM, 0))
-        request = struct.pack("16sP16x", interface.encode(), ctypes.addressof(held))
-        fcntl.ioctl(any_socket, _SIOCETHTOOL, request)
-
-
 class Namespace:
     """Ends with close(), and with it every interface in it."""
 
@@ -100,20 +91,14 @@ class Namespace:
         us."""
         number = f"{os.getpid() % 100000:05}{next(_links)}"  # an interface's name has 15 characters
         port, theirs = f"nfa{number}", f"nfb{number}"
-        _run("ip", "link", "add", port, *(["netns", opposite.name] if opposite else []), "type", "veth", "peer", "name", theirs,
-             "netns", self.name)
-        # What comes in there is the port's alone. net_af_packet leaves the kernel a copy, which a NIC would not: it does not take IPv6,
-        # drops IPv4 for want of a way back through this interface, and answers no ARP.
-        settings = {"ipv6/conf/{}/disable_ipv6": 1, "ipv4/conf/{}/rp_filter": 1, "ipv4/conf/{}/arp_ignore": 8}
-        enable = " && ".join([*(f"echo {value} > /proc/sys/net/{name.format(port)}" for name, value in settings.items()),
-                              f"ip link set {port} up"])
-        _run(*(_entering(opposite.name) if opposite else []), "sh", "-c", enable)
-        for address in addresses:
-            self.ip("address", "add", address, "dev", theirs, *(["nodad"] if ":" in address else []))
-        self.run(sys.executable, "-c", "import sys; sys.path.insert(0, sys.argv[1]); import namespace_support as n; "
-                 "n.complete_checksums(sys.argv[2])", os.path.dirname(__file__), theirs).check_returncode()
-        self.ip("link", "set", theirs, "up")
+        with contextlib.closing(opposite.opened() if opposite else NetworkNamespace.here()) as port_side, \
+                contextlib.closing(self.opened()) as their_side:
+            veth.join(port, port_side, theirs, their_side, addresses)
         return port
+
+    def opened(self) -> NetworkNamespace:
+        """The caller closes it."""
+        return NetworkNamespace(f"/run/netns/{self.name}")
 
     def pings(self, address: str, count: int = 3) -> int:
         """How many of `count` echo requests were answered."""
