@@ -25,6 +25,7 @@ from cmaf import album as albums  # noqa: E402
 from cmaf import source  # noqa: E402
 from progress import Progress  # noqa: E402
 from serve import counters, docroot, node, origin, player_check, ports  # noqa: E402
+from serve import link as links  # noqa: E402
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 DEFAULT_PORT = 8080
@@ -37,7 +38,10 @@ class Failed(Exception):
 def parse(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="./dev run", description="A node serves an album to a listening page.")
     parser.add_argument("--album", metavar="DIR", help="play your own .flac and .wav files of this folder instead")
-    parser.add_argument("--port", type=_port, help=f"where the node listens on 127.0.0.1 (default {DEFAULT_PORT}, or another that is free)")
+    parser.add_argument("--transport", choices=("uring", "dpdk"), default="uring",
+                        help="what carries the node's bytes: the kernel's sockets on 127.0.0.1 (uring, the default), or packets of the node's own (dpdk), "
+                             "over a link to a network namespace")
+    parser.add_argument("--port", type=_port, help=f"the port number of the node (default {DEFAULT_PORT}; on 127.0.0.1 another if that is in use)")
     parser.add_argument("--ram", default="512M", help="the node's cache in RAM (default 512M)")
     parser.add_argument("--workers", type=_positive, help="the node's threads (default: its own choice)")
     parser.add_argument("--cache", metavar="DIR", help="where made albums are kept (default: the user's cache folder)")
@@ -47,6 +51,8 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     options = parser.parse_args(arguments)
     if options.once and options.no_player_check:
         parser.error("--once ends after the player check, which --no-player-check leaves out")
+    if options.transport == "dpdk" and (options.workers or 1) > links.WORKERS:
+        parser.error(f"--workers {options.workers}: with --transport dpdk there is {links.WORKERS}, as the link has one queue (docs/dpdk.md says why)")
     if not re.fullmatch(r"[1-9][0-9]{0,8}[KMGT]?", options.ram):
         parser.error(f"--ram {options.ram}: want a size such as 512M or 2G")
     return options
@@ -82,7 +88,8 @@ def main(arguments: list[str]) -> int:
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, stop)
         work = belongings.enter_context(scratch.folder("run"))
-        url, started, root = start(options, work, children, progress)
+        link = belongings.enter_context(links.laid()) if options.transport == "dpdk" else None
+        url, started, root = start(options, work, link, children, progress)
         served = True  # before saying so: whoever reads the address may interrupt us at once
         progress.note(f"\n    Listen: {url}\n")
         checked = check_players(options, url, root, children, progress)
@@ -93,7 +100,7 @@ def main(arguments: list[str]) -> int:
     except Stopped:
         progress.note("stopping")
         return 0 if served else 128 + (received[0] if received else signal.SIGINT)
-    except (Failed, source.SourceError, ToolError, node.NodeError, origin.OriginError, docroot.PlayersMissing, ports.PortTaken) as error:
+    except (Failed, source.SourceError, ToolError, links.LinkError, node.NodeError, origin.OriginError, docroot.PlayersMissing, ports.PortTaken) as error:
         progress.note(f"run: {error}")
         return 1
     except OSError as error:
@@ -107,9 +114,12 @@ def main(arguments: list[str]) -> int:
         belongings.close()
 
 
-def start(options: argparse.Namespace, work: Path, children: Children, progress: Progress) -> tuple[str, node.Node, Path]:
+def start(options: argparse.Namespace, work: Path, link: links.Link | None, children: Children,
+          progress: Progress) -> tuple[str, node.Node, Path]:
     program = node.find_program(REPOSITORY, options.node)
-    if options.port:
+    if link:
+        node.require_dpdk(program, work)
+    elif options.port:
         with ports.chosen("127.0.0.1", options.port, may_move=False):
             pass  # say so now, not after the album is made
     modules = docroot.ensure_node_modules(REPOSITORY, children, progress.note)
@@ -122,18 +132,23 @@ def start(options: argparse.Namespace, work: Path, children: Children, progress:
         progress.note(f"album: left out: {reason}")
 
     root = docroot.lay_out(work, made.folder, made.key, modules)
-    _, origin_port = origin.start(work / "origin", root, children)
-    with ports.chosen("127.0.0.1", options.port or DEFAULT_PORT, may_move=options.port is None) as port:
+    wanted_port = options.port or DEFAULT_PORT
+    with link.node_side.inside() if link else contextlib.nullcontext():
+        _, origin_port = origin.start(work / "origin", root, children)
+    # Over a link the node has every port number to itself.
+    with contextlib.nullcontext(wanted_port) if link else ports.chosen("127.0.0.1", wanted_port, may_move=options.port is None) as port:
         started = node.start(program, work / "node", children, port=port, origin_port=origin_port, ram=options.ram,
-                             workers=options.workers)
-    if port != (options.port or DEFAULT_PORT):
+                             workers=options.workers, link=link)
+    if port != wanted_port:
         progress.note(f"port {DEFAULT_PORT} is in use, the node listens on {port}")
     for line in started.child.last_lines(40):
         if warned := re.search(r"\bwarn(?:ing)? (.*hugepages.*)", line):
             progress.note(f"node: {warned[1]}")
-    url = f"http://127.0.0.1:{port}/"
-    progress.note(f"origin: nginx on 127.0.0.1:{origin_port} · node: 127.0.0.1:{port} · control socket: {started.control}")
-    return url, started, root
+    where = [f"{link.v4}:{port}", *([f"[{link.v6}]:{port}"] if link.v6 else [])] if link else [f"127.0.0.1:{port}"]
+    if link:
+        progress.note(f"link: {link.interface} leads to the namespace of node and origin; DPDK has its other end")
+    progress.note(f"origin: nginx on 127.0.0.1:{origin_port} · node: {', '.join(where)} · control socket: {started.control}")
+    return f"http://{where[0]}/", started, root
 
 
 def check_players(options: argparse.Namespace, url: str, root: Path, children: Children, progress: Progress) -> bool:

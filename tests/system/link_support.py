@@ -16,6 +16,8 @@ from collections.abc import Iterator
 
 from namespace_support import Namespace
 
+from serve import link as links
+
 TRANSPORT = os.environ.get("NEARFIELD_TRANSPORT", "uring")
 assert TRANSPORT in ("uring", "dpdk"), f"NEARFIELD_TRANSPORT={TRANSPORT}: uring or dpdk"
 
@@ -59,9 +61,7 @@ def at_home() -> Iterator[None]:
 class Link:
     """A veth pair between a node and the clients, with a network of each family."""
 
-    # With more queues net_af_packet has the kernel hand packets of a busy flow, when its queue is three quarters full, to another queue,
-    # whose worker knows nothing of the connection and resets it. No NIC does so, and nothing but one queue switches it off.
-    WORKERS = 1
+    WORKERS = links.WORKERS
 
     def __init__(self):
         assert _opposite is not None, "NEARFIELD_TRANSPORT=dpdk needs clients_opposite(), which conftest.py does"
