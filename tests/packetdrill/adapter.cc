@@ -25,6 +25,8 @@ namespace nearfield::packetdrill {
 namespace {
 
 constexpr auto kLongestRealWait = std::chrono::seconds(10);
+// For a thread that waited to run and to read the clock, in real time.
+constexpr auto kLongestReturn = std::chrono::milliseconds(200);
 // How long a packet is waited for, in virtual time, and how often the driver may ask in vain.
 constexpr auto kLongestSilence = std::chrono::hours(1);
 constexpr int kMaximumEmptyAnswers = 16;
@@ -32,9 +34,14 @@ constexpr int kMaximumEmptyAnswers = 16;
 struct Adapter {
   explicit Adapter(const net::tcp::StackOptions& options) : node(options), sockets(node) {}
 
+  const std::thread::id driver = std::this_thread::get_id();
   std::mutex mutex;
-  std::condition_variable changed;
+  std::condition_variable changed;  // for threads that wait
+  std::condition_variable looked;   // for the driver's, by them
+  std::uint64_t round = 0;          // of changes
   int waiting = 0;
+  int to_look = 0;    // of those, who did not see the last change yet
+  int returning = 0;  // waited, and did not read the clock since
   int empty_answers = 0;
   Node node;
   Sockets sockets;
@@ -51,28 +58,59 @@ Value answer(Value value) {
   return -1;
 }
 
-// Lets threads that wait see what happened, and gives them the time to be seen returning.
+// Lets threads that wait see what happened. One that returns is given the time to read the clock,
+// as the driver does at once to learn when the call ended; then time may move on.
 void let_waiters_run(Adapter& adapter, Lock& lock) {
-  if (adapter.waiting == 0) return;
+  if (adapter.waiting == 0 && adapter.returning == 0) return;
+  ++adapter.round;
+  adapter.to_look = adapter.waiting;
   adapter.changed.notify_all();
-  lock.unlock();
-  std::this_thread::sleep_for(std::chrono::milliseconds(2));
-  lock.lock();
+  adapter.looked.wait_for(lock, kLongestReturn,
+                          [&] { return adapter.to_look == 0 && adapter.returning == 0; });
+}
+
+thread_local bool this_thread_returns = false;
+
+// Waits until `call()` gives something else than -EAGAIN, or our time is `end`. The driver's own
+// thread has nobody else to move time for it and does so itself.
+template <typename Call>
+auto wait_until_done(Adapter& adapter, Lock& lock, MonotonicTime end, Call&& call) {
+  auto result = call();
+  if (std::this_thread::get_id() == adapter.driver) {
+    const MonotonicTime latest = std::min(end, adapter.node.clock().now() + kLongestSilence);
+    while (result == -EAGAIN && adapter.node.step(latest)) result = call();
+    if (result == -EAGAIN && end == latest) {
+      adapter.node.run_to(end, [] {});
+      result = call();
+    }
+    return result;
+  }
+  const auto give_up = std::chrono::steady_clock::now() + kLongestRealWait;
+  while (result == -EAGAIN && adapter.node.clock().now() < end) {
+    if (end != MonotonicTime::max()) adapter.node.stop_at(end);
+    const std::uint64_t seen = adapter.round;
+    ++adapter.waiting;
+    const bool woken =
+        adapter.changed.wait_until(lock, give_up, [&] { return adapter.round != seen; });
+    --adapter.waiting;
+    result = call();
+    if (!woken) break;
+    const bool done = result != -EAGAIN || adapter.node.clock().now() >= end;
+    if (done && !this_thread_returns) {
+      this_thread_returns = true;
+      ++adapter.returning;
+    }
+    if (adapter.to_look > 0) --adapter.to_look;
+    adapter.looked.notify_all();
+  }
+  return result;
 }
 
 template <typename Call>
 auto waiting_for(Adapter& adapter, int descriptor, bool may_wait, Call&& call) {
   Lock lock(adapter.mutex);
-  const auto give_up = std::chrono::steady_clock::now() + kLongestRealWait;
-  auto result = call();
-  while (result == -EAGAIN && may_wait && adapter.sockets.may_wait(descriptor)) {
-    ++adapter.waiting;
-    const auto status = adapter.changed.wait_until(lock, give_up);
-    --adapter.waiting;
-    result = call();
-    if (status == std::cv_status::timeout) break;
-  }
-  return answer(result);
+  if (!may_wait || !adapter.sockets.may_wait(descriptor)) return answer(call());
+  return answer(wait_until_done(adapter, lock, MonotonicTime::max(), call));
 }
 
 template <typename Call>
@@ -83,15 +121,24 @@ auto at_once(void* self, Call&& call) {
 
 ssize_t read_into(void* self, int descriptor, std::span<std::byte> bytes, int flags) {
   Adapter& adapter = of(self);
-  return waiting_for(adapter, descriptor, (flags & MSG_DONTWAIT) == 0, [&] {
-    return adapter.sockets.read(descriptor, bytes, (flags & MSG_PEEK) != 0);
+  return waiting_for(adapter, descriptor, (flags & MSG_DONTWAIT) == 0, [&]() -> ssize_t {
+    if (bytes.data() != nullptr || bytes.empty()) {
+      return adapter.sockets.read(descriptor, bytes, (flags & MSG_PEEK) != 0);
+    }
+    // Nowhere to put it: an error once there is something, or, with MSG_TRUNC, dropped.
+    std::vector<std::byte> nowhere(bytes.size());
+    const bool drop = (flags & MSG_TRUNC) != 0;
+    const ssize_t count = adapter.sockets.read(descriptor, nowhere, !drop);
+    return count > 0 && !drop ? -EFAULT : count;
   });
 }
 
 ssize_t write_from(void* self, int descriptor, std::span<const std::byte> bytes, int flags) {
   Adapter& adapter = of(self);
-  return waiting_for(adapter, descriptor, (flags & MSG_DONTWAIT) == 0,
-                     [&] { return adapter.sockets.write(descriptor, bytes); });
+  return waiting_for(adapter, descriptor, (flags & MSG_DONTWAIT) == 0, [&]() -> ssize_t {
+    if (bytes.data() == nullptr && !bytes.empty()) return -EFAULT;
+    return adapter.sockets.write(descriptor, bytes);
+  });
 }
 
 std::span<std::byte> writable(void* bytes, std::size_t count) {
@@ -132,7 +179,7 @@ std::span<const iovec> vectors_of(const iovec* vectors, std::size_t count) {
 int call_fcntl(void* self, int descriptor, int command, ...) {
   va_list arguments;
   va_start(arguments, command);
-  const long argument = va_arg(arguments, long);
+  const int argument = va_arg(arguments, int);
   va_end(arguments);
   return at_once(self,
                  [&](Sockets& sockets) { return sockets.fcntl(descriptor, command, argument); });
@@ -146,24 +193,35 @@ int call_ioctl(void* self, int descriptor, unsigned long request, ...) {
   return at_once(self, [&](Sockets& sockets) { return sockets.ioctl(descriptor, request, value); });
 }
 
+MonotonicTime end_of_wait(Adapter& adapter, int timeout_ms) {
+  return timeout_ms < 0 ? MonotonicTime::max()
+                        : adapter.node.clock().now() + std::chrono::milliseconds(timeout_ms);
+}
+
 int call_poll(void* self, pollfd* descriptors, nfds_t count, int timeout_ms) {
   Adapter& adapter = of(self);
   Lock lock(adapter.mutex);
-  const MonotonicTime end = adapter.node.clock().now() + std::chrono::milliseconds(timeout_ms);
-  const auto give_up = std::chrono::steady_clock::now() + kLongestRealWait;
-  for (;;) {
-    int ready = 0;
+  adapter.node.settle();
+  const int ready = wait_until_done(adapter, lock, end_of_wait(adapter, timeout_ms), [&] {
+    int found = 0;
     for (pollfd& item : std::span(descriptors, count)) {
       item.revents = adapter.sockets.poll(item.fd, item.events);
-      if (item.revents != 0) ++ready;
+      if (item.revents != 0) ++found;
     }
-    const bool over = timeout_ms >= 0 && adapter.node.clock().now() >= end;
-    if (ready > 0 || over) return ready;
-    ++adapter.waiting;
-    const auto status = adapter.changed.wait_until(lock, give_up);
-    --adapter.waiting;
-    if (status == std::cv_status::timeout) return 0;
-  }
+    return found > 0 ? found : -EAGAIN;
+  });
+  return ready == -EAGAIN ? 0 : answer(ready);
+}
+
+int epoll_wait(void* self, int epoll, epoll_event* events, int most, int timeout_ms) {
+  Adapter& adapter = of(self);
+  Lock lock(adapter.mutex);
+  adapter.node.settle();
+  const int ready = wait_until_done(adapter, lock, end_of_wait(adapter, timeout_ms), [&] {
+    const int found = adapter.sockets.epoll_collect(epoll, events, most);
+    return found != 0 ? found : -EAGAIN;
+  });
+  return ready == -EAGAIN ? 0 : answer(ready);
 }
 
 int netdev_send(void* self, const void* packet, std::size_t count) {
@@ -214,13 +272,18 @@ int call_usleep(void* self, useconds_t microseconds) {
 int call_gettimeofday(void* self, timeval* time, struct timezone*) {
   Adapter& adapter = of(self);
   const Lock lock(adapter.mutex);
+  if (this_thread_returns) {
+    this_thread_returns = false;
+    --adapter.returning;
+    adapter.looked.notify_all();
+  }
   const long long now = microseconds_of(adapter.node.clock().read());
   time->tv_sec = now / 1'000'000;
   time->tv_usec = now % 1'000'000;
   return 0;
 }
 
-// Descriptors that are not sockets: packetdrill has them for tests of the kernel's own interfaces.
+// Descriptors that are neither: packetdrill has them for tests of the kernel's own interfaces.
 int refuse() {
   errno = ENOSYS;
   return -1;
@@ -303,9 +366,15 @@ void fill(Interface& table, Adapter* adapter) {
   table.netdev_receive = netdev_receive;
   table.usleep = call_usleep;
   table.gettimeofday = call_gettimeofday;
-  table.epoll_create = [](void*, int) { return refuse(); };
-  table.epoll_ctl = [](void*, int, int, int, epoll_event*) { return refuse(); };
-  table.epoll_wait = [](void*, int, epoll_event*, int, int) { return refuse(); };
+  table.epoll_create = [](void* self, int size) {
+    return at_once(self,
+                   [&](Sockets& sockets) { return size > 0 ? sockets.epoll_create() : -EINVAL; });
+  };
+  table.epoll_ctl = [](void* self, int epoll, int operation, int fd, epoll_event* event) {
+    return at_once(
+        self, [&](Sockets& sockets) { return sockets.epoll_control(epoll, operation, fd, event); });
+  };
+  table.epoll_wait = epoll_wait;
   table.pipe = [](void*, int*) { return refuse(); };
   table.splice = [](void*, int, loff_t*, int, loff_t*, std::size_t, unsigned int) {
     return static_cast<ssize_t>(refuse());

@@ -15,10 +15,17 @@
 // - netdev_receive() is asked for the next packet we send as soon as the script comes to one it
 //   expects, not at the time it expects it: it waits, in our time, for the packet, and says when it
 //   left. Refusing (-1) is asked again for ever; a length of 0 fails the script.
-// - Payload is compared; what a script writes is zeros, and so must be what is sent.
+// - Payload is compared; what a script writes is zeros, and so must be what is sent. Options are
+//   compared in their order, with their padding; flags exactly, PSH too; the window and the IP
+//   header only where the script names them. Packets that follow each other are one where the
+//   script expects one as long as they are together (unless --strict_segments).
 // - A call with a time span ("0.1...0.3 accept(...)") is made on a second thread, which the driver
-//   watches in /proc until it sleeps; every other call on the first.
-// - At the end it closes what is open and injects a RST for each connection, then calls free().
+//   watches in /proc until it sleeps; every other call on the first. When such a call returns, the
+//   thread asks for the time at once, and that is when the call ended.
+// - At the end it closes what is open, in some versions with close(2) itself, injects a RST for
+// each
+//   connection, in some versions also a UDP packet that it waits to see again, and calls free().
+// - "%{ code }%" never reaches us: the driver asks the kernel for TCP_INFO of the descriptor.
 #pragma once
 
 #include <poll.h>

@@ -24,6 +24,8 @@ bool apply(net::tcp::StackOptions& options, std::string_view name, std::uint32_t
     options.keep_alive = milliseconds;
   } else if (name == "linger_ms") {
     options.linger = milliseconds;
+  } else if (name == "linger_bytes") {
+    options.linger_bytes = value;
   } else if (name == "give_up_ms") {
     options.give_up_after = milliseconds;
   } else if (value > 1) {
@@ -52,7 +54,7 @@ Result<net::tcp::StackOptions> parse_flags(std::string_view flags) {
   options.maximum_half_open = 64;
   options.maximum_time_wait = 64;
   options.shared_transmissions = 65536;
-  options.receive_chunks = 256;
+  options.receive_chunks = 1024;
   options.remembered_path_mtus = 64;
   options.pacing = false;
   options.linger = std::chrono::seconds(60);  // scripts look at FIN-WAIT-2 for seconds
@@ -84,6 +86,7 @@ void Node::settle() {
 }
 
 void Node::receive(std::span<const std::byte> packet) {
+  settle();  // what was due before the packet came; the driver's reading of time moves it
   if (const auto segment = read_segment(packet)) {
     stack_.receive(segment->source, segment->destination, segment->ecn, segment->bytes,
                    clock_.now());
@@ -94,15 +97,26 @@ void Node::receive(std::span<const std::byte> packet) {
                           .sequence = {error->sequence},
                           .mtu = error->mtu},
                          clock_.now());
+  } else if (is_datagram(packet)) {
+    wire_.send_back(packet);
   }
   settle();
 }
 
+void Node::stop_at(MonotonicTime time) { stops_.insert(time); }
+
+std::optional<MonotonicTime> Node::next_stop(MonotonicTime latest) {
+  stops_.erase(stops_.begin(), stops_.upper_bound(clock_.now()));
+  std::optional<MonotonicTime> next = stack_.next_deadline();
+  if (!stops_.empty() && (!next || *stops_.begin() < *next)) next = *stops_.begin();
+  return next && *next <= latest ? next : std::nullopt;
+}
+
 bool Node::step(MonotonicTime latest) {
-  const std::optional<MonotonicTime> deadline = stack_.next_deadline();
-  if (!deadline || *deadline > latest) return false;
+  const std::optional<MonotonicTime> next = next_stop(latest);
+  if (!next) return false;
   // A deadline that has passed and stays would never end.
-  clock_.move_to(std::max(*deadline, clock_.now() + std::chrono::microseconds(1)));
+  clock_.move_to(std::max(*next, clock_.now() + std::chrono::microseconds(1)));
   settle();
   return true;
 }

@@ -3,6 +3,8 @@
 #pragma once
 
 #include <chrono>
+#include <optional>
+#include <set>
 #include <span>
 #include <string>
 #include <string_view>
@@ -15,8 +17,8 @@
 namespace nearfield::packetdrill {
 
 // "name=value,name=value": mtu, window, time_wait_ms, delayed_ack_ms, keep_alive_ms, linger_ms,
-// give_up_ms (numbers), and timestamps, sack, ecn, pacing, cookies (0 or 1). Pacing is off when not
-// asked for, as with Linux under its default queueing discipline.
+// linger_bytes, give_up_ms (numbers), and timestamps, sack, ecn, pacing, cookies (0 or 1). Pacing
+// is off when not asked for, as with Linux under its default queueing discipline.
 Result<net::tcp::StackOptions> parse_flags(std::string_view flags);
 
 class Node {
@@ -31,7 +33,10 @@ class Node {
   // Lets the stack do what is due now.
   void settle();
   void receive(std::span<const std::byte> packet);
-  // To the stack's next deadline, when it is not after `latest`; false, and no change, otherwise.
+  // Time stops there as at a deadline: somebody waits no longer than that.
+  void stop_at(MonotonicTime time);
+  // To the next deadline of the stack, or stop, when it is not after `latest`; false, and no
+  // change, otherwise.
   bool step(MonotonicTime latest);
   // To `to`, over all deadlines on the way. `between()` is called after each of them.
   template <typename Between>
@@ -42,7 +47,10 @@ class Node {
   }
 
  private:
+  std::optional<MonotonicTime> next_stop(MonotonicTime latest);
+
   VirtualClock clock_;
+  std::set<MonotonicTime> stops_;
   Wire wire_;
   net::tcp::Stack stack_;
 };

@@ -1,123 +1,105 @@
-"""Runs a script of packetdrill's language against a shared object with its interface (interface.h): the part of the
-language our own scripts use, so that they run wherever our tests run. packetdrill itself takes the same scripts.
+"""Runs a script of packetdrill's language against a shared object with its interface (interface.h), so that our scripts
+run wherever our tests run. packetdrill itself takes the same scripts.
 
-A script is lines of `TIME EVENT`: TIME is seconds from the start, `+` seconds from the event before, or `+0~+1` a span.
-`< FLAGS BEGIN:END(LENGTH) ack N win N <options>` is sent to the stack, `>` is expected from it, `call(...) = result` is
-a socket call. `--so_flags=...` in the first comment line configures the stack. Sequence numbers are relative to each
-side's SYN, timestamp values to the stack's first. `*` after `>` means that nothing was sent until then.
+A script is options (`--name=value`), then lines of `TIME EVENT`. TIME is seconds from the start, `+` seconds from the
+event before, `+0~+1` a span in which a packet leaves, `*` any time, and `0...0.5` the time a call is made and the time
+it returns. An event is `< PACKET` for the stack, `> PACKET` expected from it (script_packets.py), or `call(...) = result`
+(script_calls.py). `%{ code }%` is Python with the fields of TCP_INFO; packetdrill asks the kernel for those, so our own
+scripts have none. Commands in back quotes set up a kernel and are skipped.
 
-Usage: run_script.py SHARED_OBJECT SCRIPT. One line a finding; the exit status is 1 when there is any.
+Usage: run_script.py [--ip_version=VERSION] [--tolerance_percent=N] SHARED_OBJECT SCRIPT. One line a finding; the exit
+status is 1 when there is any.
 """
 
+import argparse
 import ctypes
-import errno
-import os
 import re
-import socket
 import struct
 import sys
+import threading
+import time
 
-FIELDS = ("self free socket bind listen accept connect read readv recv recvfrom recvmsg write writev send sendto "
-          "sendmsg fcntl ioctl close shutdown getsockopt setsockopt poll netdev_send netdev_receive usleep gettimeofday "
-          "epoll_create epoll_ctl epoll_wait pipe splice").split()
-LOCAL, REMOTE, PORT, REMOTE_PORT = "192.168.0.1", "192.0.2.1", 8080, 40000
-TOLERANCE = 0.004
-FLAGS = {"F": 1, "S": 2, "R": 4, "P": 8, ".": 16, "U": 32, "E": 64, "W": 128}
-PACKET = re.compile(r"(?:\[(\w+)\] )?([FSRPUEW.]+) (\d+):(\d+)\((\d+)\)(?: ack (\d+))?(?: win (\d+))?"
-                    r"(?: <(.*)>)?")
-ECN = {"noecn": 0, "ect1": 1, "ect0": 2, "ce": 3}
+from script_calls import Calls, Table
+from script_packets import Failure, Flow, Sent, build, differences, length_of
 
-
-class Failure(Exception):
-    pass
-
-
-class Table:
-    """The interface's calls as Python functions that raise OSError."""
-
-    def __init__(self, path, flags):
-        library = ctypes.CDLL(path, use_errno=True)
-        self.pointers = (ctypes.c_void_p * len(FIELDS))()
-        library.packetdrill_interface_init(flags.encode(), ctypes.byref(self.pointers))
-
-    def call(self, name, *arguments):
-        prototype = ctypes.CFUNCTYPE(ctypes.c_ssize_t if name in ("read", "write") else ctypes.c_int, ctypes.c_void_p,
-                                     *[type(argument) for argument in arguments], use_errno=True)
-        result = prototype(self.pointers[FIELDS.index(name)])(self.pointers[0], *arguments)
-        if result < 0:
-            code = ctypes.get_errno()
-            raise OSError(code, os.strerror(code))
-        return result
-
-    def now(self):
-        time = (ctypes.c_long * 2)()
-        self.call("gettimeofday", ctypes.cast(time, ctypes.c_void_p), ctypes.c_void_p())
-        return time[0] + time[1] / 1e6
-
-    def free(self):
-        ctypes.CFUNCTYPE(None, ctypes.c_void_p)(self.pointers[1])(self.pointers[0])
+PORT, REMOTE_PORT = 8080, 40000
+ADDRESSES = {"ipv4": ("192.168.0.1", "192.0.2.1"), "ipv4-mapped-ipv6": ("192.168.0.1", "192.0.2.1"),
+             "ipv6": ("fd3d:fa7b:d17d::1", "2001:db8::1")}
+NUMBER = r"(?:\d+\.\d+|\.\d+|\d+)"
+LINE = re.compile(rf"\s*(\*|\+?{NUMBER}(?:~\+?{NUMBER}|\.\.\.{NUMBER})?)\s+(\S.*)", re.DOTALL)
+# struct tcp_info of <linux/tcp.h>, as far as scripts ask.
+INFORMATION = ("B:state ca_state retransmits probes backoff options scales flags I:rto ato snd_mss rcv_mss unacked "
+               "sacked lost retrans fackets last_data_sent last_ack_sent last_data_recv last_ack_recv pmtu "
+               "rcv_ssthresh rtt rttvar snd_ssthresh snd_cwnd advmss reordering rcv_rtt rcv_space total_retrans "
+               "Q:pacing_rate max_pacing_rate bytes_acked bytes_received I:segs_out segs_in notsent_bytes min_rtt "
+               "data_segs_in data_segs_out Q:delivery_rate busy_time rwnd_limited sndbuf_limited I:delivered "
+               "delivered_ce Q:bytes_sent bytes_retrans I:dsack_dups reord_seen")
 
 
-def checksum(data):
-    data += b"\0" * (len(data) % 2)
-    total = sum(struct.unpack(f">{len(data) // 2}H", data))
-    while total >> 16:
-        total = (total & 0xffff) + (total >> 16)
-    return ~total & 0xffff
+def read_script(path):
+    """(options, [(line number, time, event)])."""
+    with open(path, encoding="utf-8") as file:
+        text = file.read()
 
+    def blank(match):
+        return match[0] if match[0][0] in "\"`%" else re.sub(r"[^\n]", " ", match[0])
 
-def write_options(text, echo):
-    out = b""
-    for item in filter(None, (part.strip() for part in (text or "").split(","))):
-        words = item.split()
-        if words[0] == "mss":
-            out += struct.pack(">BBH", 2, 4, int(words[1]))
-        elif words[0] == "nop":
-            out += b"\1"
-        elif words[0] == "eol":
-            out += b"\0"
-        elif words[0] == "wscale":
-            out += struct.pack(">BBB", 3, 3, int(words[1]))
-        elif words[0] == "sackOK":
-            out += b"\4\2"
-        elif words[0] == "TS":
-            out += struct.pack(">BBII", 8, 10, int(words[2]), echo(int(words[4])))
-        elif words[0] == "sack":
-            blocks = [tuple(map(int, block.split(":"))) for block in words[1:]]
-            out += struct.pack(">BB", 5, 2 + 8 * len(blocks))
-            for begin, end in blocks:
-                out += struct.pack(">II", (begin + echo.local_base) & 0xffffffff, (end + echo.local_base) & 0xffffffff)
-        else:
-            raise Failure(f"option '{item}' is not known")
-    return out + b"\0" * (-len(out) % 4)
-
-
-def read_options(data):
-    found = {}
-    while data:
-        if data[0] == 0:
-            break
-        if data[0] == 1:
-            data = data[1:]
+    text = re.sub(r"%\{.*?\}%|\"[^\"\n]*\"|`[^`]*`|/\*.*?\*/|//[^\n]*", blank, text, flags=re.DOTALL)
+    options, events, command, code = {}, [], False, False
+    for line_number, line in enumerate(text.split("\n"), 1):
+        option = re.fullmatch(r"\s*--(\w+)(?:=(.*))?", line)
+        start = LINE.fullmatch(line)
+        if code:
+            events[-1][2] += "\n" + line
+        elif command or line.strip().startswith("`"):
+            command ^= line.count("`") % 2 == 1
             continue
-        kind, length = data[0], data[1]
-        found[kind] = data[2:length]
-        data = data[length:]
-    return found
+        elif option and not events:
+            options[option[1]] = (option[2] or "").strip().strip('"')
+        elif start:
+            events.append([line_number, start[1], start[2].rstrip()])
+            command = "`" in start[2] and start[2].count("`") == 1
+        elif line.strip():
+            events[-1][2] += " " + line.strip()
+        code = bool(events) and "%{" in events[-1][2] and "}%" not in events[-1][2]
+    return options, events
+
+
+class Waiting(threading.Thread):
+    """A call that the script says will take time."""
+
+    def __init__(self, run, event, end):
+        super().__init__(daemon=True)
+        self.run_, self.event, self.end, self.failure = run, event, end, None
+        self.begun = threading.Event()
+        self.start()
+        self.begun.wait()
+        self.join(0.02)  # it waits by then, or is done
+
+    def run(self):
+        self.begun.set()
+        try:
+            self.run_.calls.run(self.event)
+            self.run_.check_time("it returned", self.run_.time(), self.end, self.end, self.end)
+        except Failure as failure:
+            self.failure = failure
 
 
 class Run:
-    def __init__(self, library, path):
-        with open(path, encoding="utf-8") as file:
-            self.lines = file.read().split("\n")
-        flags = re.search(r"--so_flags=(\S+)", "\n".join(line for line in self.lines if line.startswith("//")))
-        self.table = Table(library, flags.group(1) if flags else "")
+    def __init__(self, library, path, version, tolerance_percent):
+        options, self.events = read_script(path)
+        version = options.get("ip_version", version)
+        local, remote = ADDRESSES[version]
+        self.tolerance = int(options.get("tolerance_usecs", 4000)) / 1e6
+        self.tolerance_percent = tolerance_percent
+        self.check_timestamps = int(options.get("tcp_ts_tick_usecs", 0)) == 1000
+        self.table = Table(library, options.get("so_flags", ""))
+        self.calls = Calls(self.table, version, local, PORT)
+        self.flow = Flow(local, remote, PORT, REMOTE_PORT)
         self.start = self.table.now()
         self.last = 0.0
-        self.descriptors = {}
-        self.local_base = self.remote_base = 0
-        self.timestamp_base = None
-        self.pending = None
+        self.waiting = None
+        self.used = False  # the flow has been
 
     def time(self):
         return self.table.now() - self.start
@@ -126,176 +108,121 @@ class Run:
         while seconds - self.time() > 2e-6:
             self.table.call("usleep", ctypes.c_uint(int((seconds - self.time()) * 1e6) or 1))
 
-    def __call__(self, value):  # the echo of a scripted timestamp
-        return (value + (self.timestamp_base or 0)) & 0xffffffff
+    def check_time(self, what, when, low, high, since):
+        tolerance = max(self.tolerance, self.tolerance_percent / 100 * (since - self.last))
+        if not low - tolerance <= when <= high + tolerance:
+            raise Failure(f"{what} at {when:.4f}, not at {low:.4f}" + (f" to {high:.4f}" if high > low else ""))
 
     def inject(self, text):
-        match = PACKET.fullmatch(text)
-        if not match:
-            raise Failure(f"cannot read packet '{text}'")
-        ecn, flags, begin, _, length, ack, window, options = match.groups()
-        bits = sum(FLAGS[flag] for flag in flags)
-        sequence = (int(begin) + self.remote_base) & 0xffffffff
-        acknowledgment = (int(ack) + self.local_base) & 0xffffffff if ack else 0
-        extra = write_options(options, self)
-        segment = bytearray(struct.pack(">HHIIBBHHH", REMOTE_PORT, PORT, sequence, acknowledgment,
-                                        (5 + len(extra) // 4) << 4, bits, int(window or 0), 0, 0))
-        segment += extra + bytes(int(length))
-        pseudo = socket.inet_aton(REMOTE) + socket.inet_aton(LOCAL) + struct.pack(">HH", 6, len(segment))
-        struct.pack_into(">H", segment, 16, checksum(pseudo + bytes(segment)))
-        header = bytearray(struct.pack(">BBHHHBBH4s4s", 0x45, ECN[ecn or "noecn"], 20 + len(segment), 0, 0x4000, 64, 6,
-                                       0, socket.inet_aton(REMOTE), socket.inet_aton(LOCAL)))
-        struct.pack_into(">H", header, 10, checksum(bytes(header)))
-        packet = bytes(header) + bytes(segment)
+        self.used = True
+        packet = build(text, self.flow)
         self.table.call("netdev_send", ctypes.c_char_p(packet), ctypes.c_size_t(len(packet)))
 
     def next_packet(self):
-        if self.pending is None:
+        while True:
             buffer, count = ctypes.create_string_buffer(65536), ctypes.c_size_t(65536)
             when = ctypes.c_longlong()
             self.table.call("netdev_receive", ctypes.cast(buffer, ctypes.c_void_p), ctypes.pointer(count),
                             ctypes.pointer(when))
             if count.value == 0:
                 raise Failure("the stack sends nothing more")
-            self.pending = (when.value / 1e6 - self.start, buffer.raw[:count.value])
-        packet, self.pending = self.pending, None
-        return packet
+            sent = Sent(buffer.raw[:count.value], self.flow)
+            if sent.remote_port == self.flow.remote_port:
+                return when.value / 1e6 - self.start, sent
 
     def expect(self, text, low, high):
-        when, packet = self.next_packet()
-        match = PACKET.fullmatch(text)
-        if not match:
-            raise Failure(f"cannot read packet '{text}'")
-        ecn, flags, begin, _, length, ack, window, options = match.groups()
-        segment = packet[20:]
-        _, _, sequence, acknowledgment, offset, bits, actual_window = struct.unpack(">HHIIBBH", segment[:16])
-        header = (offset >> 4) * 4
-        found = read_options(segment[20:header])
-        if bits & 2 and bits & 16 and self.local_base == 0:
-            self.local_base = sequence
-        if 8 in found and self.timestamp_base is None and options and "TS val" in options:
-            self.timestamp_base = (struct.unpack(">I", found[8][:4])[0] - int(re.search(r"TS val (\d+)", options)[1]))
-        shown = "".join(flag for flag, bit in FLAGS.items() if bits & bit)
-        actual = {"flags": "".join(sorted(shown)), "begin": (sequence - self.local_base) & 0xffffffff,
-                  "length": len(segment) - header,
-                  "ack": (acknowledgment - self.remote_base) & 0xffffffff if bits & 16 else None}
-        wanted = {"flags": "".join(sorted(flags)), "begin": int(begin), "length": int(length),
-                  "ack": int(ack) if ack else None}
-        if window:
-            actual["win"], wanted["win"] = actual_window, int(window)
-        if ecn:
-            actual["ecn"], wanted["ecn"] = packet[1] & 3, ECN[ecn]
-        if bits & 4 and not bits & 16:
-            wanted["ack"] = None
-        if options is not None and options != "...":
-            for kind, name, size in ((2, "mss", ">H"), (3, "wscale", ">B")):
-                value = re.search(rf"{name} (\d+)", options)
-                actual[name] = struct.unpack(size, found[kind])[0] if kind in found else None
-                wanted[name] = int(value[1]) if value else None
-            actual["sackOK"], wanted["sackOK"] = 4 in found, "sackOK" in options
-            actual["TS"], wanted["TS"] = 8 in found, "TS" in options
-            echo = re.search(r"ecr (\d+)", options)
-            if echo and 8 in found:
-                actual["ecr"], wanted["ecr"] = struct.unpack(">I", found[8][4:])[0], int(echo[1])
-            blocks = re.search(r"\bsack ([\d: ]+)", options)
-            wanted["sack"] = blocks[1].split() if blocks else []
-            words = struct.unpack(f">{len(found.get(5, b'')) // 4}I", found.get(5, b""))
-            actual["sack"] = [f"{(words[i] - self.remote_base) & 0xffffffff}:"
-                              f"{(words[i + 1] - self.remote_base) & 0xffffffff}" for i in range(0, len(words), 2)]
-        wrong = [f"{name} is {actual[name]}, not {wanted[name]}" for name in wanted if actual[name] != wanted[name]]
-        pseudo = packet[12:20] + struct.pack(">HH", 6, len(segment))
-        if checksum(pseudo + segment) != 0:
-            wrong.append("the TCP checksum is wrong")
-        if not low - TOLERANCE <= when <= high + TOLERANCE:
-            wrong.append(f"it left at {when:.4f}, not at {low:.4f}" + (f" to {high:.4f}" if high > low else ""))
-        if wrong:
-            raise Failure("; ".join(wrong) +
-                          f" (sent: {shown} {actual['begin']}({actual['length']}) ack {actual['ack']})")
-
-    def expect_silence(self, until):
-        when, packet = self.next_packet()
-        if when < until - TOLERANCE:
-            raise Failure(f"a packet left at {when:.4f} ({packet[20:].hex()[:40]}...)")
-        self.pending = (when, packet)
-
-    def system_call(self, text):
-        match = re.fullmatch(r"(\w+)\((.*)\) = (\S+)(?: (E\w+))?.*", text)
-        if not match:
-            raise Failure(f"cannot read call '{text}'")
-        name, arguments, wanted, code = match.groups()
-        arguments = [item.strip() for item in arguments.split(",")]
-        descriptor = ctypes.c_int(self.descriptors.get(arguments[0], -1))
-        none = ctypes.c_void_p()
+        length = length_of(text)
+        when, sent = self.next_packet()
+        while 0 < len(sent.payload) < length:
+            when, following = self.next_packet()
+            sent.join(following)
+        wrong = differences(text, sent, self.flow, self.check_timestamps)
         try:
-            if name == "socket":
-                result = self.table.call(name, ctypes.c_int(socket.AF_INET), ctypes.c_int(socket.SOCK_STREAM),
-                                         ctypes.c_int(6))
-            elif name == "bind":
-                address = struct.pack("=H", socket.AF_INET)
-                address += struct.pack(">H4s8s", PORT, socket.inet_aton(LOCAL), bytes(8))
-                result = self.table.call(name, descriptor, ctypes.c_char_p(address), ctypes.c_uint(len(address)))
-            elif name == "listen":
-                result = self.table.call(name, descriptor, ctypes.c_int(int(arguments[1])))
-            elif name == "accept":
-                result = self.table.call(name, descriptor, none, none)
-            elif name in ("read", "write"):
-                buffer = ctypes.create_string_buffer(int(arguments[2]) or 1)
-                result = self.table.call(name, descriptor, ctypes.cast(buffer, ctypes.c_void_p),
-                                         ctypes.c_size_t(int(arguments[2])))
-            elif name == "shutdown":
-                result = self.table.call(name, descriptor, ctypes.c_int(getattr(socket, arguments[1])))
-            elif name == "close":
-                result = self.table.call(name, descriptor)
-            elif name == "fcntl":  # fcntl(4, F_SETFL, O_RDWR|O_NONBLOCK)
-                result = self.table.call(name, descriptor, ctypes.c_int(4),
-                                         ctypes.c_long(os.O_NONBLOCK if "O_NONBLOCK" in text else 0))
-            else:
-                raise Failure(f"call '{name}' is not known")
-        except OSError as error:
-            if code != errno.errorcode.get(error.errno):
-                raise Failure(f"{name} failed: {error}") from error
-            return
-        if name in ("socket", "accept"):
-            self.descriptors[wanted] = result
-        elif code or result != int(wanted):
-            raise Failure(f"{name} gave {result}")
+            self.check_time("it left", when, low, high, low)
+        except Failure as failure:
+            wrong.append(str(failure))
+        if wrong:
+            raise Failure("; ".join(wrong))
+
+    def run_code(self, text):
+        information = ctypes.create_string_buffer(512)
+        length = ctypes.c_uint(512)
+        last = list(self.calls.descriptors.values())[-1]
+        self.table.call("getsockopt", ctypes.c_int(last), ctypes.c_int(6), ctypes.c_int(11),
+                        ctypes.cast(information, ctypes.c_void_p), ctypes.pointer(length))
+        names = {"TCP_CA_Open": 0, "TCP_CA_Disorder": 1, "TCP_CA_CWR": 2, "TCP_CA_Recovery": 3, "TCP_CA_Loss": 4}
+        offset = 0
+        for word in INFORMATION.split():
+            if ":" in word:
+                kind, word = word.split(":")
+            names["tcpi_" + word], = struct.unpack_from(kind, information, offset)
+            offset += struct.calcsize(kind)
+        try:
+            exec(text, names)  # noqa: S102
+        except AssertionError as error:
+            raise Failure(f"an assertion does not hold: {error}") from error
+
+    def await_idle(self):
+        if self.waiting:
+            self.waiting.join(1)
+            if self.waiting.is_alive():
+                raise Failure(f"still waits: {self.waiting.event}")
+            failure, self.waiting = self.waiting.failure, None
+            if failure:
+                raise failure
+
+    def run_event(self, when, event):
+        text = re.sub(r"\s+", " ", event) if not event.startswith("%{") else event
+        relative = when.startswith("+")
+        base = self.time() if relative else 0.0
+        times = [base + float(part.strip("+")) for part in re.split(r"~|\.\.\.", when) if part != "*"]
+        low, high = (times[0], times[-1]) if times else (0.0, 1e9)
+        if text.startswith(">"):
+            self.expect(text[1:].strip(), low, high)
+        else:
+            self.sleep_until(low)
+            if text.startswith("<"):
+                self.inject(text[1:].strip())
+            elif text.startswith("%{"):
+                self.run_code(re.sub(r"\n\s*", "\n", text[2:text.index("}%")].strip()))
+            elif not text.startswith("`"):
+                self.await_idle()
+                if text.startswith("socket(") and self.used:
+                    self.flow = Flow(self.flow.local, self.flow.remote, PORT, self.flow.remote_port + 1)
+                    self.used = False
+                if "..." in when:
+                    self.waiting = Waiting(self, text, high)
+                else:
+                    self.calls.run(text)
+        self.last = low if times else self.time()
 
     def run(self):
-        for number, line in enumerate(self.lines, 1):
-            line = re.sub(r"\s+", " ", line.split("//")[0]).strip()
-            if not line:
-                continue
+        for number, when, event in self.events:
             try:
-                match = re.fullmatch(r"(\+?)([\d.]+)(?:~(\+?)([\d.]+))? (.*)", line)
-                if not match:
-                    raise Failure("cannot read the time")
-                base = self.time() if match[1] else 0.0
-                low = base + float(match[2])
-                high = base + float(match[4]) if match[4] else low
-                event = match[5]
-                if event.startswith("> *"):
-                    self.expect_silence(low)
-                elif event.startswith("> "):
-                    self.expect(event[2:], low, high)
-                else:
-                    self.sleep_until(low)
-                    if event.startswith("< "):
-                        self.inject(event[2:])
-                    else:
-                        self.system_call(event)
+                self.run_event(when, event)
+                if self.waiting and self.waiting.failure:
+                    self.await_idle()
             except Failure as failure:
-                return f"{number}: {failure}: {line}"
+                return f"{number}: {failure}: {when} {event}"
+        try:
+            self.await_idle()
+        except Failure as failure:
+            return f"end: {failure}"
         self.table.free()
         return None
 
 
 def main():
-    run = Run(sys.argv[1], sys.argv[2])
-    finding = run.run()
+    arguments = argparse.ArgumentParser()
+    arguments.add_argument("--ip_version", default="ipv4", choices=ADDRESSES)
+    arguments.add_argument("--tolerance_percent", type=float, default=0.0)
+    arguments.add_argument("library")
+    arguments.add_argument("script")
+    given = arguments.parse_args()
+    finding = Run(given.library, given.script, given.ip_version, given.tolerance_percent).run()
     if finding:
-        print(f"{sys.argv[2]}:{finding}")
-        return 1
-    return 0
+        print(f"{given.script}:{finding}", flush=True)
+    return 1 if finding else 0
 
 
 if __name__ == "__main__":

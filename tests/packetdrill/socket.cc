@@ -16,6 +16,7 @@ void Socket::want(std::span<std::byte> into, bool peek) {
 }
 
 std::size_t Socket::on_receive(std::span<const std::byte> bytes) {
+  ++happenings;
   if (discarding) return bytes.size();
   const std::size_t count = std::min(bytes.size(), wanted_.size());
   std::memcpy(wanted_.data(), bytes.data(), count);
@@ -25,6 +26,11 @@ std::size_t Socket::on_receive(std::span<const std::byte> bytes) {
   readable = consumed < bytes.size();
   if (peek_) wanted_ = {};  // the same bytes would be offered again
   return consumed;
+}
+
+void Socket::on_receive_end() {
+  ++happenings;
+  ended = true;
 }
 
 void Socket::on_send_ready(net::SendPlan& plan) {
@@ -40,6 +46,7 @@ void Socket::on_send_ready(net::SendPlan& plan) {
 }
 
 void Socket::on_closed(net::CloseReason reason) {
+  ++happenings;
   stream = nullptr;
   unsent.clear();
   readable = false;
@@ -49,7 +56,7 @@ void Socket::on_closed(net::CloseReason reason) {
       ended = true;
       break;
     case net::CloseReason::peer_reset:
-      error = ECONNRESET;
+      error = ended ? EPIPE : ECONNRESET;
       break;
     case net::CloseReason::timed_out:
       error = ETIMEDOUT;
@@ -71,6 +78,7 @@ net::StreamHandler* Socket::on_accept(net::Stream& accepted_stream) {
   socket->local = accepted_stream.local();
   socket->peer = accepted_stream.peer();
   accepted.push_back(std::move(socket));
+  ++happenings;
   return accepted.back().get();
 }
 

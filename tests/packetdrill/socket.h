@@ -1,5 +1,5 @@
 // Socket: what one descriptor of a script stands for: nothing yet, a listener with the connections
-// it accepted, or a connection. Which one never goes back.
+// it accepted, a connection, or an epoll list. Which one never goes back.
 #pragma once
 
 #include <cstddef>
@@ -13,17 +13,21 @@
 
 #include "dataplane/net/reactor.h"
 #include "dataplane/net/stream.h"
+#include "tests/packetdrill/epoll.h"
 
 namespace nearfield::packetdrill {
 
 class Socket final : public net::StreamHandler, public net::Acceptor {
  public:
-  enum class Kind { fresh, listener, connection };
+  enum class Kind { fresh, listener, connection, epoll };
 
   Kind kind = Kind::fresh;
   bool nonblocking = false;
+  std::uint64_t happenings = 0;                   // for edges
   bool reset_on_close = false;                    // SO_LINGER with a time of 0
   std::map<std::pair<int, int>, int> remembered;  // options that are taken and change nothing
+
+  Epoll epoll;
 
   // --- fresh and listener ---
   int family = 0;
@@ -47,7 +51,7 @@ class Socket final : public net::StreamHandler, public net::Acceptor {
   std::size_t taken() const { return taken_; }
 
   std::size_t on_receive(std::span<const std::byte> bytes) override;
-  void on_receive_end() override { ended = true; }
+  void on_receive_end() override;
   void on_send_ready(net::SendPlan& plan) override;
   void on_closed(net::CloseReason reason) override;
   net::StreamHandler* on_accept(net::Stream& accepted_stream) override;

@@ -6,6 +6,7 @@
 #include <netinet/in.h>
 #include <poll.h>
 #include <sys/ioctl.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -37,19 +38,49 @@ int put_value(void* value, socklen_t* bytes, const void* from, std::size_t size)
   return 0;
 }
 
-void put_address(const net::Endpoint& endpoint, sockaddr* address, socklen_t* bytes) {
+void put_address(const net::Endpoint& endpoint, int family, sockaddr* address, socklen_t* bytes) {
   if (address == nullptr || bytes == nullptr) return;
   net::SocketAddress from{};
-  const socklen_t length = net::to_socket_address(endpoint, &from);
+  socklen_t length = net::to_socket_address(endpoint, &from);
+  if (family == AF_INET6 && from.any.sa_family == AF_INET) {  // RFC 4291 2.5.5.2
+    from = {};
+    from.v6.sin6_family = AF_INET6;
+    from.v6.sin6_port = htons(endpoint.port);
+    std::memcpy(&from.v6.sin6_addr, endpoint.address.bytes.data(), sizeof from.v6.sin6_addr);
+    length = sizeof from.v6;
+  }
   std::memcpy(address, &from, std::min(*bytes, length));
   *bytes = length;
+}
+
+// What the stack always does, what only says how large buffers may grow, or what asks for nothing.
+// Everything else would change what is sent, and a script that sets it must not go on as if it did.
+bool changes_nothing(int level, int name, int value) {
+  if (level == SOL_SOCKET) {
+    return name == SO_REUSEADDR || name == SO_REUSEPORT || name == SO_SNDBUF || name == SO_RCVBUF ||
+           name == SO_SNDBUFFORCE || name == SO_RCVBUFFORCE || name == SO_PRIORITY ||
+           name == SO_MARK || name == SO_BUSY_POLL || name == SO_ZEROCOPY ||
+           (value == 0 && (name == SO_KEEPALIVE || name == SO_OOBINLINE));
+  }
+  if (level == IPPROTO_TCP) {
+    return name == TCP_NODELAY || name == TCP_NOTSENT_LOWAT ||
+           (value == 0 && (name == TCP_CORK || name == TCP_QUICKACK || name == TCP_DEFER_ACCEPT ||
+                           name == TCP_USER_TIMEOUT));
+  }
+  if (level == IPPROTO_IP) return name == IP_MTU_DISCOVER && value == IP_PMTUDISC_DO;
+  return level == IPPROTO_IPV6 && name == IPV6_V6ONLY;
 }
 
 }  // namespace
 
 Sockets::Sockets(Node& node) : node_(node) {}
 
-Sockets::~Sockets() { node_.stack().shutdown(); }  // while the handlers are still there
+Sockets::~Sockets() {
+  node_.stack().shutdown();  // while the handlers are still there
+  for (const auto& [descriptor, socket] : sockets_) {
+    if (::fcntl(descriptor, F_GETFD) >= 0) ::close(descriptor);  // the driver may have done it
+  }
+}
 
 Socket* Sockets::find(int descriptor) {
   const auto found = sockets_.find(descriptor);
@@ -58,8 +89,10 @@ Socket* Sockets::find(int descriptor) {
 
 int Sockets::add(std::unique_ptr<Socket> socket) {
   if (sockets_.size() >= kMaximumSockets) return -EMFILE;
-  sockets_.emplace(next_descriptor_, std::move(socket));
-  return next_descriptor_++;
+  const int descriptor = ::open("/dev/null", O_RDWR | O_CLOEXEC);
+  if (descriptor < 0) return -EMFILE;
+  sockets_.insert_or_assign(descriptor, std::move(socket));
+  return descriptor;
 }
 
 void Sockets::drop_closed() {
@@ -94,7 +127,7 @@ int Sockets::bind(int descriptor, const sockaddr* address, socklen_t bytes) {
 int Sockets::listen(int descriptor, int backlog) {
   Socket* socket = find(descriptor);
   if (socket == nullptr) return -EBADF;
-  if (socket->kind == Kind::connection) return -EINVAL;
+  if (socket->kind != Kind::fresh && socket->kind != Kind::listener) return -EINVAL;
   if (!socket->bound) return -EDESTADDRREQ;
   socket->backlog = static_cast<std::size_t>(std::clamp(backlog, 1, 4096));
   if (socket->kind == Kind::fresh) {
@@ -117,7 +150,7 @@ int Sockets::accept(int descriptor, sockaddr* address, socklen_t* bytes) {
   if (socket == nullptr) return -EBADF;
   if (socket->kind != Kind::listener) return -EINVAL;
   if (socket->accepted.empty()) return -EAGAIN;
-  put_address(*socket->accepted.front()->peer, address, bytes);
+  put_address(*socket->accepted.front()->peer, socket->family, address, bytes);
   const int made = add(std::move(socket->accepted.front()));
   socket->accepted.pop_front();
   return made;
@@ -136,8 +169,9 @@ ssize_t Sockets::read(int descriptor, std::span<std::byte> into, bool peek) {
     socket->want({}, false);
     if (taken > 0) return static_cast<ssize_t>(taken);
   }
+  if (socket->ended) return 0;
   if (socket->error != 0) return -std::exchange(socket->error, 0);
-  return socket->ended || socket->stream == nullptr ? 0 : -EAGAIN;
+  return socket->stream == nullptr ? 0 : -EAGAIN;
 }
 
 ssize_t Sockets::write(int descriptor, std::span<const std::byte> bytes) {
@@ -173,11 +207,27 @@ int Sockets::shutdown(int descriptor, int how) {
   return 0;
 }
 
+// What the peer sent and nobody reads is lost with the socket, and it must hear that (RFC 9293
+// 3.6.1, RFC 2525 2.17).
+bool Sockets::end_with_reset(const Socket& socket) {
+  if (socket.reset_on_close) return true;
+  net::tcp::ConnectionView view;
+  return !socket.discarding &&
+         node_.stack().find({*socket.local, *socket.peer}, &view) != nullptr &&
+         view.receive_held_bytes > 0;
+}
+
+void Sockets::release(int descriptor) {
+  sockets_.erase(descriptor);
+  for (const auto& [number, socket] : sockets_) socket->epoll.forget(descriptor);
+  ::close(descriptor);
+}
+
 int Sockets::close(int descriptor) {
   const auto found = sockets_.find(descriptor);
   if (found == sockets_.end()) return -EBADF;
   std::unique_ptr<Socket> socket = std::move(found->second);
-  sockets_.erase(found);
+  release(descriptor);
   if (socket->kind == Kind::listener) {
     listen_again();
     for (auto& waiting : socket->accepted) {
@@ -185,8 +235,9 @@ int Sockets::close(int descriptor) {
       closing_.push_back(std::move(waiting));
     }
   } else if (socket->stream != nullptr) {
+    const bool reset = end_with_reset(*socket);
     socket->discarding = true;
-    if (socket->reset_on_close) {
+    if (reset) {
       socket->stream->abort();
     } else {
       socket->finishing = true;
@@ -251,7 +302,8 @@ int Sockets::getsockopt(int descriptor, int level, int name, void* value, sockle
     return put_value(value, bytes, &error, sizeof error);
   }
   if (level == IPPROTO_TCP && name == TCP_CONGESTION) {
-    return put_value(value, bytes, "cubic", sizeof "cubic");
+    constexpr char kName[16] = "cubic";  // as long as the kernel's names may be
+    return put_value(value, bytes, kName, sizeof kName);
   }
   if (level == IPPROTO_TCP && (name == TCP_INFO || name == TCP_MAXSEG)) {
     if (socket->kind != Kind::connection) return -ENOTCONN;
@@ -265,9 +317,20 @@ int Sockets::getsockopt(int descriptor, int level, int name, void* value, sockle
     const tcp_info information = known ? tcp_information(view) : closed_tcp_information();
     return put_value(value, bytes, &information, sizeof information);
   }
-  const auto found = socket->remembered.find({level, name});
-  if (found == socket->remembered.end()) return -ENOPROTOOPT;
-  return put_value(value, bytes, &found->second, sizeof found->second);
+  int number = 0;
+  if (level == SOL_SOCKET && name == SO_TYPE) {
+    number = SOCK_STREAM;
+  } else if (level == SOL_SOCKET && name == SO_ACCEPTCONN) {
+    number = socket->kind == Kind::listener ? 1 : 0;
+  } else if (const auto found = socket->remembered.find({level, name});
+             found != socket->remembered.end()) {
+    // The kernel tells of buffers twice what was asked for.
+    const bool buffer = level == SOL_SOCKET && (name == SO_SNDBUF || name == SO_RCVBUF);
+    number = found->second * (buffer ? 2 : 1);
+  } else if (!changes_nothing(level, name, 0)) {
+    return -ENOPROTOOPT;
+  }
+  return put_value(value, bytes, &number, sizeof number);
 }
 
 int Sockets::setsockopt(int descriptor, int level, int name, const void* value, socklen_t bytes) {
@@ -286,17 +349,10 @@ int Sockets::setsockopt(int descriptor, int level, int name, const void* value, 
                ? 0
                : -ENOENT;
   }
-  // What the stack always does, or what only says how large buffers may grow. Everything else
-  // would change what is sent, and a script that sets it must not go on as if it did.
-  const bool harmless =
-      (level == SOL_SOCKET && (name == SO_REUSEADDR || name == SO_REUSEPORT || name == SO_SNDBUF ||
-                               name == SO_RCVBUF || name == SO_SNDBUFFORCE)) ||
-      (level == IPPROTO_TCP && name == TCP_NODELAY) ||
-      (level == IPPROTO_IPV6 && name == IPV6_V6ONLY);
-  if (!harmless) return -ENOPROTOOPT;
   int number = 0;
   if (bytes < sizeof number) return -EINVAL;
   std::memcpy(&number, value, sizeof number);
+  if (!changes_nothing(level, name, number)) return -ENOPROTOOPT;
   socket->remembered[{level, name}] = number;
   return 0;
 }
@@ -310,7 +366,7 @@ short Sockets::poll(int descriptor, short events) {
   } else if (socket->kind == Kind::connection) {
     if (socket->readable || socket->ended || socket->stream == nullptr)
       ready |= POLLIN | POLLRDNORM;
-    if (socket->ended) ready |= POLLRDHUP;
+    if (socket->ended || socket->stream == nullptr) ready |= POLLRDHUP;
     if (socket->unsent.size() < kSendBufferBytes) ready |= POLLOUT | POLLWRNORM;
   }
   int always = 0;
@@ -319,6 +375,34 @@ short Sockets::poll(int descriptor, short events) {
     always |= POLLHUP;
   }
   return static_cast<short>((ready & events) | always);
+}
+
+int Sockets::epoll_create() {
+  auto socket = std::make_unique<Socket>();
+  socket->kind = Kind::epoll;
+  return add(std::move(socket));
+}
+
+int Sockets::epoll_control(int epoll, int operation, int descriptor, const epoll_event* event) {
+  Socket* socket = find(epoll);
+  const Socket* watched = find(descriptor);
+  if (socket == nullptr || watched == nullptr) return -EBADF;
+  if (socket->kind != Kind::epoll || watched->kind == Kind::epoll) return -EINVAL;
+  return socket->epoll.control(operation, descriptor, event);
+}
+
+int Sockets::epoll_collect(int epoll, epoll_event* events, int most) {
+  Socket* socket = find(epoll);
+  if (socket == nullptr) return -EBADF;
+  if (socket->kind != Kind::epoll || most <= 0) return -EINVAL;
+  const auto ask = [this](int descriptor, std::uint32_t wanted) {
+    constexpr std::uint32_t kPolled = 0xffff & ~(EPOLLEXCLUSIVE | EPOLLWAKEUP);
+    const short ready = poll(descriptor, static_cast<short>(wanted & kPolled));
+    const Socket* watched = find(descriptor);
+    return Epoll::Readiness{.events = static_cast<std::uint16_t>(ready),
+                            .happenings = watched == nullptr ? 0 : watched->happenings};
+  };
+  return socket->epoll.collect({events, static_cast<std::size_t>(most)}, ask);
 }
 
 bool Sockets::may_wait(int descriptor) {

@@ -14,6 +14,7 @@ constexpr std::size_t kV4HeaderBytes = 20;
 constexpr std::size_t kV6HeaderBytes = 40;
 constexpr std::uint8_t kIcmp = 1;
 constexpr std::uint8_t kTcp = 6;
+constexpr std::uint8_t kUdp = 17;
 constexpr std::uint8_t kIcmpV6 = 58;
 
 std::uint32_t number(std::span<const std::byte> bytes, std::size_t at, std::size_t length) {
@@ -123,6 +124,25 @@ std::optional<IncomingError> read_error(std::span<const std::byte> packet) {
   error.peer = {quoted->destination, static_cast<std::uint16_t>(number(quoted->payload, 2, 2))};
   error.sequence = number(quoted->payload, 4, 4);
   return error;
+}
+
+bool is_datagram(std::span<const std::byte> packet) {
+  const auto layer = read_ip(packet, true);
+  return layer && layer->protocol == kUdp && layer->payload.size() >= 8;
+}
+
+void Wire::send_back(std::span<const std::byte> packet) {
+  const bool v4 = std::to_integer<unsigned>(packet[0] >> 4) == 4;
+  const std::size_t header =
+      v4 ? std::to_integer<std::size_t>(packet[0] & std::byte{15}) * 4 : kV6HeaderBytes;
+  const auto address_bytes = v4 ? 4 : 16;
+  SentPacket sent{.at = clock_.now(), .bytes = {packet.begin(), packet.end()}};
+  // Swapped pairs: both checksums stay right.
+  const auto source = sent.bytes.begin() + (v4 ? 12 : 8);
+  std::swap_ranges(source, source + address_bytes, source + address_bytes);
+  const auto port = sent.bytes.begin() + static_cast<std::ptrdiff_t>(header);
+  std::swap_ranges(port, port + 2, port + 2);
+  packets_.push_back(std::move(sent));
 }
 
 std::optional<net::tcp::Ticket> Wire::transmit(const net::tcp::OutgoingSegment& segment) {

@@ -44,6 +44,10 @@ std::optional<IncomingSegment> read_segment(std::span<const std::byte> packet);
 // Nothing when the packet is no ICMP error that quotes a TCP header's first eight bytes.
 std::optional<IncomingError> read_error(std::span<const std::byte> packet);
 
+// UDP: no business of ours, but newer drivers end a connection with one and wait until it comes
+// back.
+bool is_datagram(std::span<const std::byte> packet);
+
 class Wire final : public net::tcp::Output {
  public:
   static constexpr std::size_t kMaximumPackets = 4096;
@@ -52,6 +56,9 @@ class Wire final : public net::tcp::Output {
 
   std::optional<net::tcp::Ticket> transmit(const net::tcp::OutgoingSegment& segment) override;
   net::tcp::Ticket completed() override { return last_ticket_; }
+
+  // The packet itself, from where it was sent to to where it came from.
+  void send_back(std::span<const std::byte> packet);
 
   bool empty() const { return packets_.empty(); }
   SentPacket take();  // the oldest; there must be one
