@@ -239,7 +239,10 @@ ConnectionView Connection::view() const {
   view.sacked_bytes = log_.sacked_bytes();
   view.unsent_bytes = data_end() > next_ ? data_end() - next_ : 0;
   view.peer_window_bytes = window_right_ > unacknowledged_ ? window_right_ - unacknowledged_ : 0;
-  view.receive_held_bytes = receive_next_ - std::min(consumed_, receive_next_);
+  // The peer's FIN has a number, and is nothing that is held.
+  const bool peer_ended = fin_position_ != 0 && receive_next_ > fin_position_;
+  const std::uint64_t received_end = peer_ended ? fin_position_ : receive_next_;
+  view.receive_held_bytes = received_end - std::min(consumed_, received_end);
   view.acknowledged_bytes = std::min(unacknowledged_, data_end()) - kFirstBytePosition;
   view.received_bytes = receive_next_ - kFirstBytePosition;
   view.retransmitted_bytes = retransmitted_bytes_;
