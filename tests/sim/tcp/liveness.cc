@@ -1,6 +1,7 @@
 // How long a client may take; see scenario.h.
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include "tests/sim/tcp/scenario.h"
 
@@ -41,6 +42,22 @@ double loss_rate(const LinkOptions& link) {
           ? link.burst_begins / (link.burst_begins + link.burst_ends) * link.burst_loss
           : 0;
   return std::min(0.9, link.loss + bad + link.corruption);
+}
+
+// When a window of so many bytes is acknowledged: late if it holds fewer segments than the client
+// waits for.
+double acknowledged_after(const ClientPlan& plan, double window) {
+  const bool is_late = window < plan.profile.acknowledge_every * segment_bytes(plan);
+  return round_trip(plan) + (is_late ? seconds(plan.profile.acknowledge_delay) : 0);
+}
+
+// What leaves at once beyond this is dropped or marked by the queue; a sender that does not pace
+// itself swings between 0.7 of it and all of it, however fast the link is.
+double burst_bytes(const ClientPlan& plan) {
+  const LinkOptions& link = plan.to_client;
+  if (link.bits_per_second == 0) return std::numeric_limits<double>::infinity();
+  const bool marks = plan.profile.ecn && link.ecn_threshold_bytes;
+  return static_cast<double>(marks ? *link.ecn_threshold_bytes : link.queue_bytes);
 }
 
 double transfer_time(const ClientPlan& plan, double bytes) {
@@ -95,7 +112,6 @@ Duration ideal_time(const ClientPlan& plan) {
 
 Duration time_limit(const ClientPlan& plan) {
   const ClientProfile& profile = plan.profile;
-  const double trip = round_trip(plan);
   const double segment = std::min(segment_bytes(plan), window_bytes(plan));
   const double bytes = static_cast<double>(profile.expected_bytes());
   const double loss = loss_rate(plan.to_client);
@@ -105,8 +121,12 @@ Duration time_limit(const ClientPlan& plan) {
   const double disorder = std::max(plan.to_client.reordering, plan.to_client.duplication) +
                           (plan.to_client.jitter_reorders ? 0.05 : 0);
   const double effective = loss + disorder / 4;
-  if (effective > 0)
-    time += bytes / (segment / std::max(trip, 0.001) * 1.22 / std::sqrt(effective));
+  if (effective > 0) {
+    const double carried = segment * 1.22 / std::sqrt(effective);
+    time += bytes / carried * std::max(acknowledged_after(plan, carried), 0.001);
+  }
+  const double swings_about = std::max(0.8 * burst_bytes(plan), segment);
+  time += bytes / swings_about * acknowledged_after(plan, swings_about);
   if (loss > 0 || loss_back > 0) {
     const double segments =
         bytes / segment + 6 + 3 * static_cast<double>(profile.answer_bytes.size());

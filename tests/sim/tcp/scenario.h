@@ -33,8 +33,9 @@ Scenario make_scenario(std::uint64_t seed, double patience = 1);
 // at least: round trips, serialisation, windows, reading, pauses.
 Duration ideal_time(const ClientPlan& plan);
 // kFactor times the ideal, and allowances: what loss costs a loss-limited sender (Mathis, Semke,
-// Mahdavi and Ott 1997), time-outs for losses that only time-outs mend, twice each blackout and
-// hold (back-off doubles), and a fixed 5 s.
+// Mahdavi and Ott 1997) and a shallow queue one that does not pace itself, both slower with
+// acknowledgments that come late, time-outs for losses that only time-outs mend, twice each
+// blackout and hold (back-off doubles), and a fixed 5 s.
 inline constexpr double kLivenessFactor = 4;
 Duration time_limit(const ClientPlan& plan);
 

@@ -70,6 +70,7 @@ bool run_seed(std::uint64_t seed, bool verbose) {
   const StackServerOptions server = server_of(seed);
   // A cookie remembers one of eight segment sizes, which may be far below what was offered.
   Scenario scenario = make_scenario(seed, server.stack.always_cookies ? 4 : 1);
+  scenario.options.cookies = server.stack.always_cookies;
   if (verbose) scenario.options.trace_lines = 20'000;  // all of it
   std::string complaint;
   std::string left;

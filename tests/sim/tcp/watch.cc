@@ -14,42 +14,63 @@ std::string text(std::int64_t number) { return std::to_string(number); }
 
 }  // namespace
 
-Watch::Watch(const ClientProfile& profile, const Client::Identity& identity,
-             std::function<void(std::string)> violation)
+Watch::Watch(const ClientProfile& profile, const Client::Identity& identity, bool cookies,
+             const Watch* before, std::function<void(std::string)> violation)
     : profile_(profile),
       identity_(identity),
+      cookies_(cookies),
       violation_(std::move(violation)),
       request_bytes_(profile.answer_bytes.size() * kRequestBytes),
       expected_bytes_(profile.expected_bytes()) {
   std::uint64_t sum = 0;
   for (const std::uint64_t bytes : profile.answer_bytes) answer_ends_.push_back(sum += bytes);
+  if (before != nullptr) syns_ = before->syns_;
 }
 
-std::int64_t Watch::server_position(std::uint32_t sequence) const {
-  const std::uint32_t here = *server_initial_ + 1 + static_cast<std::uint32_t>(farthest_);
-  return static_cast<std::int64_t>(farthest_) + ahead(sequence, here);
+std::int64_t Watch::server_position(const WatchedLife& life, std::uint32_t sequence) const {
+  const std::uint32_t here = *server_initial_ + 1 + static_cast<std::uint32_t>(life.farthest);
+  return static_cast<std::int64_t>(life.farthest) + ahead(sequence, here);
 }
 
 std::int64_t Watch::client_position(std::uint32_t sequence) const {
   return ahead(sequence, identity_.initial_sequence + 1);  // requests are few: no wrap
 }
 
-bool Watch::server_may_be_gone() const {
-  return client_left_ ||
-         (fin_at_ && acknowledged_ > *fin_at_ && arrived_.end_of_run(0) == request_bytes_ + 1);
+// What arrived lets the server forget the connection, but for TIME-WAIT.
+bool Watch::has_ended() const {
+  return life_.reset_arrived || (life_.fin_at && life_.acknowledged > *life_.fin_at &&
+                                 life_.arrived.end_of_run(0) == request_bytes_ + 1);
+}
+
+bool Watch::server_may_be_gone() const { return client_left_ || has_ended(); }
+
+// Carries a cookie: it acknowledges the SYN-ACK and follows the SYN.
+bool Watch::begins_again(const Segment& segment) const {
+  return cookies_ && server_initial_ && has_ended() && client_position(segment.sequence) == 0 &&
+         segment.acknowledgment == *server_initial_ + 1;
+}
+
+void Watch::note_timestamps(WatchedLife& life, const Segment& segment) const {
+  if (!segment.timestamps) return;
+  if (!life.first_timestamp) life.first_timestamp = life.last_timestamp = segment.timestamps->value;
+  if (ahead(segment.timestamps->value, life.last_timestamp) > 0)
+    life.last_timestamp = segment.timestamps->value;
 }
 
 void Watch::delivered(const Segment& segment) {
-  if (segment.timestamps) {
-    if (!first_timestamp_) first_timestamp_ = last_timestamp_ = segment.timestamps->value;
-    if (ahead(segment.timestamps->value, last_timestamp_) > 0)
-      last_timestamp_ = segment.timestamps->value;
-  }
+  note_timestamps(life_, segment);
   if (segment.has(kSyn)) {
-    syn_arrived_ = syn_arrived_ || segment.sequence == identity_.initial_sequence;
+    if (std::find(syns_.begin(), syns_.end(), segment.sequence) == syns_.end())
+      syns_.push_back(segment.sequence);
     return;
   }
-  if (segment.has(kRst) || !segment.has(kAck)) return;
+  if (segment.has(kRst)) {
+    const std::int64_t at = client_position(segment.sequence);
+    if (at >= 0 && at <= static_cast<std::int64_t>(life_.arrived.end_of_run(0)))
+      life_.reset_arrived = true;
+    return;
+  }
+  if (!segment.has(kAck)) return;
   if (!server_initial_) {
     const auto chosen = std::find(initials_.begin(), initials_.end(), segment.acknowledgment - 1);
     const std::int64_t begin = client_position(segment.sequence);
@@ -58,21 +79,30 @@ void Watch::delivered(const Segment& segment) {
       return;
     server_initial_ = *chosen;
   }
-  const std::int64_t acknowledgment = server_position(segment.acknowledgment);
-  const std::uint64_t emitted_end = std::max(farthest_, fin_at_ ? *fin_at_ + 1 : 0);
+  if (!next_life_ && begins_again(segment)) next_life_.emplace();
+  if (next_life_) {
+    note_timestamps(*next_life_, segment);
+    note_delivery(*next_life_, segment);
+  }
+  note_delivery(life_, segment);
+}
+
+void Watch::note_delivery(WatchedLife& life, const Segment& segment) const {
+  const std::int64_t acknowledgment = server_position(life, segment.acknowledgment);
+  const std::uint64_t emitted_end = std::max(life.farthest, life.fin_at ? *life.fin_at + 1 : 0);
   if (acknowledgment < 0 || acknowledgment > static_cast<std::int64_t>(emitted_end)) return;
   const auto acknowledged = static_cast<std::uint64_t>(acknowledgment);
   const int scale = scale_on_ ? profile_.window_scale.value_or(0) : 0;
-  edge_ = std::max(edge_, acknowledged + (std::uint64_t{segment.window} << scale));
-  acknowledged_ = std::max(acknowledged_, acknowledged);
-  acknowledged_anything_ = acknowledged_anything_ || farthest_ > 0;
+  life.edge = std::max(life.edge, acknowledged + (std::uint64_t{segment.window} << scale));
+  life.acknowledged = std::max(life.acknowledged, acknowledged);
+  life.acknowledged_anything = life.acknowledged_anything || life.farthest > 0;
 
   const std::int64_t begin = client_position(segment.sequence);
   const std::int64_t end =
       begin + static_cast<std::int64_t>(segment.payload.size()) + (segment.has(kFin) ? 1 : 0);
   if (end > 0 && end <= static_cast<std::int64_t>(request_bytes_) + 1)
-    arrived_.insert(static_cast<std::uint64_t>(std::max<std::int64_t>(begin, 0)),
-                    static_cast<std::uint64_t>(end));
+    life.arrived.insert(static_cast<std::uint64_t>(std::max<std::int64_t>(begin, 0)),
+                        static_cast<std::uint64_t>(end));
 }
 
 void Watch::emitted(const Segment& segment) {
@@ -82,7 +112,7 @@ void Watch::emitted(const Segment& segment) {
   }
   if (segment.has(kSyn)) return check_syn(segment);
   if (!segment.has(kAck)) return violation_("the server sends a segment without ACK");
-  if (another_began_) {
+  if (another_began_ && !next_life_) {
     if (!segment.payload.empty()) violation_("the server sends data to a stray SYN");
     return;
   }
@@ -93,8 +123,14 @@ void Watch::emitted(const Segment& segment) {
     return;
   }
   spoke_ = true;
-  const std::int64_t begin = server_position(segment.sequence);
-  const std::uint64_t end_now = std::max(farthest_, fin_at_ ? *fin_at_ + 1 : 0);
+  // TIME-WAIT speaks from behind the FIN.
+  if (next_life_ && server_position(life_, segment.sequence) == 0) {
+    life_ = std::move(*next_life_);
+    next_life_.reset();
+    another_began_ = false;
+  }
+  const std::int64_t begin = server_position(life_, segment.sequence);
+  const std::uint64_t end_now = std::max(life_.farthest, life_.fin_at ? *life_.fin_at + 1 : 0);
   if (begin < -1 || begin > static_cast<std::int64_t>(end_now))
     return violation_("the server sends from position " + text(begin) + ", having sent up to " +
                       text(static_cast<std::int64_t>(end_now)));
@@ -106,6 +142,11 @@ void Watch::emitted(const Segment& segment) {
 }
 
 void Watch::check_syn(const Segment& segment) {
+  const std::uint32_t answered = segment.acknowledgment - 1;
+  if (!segment.has(kAck) || std::find(syns_.begin(), syns_.end(), answered) == syns_.end()) {
+    violation_("the server sends a SYN that answers none of ours");
+    return;
+  }
   if (server_initial_) {
     // Fine to an old duplicate of the SYN, after the connection has gone, and while a server short
     // of room has not taken in the client's acknowledgment.
@@ -114,12 +155,12 @@ void Watch::check_syn(const Segment& segment) {
       violation_("the server sends a SYN in a connection that stands");
     return;
   }
-  if (!syn_arrived_ || !segment.has(kAck) ||
-      segment.acknowledgment != identity_.initial_sequence + 1) {
-    violation_("the server sends a SYN that answers none of ours");
-    return;
-  }
   if (!segment.payload.empty() || segment.has(kFin)) violation_("the SYN-ACK carries data");
+  // One to a stray or an earlier SYN agrees on nothing with this client.
+  if (answered == identity_.initial_sequence) check_agreement(segment);
+}
+
+void Watch::check_agreement(const Segment& segment) {
   if (segment.window_scale && !profile_.window_scale)
     violation_("the SYN-ACK scales windows, which was not offered");
   if (segment.window_scale && *segment.window_scale > 14)
@@ -151,18 +192,18 @@ void Watch::check_payload(const Segment& segment, std::int64_t begin) {
   }
   const auto first = static_cast<std::uint64_t>(begin);
   const auto last = static_cast<std::uint64_t>(end);
-  if (last > edge_ && !(size == 1 && first <= edge_))
+  if (last > life_.edge && !(size == 1 && first <= life_.edge))
     violation_("the server sends up to position " + text(end) + ", beyond the window's edge " +
-               std::to_string(edge_));
+               std::to_string(life_.edge));
   if (const std::size_t wrong = first_wrong_byte(identity_.connection, first, segment.payload);
       wrong < segment.payload.size())
     violation_("the server sends a wrong byte at position " + std::to_string(first + wrong));
-  const std::uint64_t asked = std::min(arrived_.end_of_run(0), request_bytes_) / kRequestBytes;
+  const std::uint64_t asked = std::min(life_.arrived.end_of_run(0), request_bytes_) / kRequestBytes;
   const std::uint64_t answerable = asked == 0 ? 0 : answer_ends_[asked - 1];
   if (last > answerable)
     violation_("the server sends up to position " + text(end) + " but was asked for " +
                std::to_string(answerable));
-  if (fin_at_ && last > *fin_at_) violation_("the server sends bytes behind its FIN");
+  if (life_.fin_at && last > *life_.fin_at) violation_("the server sends bytes behind its FIN");
 
   // RFC 9293 3.7.1: options count against the size the client told.
   const std::size_t most =
@@ -174,35 +215,35 @@ void Watch::check_payload(const Segment& segment, std::int64_t begin) {
   // RFC 6928, and one segment more for a tail loss probe (RFC 8985 7.3).
   const std::uint64_t initial_window =
       std::min<std::uint64_t>(10 * most, std::max<std::uint64_t>(2 * most, 14600));
-  if (!acknowledged_anything_ && last > initial_window + most)
+  if (!life_.acknowledged_anything && last > initial_window + most)
     violation_("the server sends " + text(end) + " bytes before any acknowledgment");
-  if (first < farthest_) retransmitted_bytes_ += std::min(last, farthest_) - first;
-  farthest_ = std::max(farthest_, last);
+  if (first < life_.farthest) retransmitted_bytes_ += std::min(last, life_.farthest) - first;
+  life_.farthest = std::max(life_.farthest, last);
 }
 
 void Watch::check_fin(std::int64_t position) {
-  if (fin_at_) {
-    if (position != static_cast<std::int64_t>(*fin_at_))
+  if (life_.fin_at) {
+    if (position != static_cast<std::int64_t>(*life_.fin_at))
       violation_("the server's FIN moved to position " + text(position));
     return;
   }
-  const std::uint64_t arrived = arrived_.end_of_run(0);
+  const std::uint64_t arrived = life_.arrived.end_of_run(0);
   const std::uint64_t needed = profile_.server_closes() ? request_bytes_ : request_bytes_ + 1;
   if (!client_left_ && (position != static_cast<std::int64_t>(expected_bytes_) || arrived < needed))
     violation_("the server sends its FIN at position " + text(position) + " of " +
                std::to_string(expected_bytes_) + " and must not yet");
-  fin_at_ = static_cast<std::uint64_t>(std::max<std::int64_t>(position, 0));
+  life_.fin_at = static_cast<std::uint64_t>(std::max<std::int64_t>(position, 0));
 }
 
 void Watch::check_acknowledgment(const Segment& segment) {
   const std::int64_t acknowledgment = client_position(segment.acknowledgment);
-  const auto arrived = static_cast<std::int64_t>(arrived_.end_of_run(0));
+  const auto arrived = static_cast<std::int64_t>(life_.arrived.end_of_run(0));
   if (acknowledgment > arrived)
     violation_("the server acknowledges position " + text(acknowledgment) + ", having received " +
                text(arrived));
-  if (acknowledgment < last_acknowledgment_)
+  if (acknowledgment < life_.last_acknowledgment)
     violation_("the server's acknowledgment went back to position " + text(acknowledgment));
-  last_acknowledgment_ = std::max(last_acknowledgment_, acknowledgment);
+  life_.last_acknowledgment = std::max(life_.last_acknowledgment, acknowledgment);
   if (segment.sack_block_count > 0 && !sack_on_)
     violation_("the server sends SACK blocks, which were not agreed on");
   for (std::size_t index = 0; index < segment.sack_block_count && sack_on_; ++index) {
@@ -211,7 +252,7 @@ void Watch::check_acknowledgment(const Segment& segment) {
     if (index == 0 && end <= acknowledgment && begin < end) continue;  // D-SACK, RFC 2883
     const bool is_above = begin > acknowledgment || index == 0;
     if (begin < 0 || begin >= end || !is_above ||
-        !arrived_.contains(static_cast<std::uint64_t>(begin), static_cast<std::uint64_t>(end)))
+        !life_.arrived.contains(static_cast<std::uint64_t>(begin), static_cast<std::uint64_t>(end)))
       violation_("the server's SACK block " + text(begin) + "-" + text(end) +
                  " tells of what did not arrive");
   }
@@ -224,17 +265,17 @@ void Watch::check_timestamps(const Segment& segment) {
   }
   if (!segment.timestamps) return violation_("the server leaves out the timestamps");
   const Timestamps& now = *segment.timestamps;
-  if (!first_timestamp_ || ahead(now.echo, *first_timestamp_) < 0 ||
-      ahead(now.echo, last_timestamp_) > 0)
+  if (!life_.first_timestamp || ahead(now.echo, *life_.first_timestamp) < 0 ||
+      ahead(now.echo, life_.last_timestamp) > 0)
     violation_("the server echoes timestamp " + std::to_string(now.echo) +
                ", which it was not sent");
-  if (last_emitted_timestamps_) {
-    if (ahead(now.value, last_emitted_timestamps_->value) < 0)
+  if (life_.last_emitted_timestamps) {
+    if (ahead(now.value, life_.last_emitted_timestamps->value) < 0)
       violation_("the server's timestamp goes back to " + std::to_string(now.value));
-    if (ahead(now.echo, last_emitted_timestamps_->echo) < 0)
+    if (ahead(now.echo, life_.last_emitted_timestamps->echo) < 0)
       violation_("the server's timestamp echo goes back to " + std::to_string(now.echo));
   }
-  last_emitted_timestamps_ = now;
+  life_.last_emitted_timestamps = now;
 }
 
 void Watch::check_congestion_marks(const Segment& segment, std::int64_t begin) {
@@ -246,7 +287,7 @@ void Watch::check_congestion_marks(const Segment& segment, std::int64_t begin) {
   if (segment.payload.empty())
     violation_("an empty segment is sent as ECN-capable");
   else if (begin + static_cast<std::int64_t>(segment.payload.size()) <=
-           static_cast<std::int64_t>(farthest_))
+           static_cast<std::int64_t>(life_.farthest))
     violation_("a retransmission is sent as ECN-capable");
 }
 

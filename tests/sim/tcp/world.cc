@@ -154,7 +154,9 @@ class Run {
     users_[session.links_of] = index;
     const auto violates = [this, index](std::string what) { violation(index, std::move(what)); };
     session.trace = std::make_unique<Trace>(options_.trace_lines);
-    session.watch = std::make_unique<Watch>(plan.profile, identity, violates);
+    session.watch = std::make_unique<Watch>(
+        plan.profile, identity, options_.cookies,
+        plan.successor_of ? sessions_[*plan.successor_of].watch.get() : nullptr, violates);
     session.client = std::make_unique<Client>(
         plan.profile, identity,
         [this, index](Bytes packet) {

@@ -63,6 +63,8 @@ struct WorldOptions {
   std::vector<ClientPlan> clients;
   // The server runs at most once in this time, as a busy worker's loop does.
   Duration server_turn = std::chrono::microseconds(1);
+  // The server keeps nothing of a SYN (RFC 4987 3.6).
+  bool cookies = false;
   // The whole run ends here at the latest; clients not finished then are a violation.
   Duration time_limit = std::chrono::minutes(10);
   // After the last client finished the run goes on for so long, so that the server's farewells
