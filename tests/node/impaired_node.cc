@@ -3,8 +3,9 @@
 //
 //   NEARFIELD_IMPAIRMENT="seed=7,loss=0.01,duplication=0.01,reordering=0.02,corruption=0.005"
 //
-// Chances are of a packet, in each direction. A worker's queue has the seed plus its index, and its
-// own draws; which packet meets which draw is up to the peers' timing.
+// Chances are of a packet, in each direction; refusal is a full ring's, of a burst to be sent. A
+// worker's queue has the seed plus its index, and its own draws; which packet meets which draw is
+// up to the peers' timing.
 #include <algorithm>
 #include <charconv>
 #include <cstdlib>
@@ -36,6 +37,7 @@ bool set(std::string_view name, std::string_view value, ImpairmentOptions& optio
   if (name == "corruption") return read(value, options.corruption);
   if (name == "reordering") return read(value, options.reordering);
   if (name == "reordering_distance") return read(value, options.reordering_distance);
+  if (name == "refusal") return read(value, options.refusal);
   return false;
 }
 
@@ -49,8 +51,8 @@ Result<ImpairmentOptions> impairment() {
     const std::size_t equals = one.find('=');
     if (equals == one.npos || !set(one.substr(0, equals), one.substr(equals + 1), options)) {
       return failure("NEARFIELD_IMPAIRMENT has \"" + std::string(one) +
-                     "\": it takes seed, loss, duplication, corruption, reordering and "
-                     "reordering_distance, each with = and a number");
+                     "\": it takes seed, loss, duplication, corruption, reordering, "
+                     "reordering_distance and refusal, each with = and a number");
     }
   }
   return options;

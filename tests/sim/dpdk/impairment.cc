@@ -165,6 +165,10 @@ std::size_t Impairment::receive(std::span<rte_mbuf*> packets) {
 std::size_t Impairment::send(std::span<rte_mbuf*> packets) {
   push();
   if (out_.pending_count > kPending / 4) return 0;
+  if (options_.refusal > 0 && chance(options_.refusal)) {
+    ++counters_.refused;
+    return 0;
+  }
   const std::size_t taken = std::min(packets.size(), kBurstPackets);
   for (std::size_t i = 0; i < taken; ++i) take(out_, packets[i]);
   push();

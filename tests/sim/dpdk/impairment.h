@@ -26,6 +26,8 @@ struct ImpairmentOptions {
   double corruption = 0;  // one bit turned over
   double reordering = 0;  // held back for 1 to `reordering_distance` packets
   std::uint32_t reordering_distance = 8;
+  // Of a call of send(): nothing is taken, as by a full ring.
+  double refusal = 0;
 };
 
 struct ImpairmentCounters {
@@ -34,6 +36,7 @@ struct ImpairmentCounters {
   std::uint64_t duplicated = 0;
   std::uint64_t corrupted = 0;
   std::uint64_t reordered = 0;
+  std::uint64_t refused = 0;  // calls
 };
 
 class Impairment final : public PacketIo {

@@ -127,6 +127,24 @@ TEST(Impairment, waits_for_a_full_ring_within_bounds) {
   CHECK_EQUAL(sent, notes.numbers.size());
 }
 
+TEST(Impairment, refuses_as_a_full_ring_does) {
+  Notes notes;
+  Impairment impairment(notes, {.seed = 1, .refusal = 0.5});
+  std::uint32_t refused = 0;
+  for (std::uint32_t sent = 0; sent < 100;) {
+    rte_mbuf* packet = pool->take_copy(ipv4_frame());
+    if (impairment.send({&packet, 1}) == 1) {
+      ++sent;
+      continue;
+    }
+    PacketPool::give(packet);
+    ++refused;
+  }
+  CHECK(refused > 50 && refused < 200);
+  CHECK_EQUAL(refused, impairment.counters().refused);
+  CHECK_EQUAL(100U, notes.numbers.size());
+}
+
 TEST(Impairment, corrupts_behind_the_checksums_a_port_would_have_made) {
   constexpr std::size_t kIp = 14;
   constexpr std::size_t kTcp = kIp + 20;
