@@ -2,26 +2,39 @@
 // has checked that the bytes are there.
 #pragma once
 
+#include <bit>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 
 namespace nearfield::net {
 
+// A number in the other byte order, where this machine's is not the network's.
+template <typename Number>
+constexpr Number network_order(Number value) {
+  return std::endian::native == std::endian::little ? std::byteswap(value) : value;
+}
+
 inline std::uint8_t read_8(const std::byte* from) { return std::to_integer<std::uint8_t>(*from); }
 inline std::uint16_t read_16(const std::byte* from) {
-  return static_cast<std::uint16_t>(read_8(from) << 8 | read_8(from + 1));
+  std::uint16_t value = 0;
+  std::memcpy(&value, from, sizeof value);
+  return network_order(value);
 }
 inline std::uint32_t read_32(const std::byte* from) {
-  return std::uint32_t{read_16(from)} << 16 | read_16(from + 2);
+  std::uint32_t value = 0;
+  std::memcpy(&value, from, sizeof value);
+  return network_order(value);
 }
 inline void write_8(std::byte* to, unsigned value) { *to = static_cast<std::byte>(value); }
+// Of `value` the low 16 bits.
 inline void write_16(std::byte* to, unsigned value) {
-  write_8(to, value >> 8 & 0xff);
-  write_8(to + 1, value & 0xff);
+  const std::uint16_t swapped = network_order(static_cast<std::uint16_t>(value));
+  std::memcpy(to, &swapped, sizeof swapped);
 }
 inline void write_32(std::byte* to, std::uint32_t value) {
-  write_16(to, value >> 16);
-  write_16(to + 2, value & 0xffff);
+  const std::uint32_t swapped = network_order(value);
+  std::memcpy(to, &swapped, sizeof swapped);
 }
 
 }  // namespace nearfield::net

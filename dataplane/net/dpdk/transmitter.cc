@@ -1,10 +1,8 @@
 // A packet is filled first and gets its headers last, when its length is known: it ends at
 // piece_bytes, at the end of the payload, or where the driver's longest chain ends.
 //
-// Headers of a segment are written once into a template; a packet's own differ in a few fields. The
-// awkward parts: CWR is for the first packet only, and NICs differ in whether segmentation repeats
-// it, so a segment with CWR sends its first piece alone; and a NIC that makes a checksum wants the
-// pseudo header's sum in its field, without the length when it also segments.
+// The awkward part: CWR is for the first packet only, and NICs differ in whether segmentation
+// repeats it, so a segment with CWR sends its first piece alone.
 #include "dataplane/net/dpdk/transmitter.h"
 
 #include <rte_mbuf.h>
@@ -14,7 +12,7 @@
 #include <cstring>
 
 #include "cache/base/assert.h"
-#include "dataplane/net/byte_order.h"
+#include "dataplane/net/dpdk/header_template.h"
 #include "dataplane/net/ip/checksum.h"
 
 namespace nearfield::net::dpdk {
@@ -26,15 +24,6 @@ constexpr std::uint32_t kMinimumPoolBytes =
 // An IPv4 packet's length has 16 bits; headers at their longest leave this for a super-segment.
 constexpr std::uint32_t kMaximumSuperBytes =
     UINT16_MAX - ip::kIpv6HeaderBytes - tcp::kMaximumHeaderBytes;
-
-// Where in a header.
-constexpr std::size_t kIpv4ChecksumOffset = 10;
-constexpr std::size_t kTcpSequenceOffset = 4;
-constexpr std::size_t kTcpFlagsOffset = 13;
-constexpr std::size_t kTcpChecksumOffset = 16;
-constexpr std::uint8_t kFin = 0x01;
-constexpr std::uint8_t kPsh = 0x08;
-constexpr std::uint8_t kCwr = 0x80;
 
 std::byte* data_of(rte_mbuf* packet) { return rte_pktmbuf_mtod(packet, std::byte*); }
 
@@ -88,31 +77,6 @@ class Transmitter::Payload {
   std::size_t used_ = 0;  // of vectors_[index_]
 };
 
-// What all packets of a segment have in common.
-struct Transmitter::Template {
-  explicit Template(const tcp::OutgoingSegment& outgoing, const ip::FrameHeader& link_header)
-      : segment(outgoing), link(link_header), is_v4(outgoing.flow->peer.address.is_v4()) {
-    link.ether_type = is_v4 ? ip::kEtherTypeIpv4 : ip::kEtherTypeIpv6;
-    link_bytes = ip::ethernet_header_bytes(link.vlan_id);
-    ip_bytes = is_v4 ? ip::kIpv4HeaderBytes : ip::kIpv6HeaderBytes;
-    tcp_bytes = tcp::write_header(outgoing.header, tcp_header);
-    pseudo = ip::pseudo_header(outgoing.flow->local.address, outgoing.flow->peer.address,
-                               ip::kProtocolTcp, 0);
-  }
-  std::size_t bytes() const { return link_bytes + ip_bytes + tcp_bytes; }
-
-  const tcp::OutgoingSegment& segment;
-  ip::FrameHeader link;
-  bool is_v4;
-  std::size_t link_bytes;
-  std::size_t ip_bytes;
-  std::size_t tcp_bytes;
-  std::array<std::byte, tcp::kMaximumHeaderBytes> tcp_header;
-  ip::Checksum pseudo;  // without the length
-  std::uint16_t identification = 0;
-  std::uint8_t hop_limit = 0;
-};
-
 struct Transmitter::Packet {
   rte_mbuf* first = nullptr;
   rte_mbuf* last = nullptr;
@@ -157,13 +121,13 @@ std::optional<tcp::Ticket> Transmitter::transmit(const tcp::OutgoingSegment& seg
   }
   NEARFIELD_ASSERT(segment.payload_bytes == 0 || segment.piece_bytes > 0);
 
-  Template headers(segment, *link);
-  headers.hop_limit = options_.hop_limit;
-  if (segment.may_fragment && headers.is_v4) {
+  std::uint16_t identification = 0;
+  if (segment.may_fragment && segment.flow->peer.address.is_v4()) {
     const std::uint32_t pieces =
         segment.payload_bytes == 0 ? 1 : (segment.payload_bytes - 1) / segment.piece_bytes + 1;
-    headers.identification = take_identifications(*segment.flow, pieces);
+    identification = take_identifications(*segment.flow, pieces);
   }
+  const HeaderTemplate headers(segment, *link, options_.hop_limit, identification);
   const std::uint32_t piece_bytes = segment.piece_bytes;
   const std::size_t start = end_;
   const PortCapabilities& can = options_.capabilities;
@@ -189,6 +153,7 @@ std::optional<tcp::Ticket> Transmitter::transmit(const tcp::OutgoingSegment& seg
     if (packet.first != nullptr) {
       queue_[end_++] = packet.first;
       packet.first->data_len = static_cast<std::uint16_t>(headers.bytes());
+      headers.copy_to(data_of(packet.first));
       step = fill(packet, payload, limit, maximum_segments);
     }
     if (step == Step::kNoPacket || step == Step::kNoReference) {
@@ -201,8 +166,7 @@ std::optional<tcp::Ticket> Transmitter::transmit(const tcp::OutgoingSegment& seg
       drop_from(start);
       return epochs_.open();
     }
-    packet.first->pkt_len = static_cast<std::uint32_t>(headers.bytes()) + packet.payload_bytes;
-    write_headers(headers, packet, offset);
+    finish(headers, packet, offset, piece_bytes);
     super_segments += packet.payload_bytes > piece_bytes;
   } while (payload.remaining() > 0);
 
@@ -279,60 +243,28 @@ Transmitter::Step Transmitter::copy(Packet& packet, std::span<const std::byte>& 
   return Step::kDone;
 }
 
-void Transmitter::write_headers(const Template& headers, const Packet& packet,
-                                std::uint32_t offset) {
-  const tcp::OutgoingSegment& segment = headers.segment;
-  const bool is_super = packet.payload_bytes > segment.piece_bytes;
-  const bool is_last = offset + packet.payload_bytes == segment.payload_bytes;
-  const auto tcp_length = static_cast<std::uint32_t>(headers.tcp_bytes) + packet.payload_bytes;
+void Transmitter::finish(const HeaderTemplate& headers, const Packet& packet, std::uint32_t offset,
+                         std::uint32_t piece_bytes) {
+  using Sums = HeaderTemplate::Sums;
   rte_mbuf* first = packet.first;
-
-  std::byte* out = data_of(first);
-  ip::write_ethernet(headers.link, {out, headers.link_bytes});
-  out += headers.link_bytes;
-
-  std::byte* ip_header = out;
-  const std::uint32_t piece = segment.piece_bytes == 0 ? 0 : offset / segment.piece_bytes;
-  ip::write_ip_header({.source = segment.flow->local.address,
-                       .destination = segment.flow->peer.address,
-                       .protocol = ip::kProtocolTcp,
-                       .ecn = segment.ecn_capable ? ip::kEct0 : ip::kNotEcnCapable,
-                       .hop_limit = headers.hop_limit,
-                       .dont_fragment = !segment.may_fragment,
-                       .identification = static_cast<std::uint16_t>(headers.identification + piece),
-                       .payload_bytes = static_cast<std::uint16_t>(tcp_length)},
-                      {ip_header, headers.ip_bytes});
-  out += headers.ip_bytes;
-
-  std::memcpy(out, headers.tcp_header.data(), headers.tcp_bytes);
-  write_32(out + kTcpSequenceOffset, segment.header.sequence.value + offset);
-  std::uint8_t flags = read_8(out + kTcpFlagsOffset);
-  if (!is_last) flags &= static_cast<std::uint8_t>(~(kFin | kPsh));
-  if (offset > 0) flags &= static_cast<std::uint8_t>(~kCwr);
-  write_8(out + kTcpFlagsOffset, flags);
-
-  const PortCapabilities& can = options_.capabilities;
-  ip::Checksum sum = headers.pseudo;
-  if (!is_super) sum.add_word(static_cast<std::uint16_t>(tcp_length));
-  if (!can.tcp_checksum) {
-    sum.add({out, headers.tcp_bytes});  // its own field is still zero
-    sum.add_word(ip::partial(packet.sum));
-    write_16(out + kTcpChecksumOffset, sum.finish());
-    return;
-  }
-  write_16(out + kTcpChecksumOffset, ip::partial(sum));
-  first->l2_len = headers.link_bytes & 0x7f;
-  first->l3_len = headers.ip_bytes & 0x1ff;
-  first->l4_len = headers.tcp_bytes & 0xff;
-  first->ol_flags |= headers.is_v4 ? RTE_MBUF_F_TX_IPV4 : RTE_MBUF_F_TX_IPV6;
+  const bool is_super = packet.payload_bytes > piece_bytes;
+  const bool sum_here = !options_.capabilities.tcp_checksum;
+  first->pkt_len = static_cast<std::uint32_t>(headers.bytes()) + packet.payload_bytes;
+  headers.finish(data_of(first), offset, packet.payload_bytes,
+                 sum_here   ? Sums::kHere
+                 : is_super ? Sums::kNicPieces
+                            : Sums::kNic,
+                 packet.sum);
+  if (sum_here) return;
+  first->l2_len = headers.link_bytes() & 0x7f;
+  first->l3_len = headers.ip_bytes() & 0x1ff;
+  first->l4_len = headers.tcp_bytes() & 0xff;
+  first->ol_flags |= headers.is_v4() ? RTE_MBUF_F_TX_IPV4 : RTE_MBUF_F_TX_IPV6;
   first->ol_flags |= RTE_MBUF_F_TX_TCP_CKSUM;
   if (!is_super) return;
-  first->tso_segsz = segment.piece_bytes;
+  first->tso_segsz = static_cast<std::uint16_t>(piece_bytes);
   first->ol_flags |= RTE_MBUF_F_TX_TCP_SEG;
-  if (headers.is_v4) {  // the lengths change, so the header's checksum is the NIC's as well
-    first->ol_flags |= RTE_MBUF_F_TX_IP_CKSUM;
-    write_16(ip_header + kIpv4ChecksumOffset, 0);
-  }
+  if (headers.is_v4()) first->ol_flags |= RTE_MBUF_F_TX_IP_CKSUM;
 }
 
 // Numbers of packets that may be fragmented, counted for each pair of hosts (some share a counter),

@@ -33,6 +33,8 @@
 
 namespace nearfield::net::dpdk {
 
+class HeaderTemplate;
+
 struct TransmitterOptions {
   PortCapabilities capabilities;  // of the port; tests pretend
   std::uint16_t mtu = 1500;
@@ -90,7 +92,6 @@ class Transmitter final : public tcp::Output, public ip::FrameSink {
 
  private:
   class Payload;
-  struct Template;
   struct Packet;
   enum class Step { kDone, kChainFull, kNoPacket, kNoReference, kTooLong };
 
@@ -102,7 +103,8 @@ class Transmitter final : public tcp::Output, public ip::FrameSink {
             std::uint16_t maximum_segments);
   Step attach(Packet& packet, std::span<const std::byte> bytes);
   Step copy(Packet& packet, std::span<const std::byte>& bytes, std::uint16_t maximum_segments);
-  void write_headers(const Template& headers, const Packet& packet, std::uint32_t offset);
+  void finish(const HeaderTemplate& headers, const Packet& packet, std::uint32_t offset,
+              std::uint32_t piece_bytes);
   std::uint16_t take_identifications(const tcp::Flow& flow, std::uint32_t packets);
 
   static constexpr std::size_t kIdentifications = 256;

@@ -18,8 +18,9 @@ namespace {
 
 static_assert(std::endian::native == std::endian::little, "finish() turns the bytes");
 
-std::uint64_t load_64(const std::byte* from) {
-  std::uint64_t value = 0;
+template <typename Word>
+Word load(const std::byte* from) {
+  Word value = 0;
   std::memcpy(&value, from, sizeof(value));
   return value;
 }
@@ -27,20 +28,21 @@ std::uint64_t load_64(const std::byte* from) {
 // Two halves: sums that cannot overflow when added.
 std::uint64_t halves(std::uint64_t value) { return (value & 0xffffffff) + (value >> 32); }
 
-std::uint64_t swapped(std::uint16_t value) {
-  return static_cast<std::uint16_t>(std::byteswap(value));
-}
-
-// Up to 31 bytes.
-std::uint64_t tail_sum(const std::byte* from, std::size_t size) {
+// For few bytes. Loads of fixed sizes: a copy of what is left is a call, and is waited for.
+std::uint64_t short_sum(const std::byte* from, std::size_t size) {
   std::uint64_t sum = 0;
-  for (; size >= 8; from += 8, size -= 8) sum += halves(load_64(from));
-  if (size > 0) {
-    std::uint64_t last = 0;
-    std::memcpy(&last, from, size);
-    sum += halves(last);
+  for (; size >= 8; from += 8, size -= 8) sum += halves(load<std::uint64_t>(from));
+  if (size >= 4) {
+    sum += load<std::uint32_t>(from);
+    from += 4;
+    size -= 4;
   }
-  return sum;
+  if (size >= 2) {
+    sum += load<std::uint16_t>(from);
+    from += 2;
+    size -= 2;
+  }
+  return size == 0 ? sum : sum + std::to_integer<std::uint64_t>(*from);
 }
 
 #if defined(__x86_64__)
@@ -70,7 +72,7 @@ __attribute__((target("avx2"))) std::uint64_t avx2_sum(const std::byte* from, st
   const __m128i pair =
       _mm_add_epi64(_mm256_castsi256_si128(sums), _mm256_extracti128_si256(sums, 1));
   return static_cast<std::uint64_t>(_mm_extract_epi64(pair, 0)) +
-         static_cast<std::uint64_t>(_mm_extract_epi64(pair, 1)) + tail_sum(from, size);
+         static_cast<std::uint64_t>(_mm_extract_epi64(pair, 1)) + short_sum(from, size);
 }
 #endif
 
@@ -98,9 +100,9 @@ std::uint64_t portable_sum(std::span<const std::byte> bytes) {
   // Independent lanes, which compilers turn into whatever vectors the baseline has.
   std::uint64_t lanes[4] = {};
   for (; size >= 32; from += 32, size -= 32) {
-    for (int i = 0; i < 4; ++i) lanes[i] += halves(load_64(from + 8 * i));
+    for (int i = 0; i < 4; ++i) lanes[i] += halves(load<std::uint64_t>(from + 8 * i));
   }
-  return lanes[0] + lanes[1] + lanes[2] + lanes[3] + (size > 0 ? tail_sum(from, size) : 0);
+  return lanes[0] + lanes[1] + lanes[2] + lanes[3] + short_sum(from, size);
 }
 
 std::uint16_t folded(std::uint64_t sum) {
@@ -114,27 +116,32 @@ std::uint16_t folded(std::uint64_t sum) {
 void Checksum::add_native(std::uint64_t sum) {
   // Behind an odd number of bytes the two bytes of each word change places.
   const std::uint16_t word = folded(sum);
-  sum_ += is_odd_ ? swapped(word) : word;
+  sum_ += is_odd_ ? std::byteswap(word) : word;
 }
 
 void Checksum::add(std::span<const std::byte> bytes) {
-  // Below some vectors the portable way is as fast.
-  add_native(bytes.size() >= 64 && has_vector_sum() ? vector_sum(bytes) : portable_sum(bytes));
+  if (bytes.size() < 64) {
+    add_native(short_sum(bytes.data(), bytes.size()));
+  } else {
+    add_native(has_vector_sum() ? vector_sum(bytes) : portable_sum(bytes));
+  }
   is_odd_ ^= (bytes.size() & 1) != 0;
 }
 
-void Checksum::add_word(std::uint16_t value) { add_native(swapped(value)); }
-
 std::uint16_t Checksum::finish() const {
-  return static_cast<std::uint16_t>(~swapped(folded(sum_)));
+  return static_cast<std::uint16_t>(~std::byteswap(folded(sum_)));
 }
 
 Checksum pseudo_header(const Address& source, const Address& destination, std::uint8_t protocol,
                        std::uint32_t length_bytes) {
   Checksum checksum;
-  const std::size_t skipped = source.is_v4() ? 12 : 0;
-  checksum.add(std::as_bytes(std::span(source.bytes).subspan(skipped)));
-  checksum.add(std::as_bytes(std::span(destination.bytes).subspan(skipped)));
+  if (source.is_v4()) {
+    checksum.add(std::as_bytes(std::span(source.bytes).subspan<12>()));
+    checksum.add(std::as_bytes(std::span(destination.bytes).subspan<12>()));
+  } else {
+    checksum.add(std::as_bytes(std::span(source.bytes)));
+    checksum.add(std::as_bytes(std::span(destination.bytes)));
+  }
   checksum.add_word(static_cast<std::uint16_t>(length_bytes >> 16));
   checksum.add_word(static_cast<std::uint16_t>(length_bytes & 0xffff));
   checksum.add_word(protocol);

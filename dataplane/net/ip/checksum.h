@@ -10,6 +10,7 @@
 // way).
 #pragma once
 
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -23,7 +24,7 @@ class Checksum {
   // Any length below 2^32 bytes, any alignment.
   void add(std::span<const std::byte> bytes);
   // The two bytes of a number in network byte order.
-  void add_word(std::uint16_t value);
+  void add_word(std::uint16_t value) { sum_ += is_odd_ ? value : std::byteswap(value); }
 
   // The one's complement of the sum: what stands in the header. Over bytes that hold their right
   // checksum it is 0. May be called at any time.
