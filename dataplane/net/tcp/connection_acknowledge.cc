@@ -73,7 +73,9 @@ void Connection::process_acknowledgment(const Segment& segment, StreamPosition b
   // --- loss ---
   if (sack_) {
     std::optional<bool> retransmission_arrived;
-    if (timestamps_ && segment.header.options.timestamps && delivery.any) {
+    // Only an acknowledgment that advances echoes something new (RFC 7323 4.3): with SACKs alone
+    // the echo is older than any retransmission, whichever of the two arrived.
+    if (advanced && timestamps_ && segment.header.options.timestamps && delivery.any) {
       const std::uint32_t sent = timestamp_now(delivery.sent_at) + timestamp_offset_;
       retransmission_arrived =
           static_cast<std::int32_t>(segment.header.options.timestamps->echo - sent) >= 0;
@@ -302,6 +304,13 @@ bool Connection::detect_losses(std::uint64_t in_flight_before) {
   } else if (recovery_ == Recovery::fast && log_.front() != nullptr &&
              !log_.front()->retransmitted && unacknowledged_ < recovery_end_) {
     // A partial acknowledgment: the next gap begins here (RFC 6582 3.2, step 3).
+    log_.mark_lost(core_.transmissions, unacknowledged_, unacknowledged_ + segment_bytes_);
+  } else if (recovery_ == Recovery::timeout && log_.front() != nullptr &&
+             duplicate_acknowledgments_ >= kDuplicateThreshold &&
+             now - log_.front()->sent_at > round_trip_.timeout()) {
+    // What was sent again after the time-out was lost again. Duplicates this late tell of what was
+    // sent after it, not of what the peer had before (RFC 6582 4 guesses that from numbers or
+    // timestamps); to wait for a timer that has backed off would take up to a minute.
     log_.mark_lost(core_.transmissions, unacknowledged_, unacknowledged_ + segment_bytes_);
   }
   const bool newly_lost = log_.lost_bytes() > lost_before;

@@ -289,6 +289,26 @@ TEST(StackRecovery, EifelLeavesATrueRecoveryAlone) {
   LONGS_EQUAL(0, script.counters().spurious_recoveries);
 }
 
+// A SACK of a retransmission echoes an older timestamp, as only what is in order is echoed (RFC
+// 7323 4.3); it still tells that another one, sent before it, is lost.
+TEST(StackRecovery, SackOfARetransmissionTellsOfOneThatIsLostAgain) {
+  script.connect("mss=1012 sackok ts ws=4");
+  script.send(10000);
+  const std::string echo = " ecr=" + std::to_string(script.last_value());
+  script.drain();
+  script.at(200);
+  script.in(". 1 ack=1 sack=3001-10001" + echo);
+  script.expect("@200 . 1:1001(1000)");
+  script.at(201);
+  script.drain();
+  script.at(300);
+  script.drain();
+  script.in(". 1 ack=1 sack=1001-10001" + echo);
+  script.at(330);
+  script.expect(". 1:1001(1000)");
+  LONGS_EQUAL(0, script.counters().timeouts);
+}
+
 // --- a peer that takes SACKs back, RFC 2018 8 ---
 
 TEST(StackRecovery, RenegingPeerIsSentEverythingAgain) {

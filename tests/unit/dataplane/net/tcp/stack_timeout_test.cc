@@ -75,6 +75,48 @@ TEST(StackTimeout, BackOffLastsUntilAMeasurement) {
   script.expect(". 3001:4001(1000)");
 }
 
+// Without SACK: duplicates that come long after the retransmission tell that it was lost as well,
+// which a timer that has backed off would find much later.
+TEST(StackTimeout, DuplicatesTellOfALostRetransmission) {
+  script.connect("mss=500");
+  script.send(20000);
+  script.drain();
+  script.at(9500);  // time-outs until 9400; the next comes at 19000
+  script.drain();
+  script.in(". 1 ack=501");
+  script.expect("@9500 . 501:1001(500)");  // is lost
+  script.expect("@9500 . 1001:1501(500)");
+  script.expect_none();
+  double now = 9500;
+  for (int index = 0; index < 4; ++index) {
+    script.at(now += 100);
+    script.in(". 1 ack=501");
+    if (index < 3) CHECK(!script.next_line().starts_with(". 501:"));
+    if (index < 3) script.drain();
+  }
+  script.expect("@9900 . 501:1001(500)");
+  script.at(now + 100);
+  script.in(". 1 ack=501");  // once for each time-out's time
+  CHECK(!script.next_line().starts_with(". 501:"));
+}
+
+// What the peer had before the time-out makes it repeat itself as well: at once.
+TEST(StackTimeout, EarlyDuplicatesTellNothing) {
+  script.connect("mss=500");
+  script.send(20000);
+  script.drain();
+  script.at(500);
+  script.expect("@400 . 1:501(500)");
+  script.in(". 1 ack=3001");
+  script.drain();
+  for (int index = 0; index < 5; ++index) {
+    script.at(550 + index);
+    script.in(". 1 ack=3001");
+    CHECK(!script.next_line().starts_with(". 3001:"));
+    script.drain();
+  }
+}
+
 TEST(StackTimeout, EifelUndoesIt) {  // RFC 3522
   script.connect("mss=1012 ts");
   script.send(5000);
