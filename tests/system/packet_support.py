@@ -271,8 +271,8 @@ class Wire:
         while self.segments:
             arrived = self.segments.popleft()
             if arrived.flags & SYN:
-                self.send(packet(arrived.destination, arrived.source, TCP, segment(arrived.destination, arrived.source, (arrived.port, self.port), RST,
-                                                                                   arrived.acknowledgment)))
+                here, there = arrived.destination, arrived.source
+                self.send(packet(here, there, TCP, segment(here, there, (arrived.port, self.port), RST, arrived.acknowledgment)))
 
     def overhear(self, port: int) -> Segment:
         """The next segment of the node's to the client's kernel with this destination port."""
