@@ -200,6 +200,7 @@ class DpdkTransport final : public control::Transport {
     std::vector<TransportValue> values = {
         {"turns", "Turns of the workers' loops", now.turns, false},
         {"sleeps", "Of these, slept before", now.sleeps, false},
+        {"waits", "Of these, until something came", now.waits, false},
         {"slept_us", "Microseconds slept", now.slept_us, false},
         {"streams_open", "Connections open now, to listeners and origins",
          now.connections + now.origin_streams, true},
@@ -284,6 +285,7 @@ Result<std::unique_ptr<control::Transports>> DpdkTransports::open(
     nic.routes = *std::move(routes);
     nic.exception_tap = port.exception_tap;
     nic.key = made->key_;
+    nic.interrupts = config.idle == control::IdleMode::automatic;
     nic.wrap = wrap;
     auto opened = dpdk::Nic::open(nic, made->memory_.get());
     if (!opened) return std::unexpected(opened.error());
@@ -316,6 +318,13 @@ Result<std::unique_ptr<control::Transport>> DpdkTransports::make(std::uint32_t w
 Result<void> DpdkTransports::begin() {
   for (const auto& nic : nics_) {
     if (auto started = nic->start(); !started) return started;
+    const dpdk::Port& port = nic->port();
+    if (config_.idle == control::IdleMode::automatic && !port.capabilities().receive_interrupts) {
+      control::log(control::LogLevel::info,
+                   "port {} ({}) has no receive interrupts: workers without work look for packets "
+                   "every {} us",
+                   port.name(), port.driver(), config_.idle_sleep.count());
+    }
   }
   return {};
 }

@@ -53,12 +53,22 @@ Result<TransportChoice> parse_transport_choice(std::string_view text) {
   return failure(std::format("there is no transport '{}': use uring or dpdk", text));
 }
 
-std::string_view idle_mode_text(IdleMode mode) { return mode == IdleMode::poll ? "poll" : "sleep"; }
+std::string_view idle_mode_text(IdleMode mode) {
+  switch (mode) {
+    case IdleMode::sleep:
+      return "sleep";
+    case IdleMode::poll:
+      return "poll";
+    default:
+      return "auto";
+  }
+}
 
 Result<IdleMode> parse_idle_mode(std::string_view text) {
+  if (text == "auto") return IdleMode::automatic;
   if (text == "sleep") return IdleMode::sleep;
   if (text == "poll") return IdleMode::poll;
-  return failure(std::format("there is no idle mode '{}': use sleep or poll", text));
+  return failure(std::format("there is no idle mode '{}': use auto, sleep or poll", text));
 }
 
 Result<std::vector<int>> parse_cores(std::string_view text) {

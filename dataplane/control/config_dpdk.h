@@ -23,8 +23,9 @@ Result<TransportChoice> parse_transport_choice(std::string_view text);
 
 // What a worker without work does.
 enum class IdleMode : std::uint8_t {
-  sleep,  // for a bounded time, growing
-  poll    // nothing: it looks again at once, and burns its core
+  automatic,  // waits for interrupts where a port has them, sleeps elsewhere
+  sleep,      // for a bounded time, growing
+  poll        // nothing: it looks again at once, and burns its core
 };
 std::string_view idle_mode_text(IdleMode mode);
 Result<IdleMode> parse_idle_mode(std::string_view text);
@@ -47,8 +48,8 @@ struct DpdkConfig {
   std::string cores;  // "2-5,8"; empty: the workers are not pinned
   bool hugepages = true;
   std::uint64_t memory_bytes = 256 * 1024 * 1024;  // packets; the cache is not part of it
-  IdleMode idle = IdleMode::sleep;
-  std::chrono::microseconds idle_sleep{250};  // the longest
+  IdleMode idle = IdleMode::automatic;
+  std::chrono::microseconds idle_sleep{1000};  // the longest
   std::vector<DpdkPortConfig> ports;
 
   bool operator==(const DpdkConfig&) const = default;

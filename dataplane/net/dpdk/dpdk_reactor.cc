@@ -41,7 +41,10 @@ struct DpdkReactor::Impl {
 
   static tcp::StackOptions stack_options(const DpdkOptions& options);
   bool turn(Duration longest);
-  Duration next_sleep(bool worked);
+  Idle::Rest next_rest(bool worked);
+  Duration until_due();
+  bool sleep(Duration longest);
+  bool wait(Duration longest);
   void publish(MonotonicTime now);
   void end();
 
@@ -52,6 +55,7 @@ struct DpdkReactor::Impl {
   MonotonicTime publish_at{};
   std::uint64_t turns = 0;
   std::uint64_t sleeps = 0;
+  std::uint64_t waits = 0;
   Duration slept{};
   mutable std::mutex mutex;
   DpdkStatistics published;  // under it
@@ -83,13 +87,40 @@ bool DpdkReactor::Impl::turn(Duration longest) {
   return worked;
 }
 
-Duration DpdkReactor::Impl::next_sleep(bool worked) {
-  if (worked) return idle.after_turn(true, {});
-  const MonotonicTime now = helper->now();
+Idle::Rest DpdkReactor::Impl::next_rest(bool worked) {
+  if (worked) return idle.after_turn(true, {}, false);
+  // A full ring becomes empty without an interrupt.
+  const bool can_wait = station.can_wait() && !stack.wants_to_run();
+  return idle.after_turn(false, until_due(), can_wait);
+}
+
+Duration DpdkReactor::Impl::until_due() {
   MonotonicTime due = station.next_deadline();
   if (const auto deadline = stack.next_deadline()) due = std::min(due, *deadline);
-  const Duration until = due == MonotonicTime::max() ? Duration::max() : due - now;
-  return idle.after_turn(false, until);
+  return due == MonotonicTime::max() ? Duration::max() : due - helper->now();
+}
+
+bool DpdkReactor::Impl::sleep(Duration longest) {
+  const MonotonicTime before = helper->now();
+  const bool worked = turn(longest);
+  ++sleeps;
+  slept += helper->now() - before;
+  return worked;
+}
+
+// Until something comes, or for `longest`.
+bool DpdkReactor::Impl::wait(Duration longest) {
+  bool worked = false;
+  const bool is_armed = station.arm();
+  if (is_armed) worked = turn({});  // finds what came before the port was asked to wake us
+  if (!worked && !helper->stopping()) {
+    publish(helper->now());  // for a while nobody else will
+    const bool can_wait = is_armed && helper->wake_on(station.bell());
+    worked = sleep(std::min(can_wait ? longest : Idle::kFirstSleep, until_due()));
+    waits += can_wait;
+  }
+  if (is_armed) station.disarm();
+  return worked;
 }
 
 void DpdkReactor::Impl::publish(MonotonicTime now) {
@@ -108,6 +139,7 @@ void DpdkReactor::Impl::publish(MonotonicTime now) {
                .origin_streams = of_helper.streams_now,
                .turns = turns,
                .sleeps = sleeps,
+               .waits = waits,
                .slept_us = static_cast<std::uint64_t>(
                    std::chrono::duration_cast<std::chrono::microseconds>(slept).count())};
 }
@@ -150,17 +182,12 @@ Result<void> DpdkReactor::run() {
   const auto thread = EalThread::enter();
   if (!thread) return std::unexpected(thread.error());
   if (auto begun = impl_->helper->begin(); !begun) return begun;
-  Duration sleep{};
+  Idle::Rest rest;
   while (!impl_->helper->stopping()) {
-    if (sleep <= Duration::zero()) {
-      sleep = impl_->next_sleep(impl_->turn({}));
-      continue;
-    }
-    const MonotonicTime before = impl_->helper->now();
-    const bool worked = impl_->turn(sleep);
-    ++impl_->sleeps;
-    impl_->slept += impl_->helper->now() - before;
-    sleep = impl_->next_sleep(worked);
+    const bool worked = rest.sleep <= Duration::zero() ? impl_->turn({})
+                        : rest.until_packet            ? impl_->wait(rest.sleep)
+                                                       : impl_->sleep(rest.sleep);
+    rest = impl_->next_rest(worked);
   }
   impl_->end();
   return {};

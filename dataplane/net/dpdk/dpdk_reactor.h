@@ -6,8 +6,9 @@
 // port. Each step has a budget, so that neither side starves: what is left waits for the next turn,
 // which then does not sleep. All times of a turn are one reading of the clock.
 //
-// A worker without work sleeps for a bounded time (idle.h) in the helper, which origins and other
-// threads wake at once; packets do not, they wait for the end of the sleep.
+// A worker without work sleeps in the helper (idle.h), which origins and other threads wake at
+// once. Packets do so where the port has receive interrupts (doorbell.h); elsewhere they wait for
+// the end of the sleep, which is bounded.
 //
 // The awkward part is the end: a device may still read bytes of connections that are reset, so the
 // loop goes on, for a bounded time, until it does not.
@@ -30,8 +31,9 @@ namespace nearfield::net::dpdk {
 struct DpdkOptions {
   std::size_t maximum_connections = 16384;    // of listeners
   std::size_t maximum_origin_streams = 8192;  // made by connect()
-  // The longest sleep of a worker without work; zero: it never sleeps.
-  Duration idle_sleep = std::chrono::microseconds(250);
+  // The longest sleep of a worker without work whose packets do not wake it; zero: it never sleeps,
+  // also where they would.
+  Duration idle_sleep = std::chrono::milliseconds(1);
   std::uint16_t mtu = 1500;
   SipHashKey secret;       // of TCP; different each start
   std::uint64_t seed = 0;  // of Reactor::random(); 0 takes one from the kernel
@@ -51,6 +53,7 @@ struct DpdkStatistics {
   std::uint64_t origin_streams = 0;  // now
   std::uint64_t turns = 0;
   std::uint64_t sleeps = 0;
+  std::uint64_t waits = 0;  // sleeps until something came
   std::uint64_t slept_us = 0;
 };
 

@@ -37,10 +37,13 @@ namespace {
 constexpr std::uint32_t kMinimumMemoryMb = 16;
 constexpr std::uint32_t kMaximumMemoryMb = 65536;
 
+thread_local int silences = 0;
+
 // Receives what DPDK prints. It writes a line in one call or in several.
 class LogCapture {
  public:
   void write(std::string_view text) {
+    if (silences > 0) return;
     const std::lock_guard lock(mutex_);
     const int level = rte_log_cur_msg_loglevel();
     while (!text.empty()) {
@@ -258,6 +261,9 @@ EalThread::EalThread(EalThread&& other) noexcept : entered_(std::exchange(other.
 EalThread::~EalThread() {
   if (entered_) rte_thread_unregister();
 }
+
+EalSilence::EalSilence() { ++silences; }
+EalSilence::~EalSilence() { --silences; }
 
 Result<void> add_virtual_device(std::string_view devargs) {
   const auto [name, arguments] = split_devargs(devargs);

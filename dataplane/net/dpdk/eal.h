@@ -72,6 +72,16 @@ class EalThread {
   bool entered_ = true;
 };
 
+// While it exists, what DPDK logs on this thread is dropped: for questions that may have the answer
+// no, which DPDK logs as errors.
+class EalSilence {
+ public:
+  EalSilence();
+  ~EalSilence();
+  EalSilence(const EalSilence&) = delete;
+  EalSilence& operator=(const EalSilence&) = delete;
+};
+
 // A virtual device by its devargs, "net_ring0" or "net_af_packet0,iface=veth1". Errors: unknown
 // driver, missing interface, permission. Names must differ within a process.
 Result<void> add_virtual_device(std::string_view devargs);

@@ -65,7 +65,8 @@ Result<std::unique_ptr<Nic>> Nic::open(const NicOptions& options, ExternalMemory
                           .receive_descriptors = kDescriptors,
                           .transmit_descriptors = kDescriptors,
                           .mtu = options.mtu,
-                          .promiscuous = false},
+                          .promiscuous = false,
+                          .interrupts = options.interrupts},
                          receive_pools);
   if (!port) return std::unexpected(port.error());
   nic->port_ = *std::move(port);
@@ -106,7 +107,8 @@ Result<void> Nic::make_stations(const NicOptions& options, const ExternalMemory*
                        .key = options.key,
                        .announces = worker == 0,
                        .link_of = worker == 0 ? port_.get() : nullptr,
-                       .tap = std::move(tap)},
+                       .tap = std::move(tap),
+                       .waits = options.interrupts},
         *io, *pools_.back(), memory));
   }
   for (const auto& station : stations_) {

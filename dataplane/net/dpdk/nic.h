@@ -34,6 +34,7 @@ struct NicOptions {
   std::vector<ip::Route> routes;
   std::string exception_tap;  // interface; empty: none
   SipHashKey key;             // secret
+  bool interrupts = false;    // workers may wait for packets, where the port can wake them
   PacketIoWrapper wrap;       // of tests: stands before every queue; empty: nothing does
 };
 

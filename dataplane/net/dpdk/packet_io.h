@@ -28,6 +28,14 @@ class PacketIo {
   virtual std::size_t send(std::span<rte_mbuf*> packets) = 0;
   // Asks for packets that have left to be freed now rather than with a later send().
   virtual void reclaim() = 0;
+
+  // Receive interrupts, for a worker that sleeps until packets come (doorbell.h); only who has them
+  // overrides these. Adds the interrupt to an epoll instance, of DPDK's kind and for good; false:
+  // there is none, and whoever sleeps looks again after a time.
+  virtual bool watch([[maybe_unused]] int epoll_descriptor) { return false; }
+  // From here on the next packet interrupts. False: the driver refuses.
+  virtual bool arm() { return false; }
+  virtual void disarm() {}
 };
 
 // Makes what stands before a queue: the queue, which outlives it but for its destructor, and the

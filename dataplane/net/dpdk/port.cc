@@ -10,6 +10,8 @@
 #include <rte_mbuf.h>
 
 #include <algorithm>
+#include <atomic>
+#include <cerrno>
 #include <vector>
 
 #include "cache/base/assert.h"
@@ -78,13 +80,43 @@ class Port::Queue final : public PacketIo {
   std::size_t receive(std::span<rte_mbuf*> packets) override {
     return rte_eth_rx_burst(port_, queue_, packets.data(), bounded(packets.size()));
   }
+  // The driver looks first at what it is asked to do with each, and writes what its NIC wants to
+  // find there; with a full ring it does so again for the same packets, which changes nothing. What
+  // it refuses would be refused for ever: it is dropped, and TCP learns of it as of any loss.
   std::size_t send(std::span<rte_mbuf*> packets) override {
-    return rte_eth_tx_burst(port_, queue_, packets.data(), bounded(packets.size()));
+    const std::uint16_t count = bounded(packets.size());
+    std::uint16_t done = 0;
+    while (done < count) {
+      rte_mbuf** const rest = &packets[done];
+      const std::uint16_t ready =
+          rte_eth_tx_prepare(port_, queue_, rest, static_cast<std::uint16_t>(count - done));
+      const std::uint16_t sent = rte_eth_tx_burst(port_, queue_, rest, ready);
+      done = static_cast<std::uint16_t>(done + sent);
+      if (sent < ready || done == count) break;
+      rte_pktmbuf_free(packets[done++]);
+      refused_.store(refused_.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+    }
+    return done;
   }
   void reclaim() override {
     // Not every driver has it; a burst of none makes some of the others look at their ring.
     if (rte_eth_tx_done_cleanup(port_, queue_, 0) < 0) rte_eth_tx_burst(port_, queue_, nullptr, 0);
   }
+  bool watch(int epoll_descriptor) override {
+    if (!has_interrupt_) return false;
+    const EalSilence silence;
+    return rte_eth_dev_rx_intr_ctl_q(port_, queue_, epoll_descriptor, RTE_INTR_EVENT_ADD,
+                                     nullptr) == 0;
+  }
+  // net_tap has nothing to switch: its descriptor tells of every packet.
+  bool arm() override {
+    const int result = rte_eth_dev_rx_intr_enable(port_, queue_);
+    return result == 0 || result == -ENOTSUP;
+  }
+  void disarm() override { rte_eth_dev_rx_intr_disable(port_, queue_); }
+
+  void set_interrupt(bool has_interrupt) { has_interrupt_ = has_interrupt; }
+  std::uint64_t refused() const { return refused_.load(std::memory_order_relaxed); }
 
  private:
   static std::uint16_t bounded(std::size_t packets) {
@@ -92,6 +124,8 @@ class Port::Queue final : public PacketIo {
   }
   std::uint16_t port_ = 0;
   std::uint16_t queue_ = 0;
+  bool has_interrupt_ = false;
+  std::atomic<std::uint64_t> refused_{0};  // one writer
 };
 
 std::string PortCapabilities::text() const {
@@ -108,6 +142,7 @@ std::string PortCapabilities::text() const {
   add(multiple_segments, "chained packets");
   add(external_buffers, "external buffers");
   add(receive_hash, "receive hash");
+  add(receive_interrupts, "receive interrupts");
   add(vlan_insert, "VLAN insert");
   add(vlan_strip, "VLAN strip");
   if (text.empty()) return "nothing: all is done in software";
@@ -171,6 +206,8 @@ Result<void> Port::configure(const PortOptions& options,
   capabilities_ = read_capabilities(info, driver_);
 
   rte_eth_conf configuration{};
+  wants_interrupts_ = options.interrupts;
+  configuration.intr_conf.rxq = options.interrupts ? 1 : 0;
   configuration.rxmode.mtu = options.mtu;
   if (capabilities_.receive_checksum) configuration.rxmode.offloads |= kReceiveChecksums;
   const std::uint32_t smallest_pool =
@@ -261,9 +298,17 @@ Port::~Port() {
 
 Result<void> Port::start() {
   if (started_) return {};
-  if (const int result = rte_eth_dev_start(id_); result != 0)
-    return failure("port " + name_ + " does not start: " + rte_strerror(-result));
+  if (const int result = rte_eth_dev_start(id_); result != 0) {
+    return failure("port " + name_ + " does not start: " + rte_strerror(-result) +
+                   (wants_interrupts_ ? "; with idle = \"sleep\" it needs no interrupts" : ""));
+  }
   started_ = true;
+  if (wants_interrupts_) {
+    const EalSilence silence;
+    capabilities_.receive_interrupts = rte_eth_dev_rx_intr_ctl_q_get_fd(id_, 0) >= 0;
+    for (std::uint16_t queue = 0; queue < queue_count_; ++queue)
+      queues_[queue].set_interrupt(capabilities_.receive_interrupts);
+  }
   return {};
 }
 
@@ -286,6 +331,8 @@ LinkState Port::link() const {
 PortStatistics Port::statistics() const {
   rte_eth_stats stats{};
   if (rte_eth_stats_get(id_, &stats) != 0) return {};
+  for (std::uint16_t queue = 0; queue < queue_count_; ++queue)
+    stats.oerrors += queues_[queue].refused();
   return {.received_packets = stats.ipackets,
           .received_bytes = stats.ibytes,
           .sent_packets = stats.opackets,

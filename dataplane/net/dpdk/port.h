@@ -30,16 +30,18 @@ struct PortOptions {
   std::uint16_t transmit_descriptors = 1024;
   std::uint16_t mtu = 1500;  // bytes of an IP packet, 1280 to 9216
   bool promiscuous = false;  // frames for other stations as well
+  bool interrupts = false;   // of received packets, where the driver has them
 };
 
 struct PortCapabilities {
-  bool receive_checksum = false;   // IPv4 header and TCP are verified, the mbuf says the result
-  bool ipv4_checksum = false;      // of the header, on sending
-  bool tcp_checksum = false;       // on sending, v4 and v6
-  bool segmentation = false;       // TSO, v4 and v6
-  bool multiple_segments = false;  // a packet may be a chain of mbufs
-  bool external_buffers = false;   // mbufs may point to memory outside of their pool
-  bool receive_hash = false;       // RSS spreads flows over the queues
+  bool receive_checksum = false;    // IPv4 header and TCP are verified, the mbuf says the result
+  bool ipv4_checksum = false;       // of the header, on sending
+  bool tcp_checksum = false;        // on sending, v4 and v6
+  bool segmentation = false;        // TSO, v4 and v6
+  bool multiple_segments = false;   // a packet may be a chain of mbufs
+  bool external_buffers = false;    // mbufs may point to memory outside of their pool
+  bool receive_hash = false;        // RSS spreads flows over the queues
+  bool receive_interrupts = false;  // asked for, and there: known after start()
   // Told for the operator; VLAN tags are read and written in software.
   bool vlan_insert = false;
   bool vlan_strip = false;
@@ -58,7 +60,7 @@ struct PortStatistics {
   std::uint64_t receive_missed = 0;     // the queue was full: the worker was too slow
   std::uint64_t receive_errors = 0;     // bad frames
   std::uint64_t receive_no_packet = 0;  // the pool was exhausted
-  std::uint64_t send_errors = 0;
+  std::uint64_t send_errors = 0;        // by the NIC, or refused by the driver as more than it can
 };
 
 struct LinkState {
@@ -115,6 +117,7 @@ class Port {
   bool taken_ = false;  // close the device
   bool made_ = false;   // and remove it
   bool started_ = false;
+  bool wants_interrupts_ = false;
   std::unique_ptr<Queue[]> queues_;
 };
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <numeric>
 #include <utility>
 
 #include "dataplane/net/byte_order.h"
@@ -39,7 +40,15 @@ std::optional<tcp::PathError> path_error_of(const ip::IcmpError& error) {
                                                              : tcp::PathError::Kind::unreachable,
       .flow = {.local = {error.local, error.local_port}, .peer = {error.peer, error.peer_port}},
       .sequence = {error.sequence},
-      .mtu = error.mtu};
+      .mtu = error.mtu,
+      .quoted_bytes = error.quoted_bytes};
+}
+
+// RFC 4861 7.3.1: an acknowledgment that measures a round trip and new data both show that what we
+// send arrives.
+std::uint64_t progress_of(const tcp::Counters& counters) {
+  return std::accumulate(counters.round_trips.begin(), counters.round_trips.end(),
+                         counters.payload_bytes_received);
 }
 
 }  // namespace
@@ -51,11 +60,13 @@ Station::Station(StationOptions options, PacketIo& io, PacketPool& pool,
       routes_(options.routes),
       announces_(options.announces),
       link_of_(options.link_of),
+      io_(io),
       neighbours_({.mac = options.mac, .vlan_id = options.vlan_id, .key = options.key}, routes_),
       next_hop_(routes_, neighbours_, options.mac, options.vlan_id),
       transmitter_(options.transmitter, io, pool, next_hop_, memory),
       receiver_(io, options.mac),
       tap_(std::move(options.tap)),
+      bell_(options.waits ? Doorbell::create() : nullptr),
       echo_limit_(kEchoesPerSecond, kAtOnce),
       error_limit_(kErrorsPerSecond, kAtOnce),
       scratch_(std::make_unique<std::byte[]>(kScratchBytes)) {}
@@ -84,6 +95,7 @@ void Station::begin_turn(MonotonicTime now) {
   transmitter_.begin_turn(now);
   if (!was_open_ && is_open_.load(std::memory_order_acquire)) {
     was_open_ = true;
+    if (bell_ && (!tap_ || bell_->watch(tap_->descriptor()))) bell_->watch_queue(io_);
     if (announces_) neighbours_.announce(now);
   }
 }
@@ -202,8 +214,13 @@ void Station::on_tcp(const ReceivedFrame& frame, const ip::Packet& packet) {
   if (!ours && tap_) return to_kernel(frame);
   if (stack_ == nullptr) return;
   ++counters_.segments;
+  const bool is_verifying = neighbours_.is_verifying();
+  const std::uint64_t before = is_verifying ? progress_of(stack_->counters()) : 0;
   // Without a TAP the stack refuses what nobody listens for.
   stack_->receive(packet.source, packet.destination, packet.ecn, packet.payload, now_);
+  if (is_verifying && progress_of(stack_->counters()) != before) {
+    if (const auto hop = routes_.next_hop(packet.source)) neighbours_.confirm(hop->address, now_);
+  }
 }
 
 void Station::on_icmp(const ReceivedFrame& frame, const ip::Packet& packet) {
@@ -237,7 +254,9 @@ bool Station::take_path_error(const ip::Packet& packet) {
 // --- between workers ---
 
 void Station::tell_siblings(const Message& message) {
-  for (Station* sibling : siblings_) sibling->mailbox_.put(message);
+  for (Station* sibling : siblings_) {
+    if (sibling->mailbox_.put(message) && sibling->bell_) sibling->bell_->ring();
+  }
 }
 
 void Station::share_frame(const ReceivedFrame& frame) {

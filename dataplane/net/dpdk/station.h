@@ -20,6 +20,7 @@
 
 #include "cache/base/clock.h"
 #include "cache/base/siphash.h"
+#include "dataplane/net/dpdk/doorbell.h"
 #include "dataplane/net/dpdk/exception_tap.h"
 #include "dataplane/net/dpdk/mailbox.h"
 #include "dataplane/net/dpdk/receiver.h"
@@ -39,6 +40,8 @@ struct StationOptions {
   bool announces = false;         // tells the link our addresses: one of the port's workers does
   const Port* link_of = nullptr;  // watches its link for all of the port's workers; null: not
   std::unique_ptr<ExceptionTap> tap;  // null: none
+  // The worker may sleep until something comes, if the queue has an interrupt.
+  bool waits = false;
 };
 
 struct StationCounters {
@@ -91,6 +94,13 @@ class Station final : private PacketHandler {
   void flush() { transmitter_.flush(); }
   // When advance() has something to do by itself; MonotonicTime::max() for never.
   MonotonicTime next_deadline() const { return neighbours_.next_deadline(); }
+
+  // Sleeping until something comes: packets, the kernel's frames, messages. Only while can_wait();
+  // arm(), then a turn that finds nothing, then the sleep, which bell() ends; then disarm().
+  bool can_wait() const { return bell_ && bell_->is_ready() && transmitter_.backlog() == 0; }
+  bool arm() { return bell_->arm(); }
+  void disarm() { bell_->disarm(); }
+  int bell() const { return bell_->descriptor(); }
   // Of tickets given out, the last one that is over.
   tcp::Ticket completed() { return transmitter_.completed(); }
   std::size_t backlog() const { return transmitter_.backlog(); }
@@ -126,11 +136,13 @@ class Station final : private PacketHandler {
   const ip::Routes routes_;
   const bool announces_;
   const Port* const link_of_;
+  PacketIo& io_;
   ip::NeighbourTable neighbours_;
   RoutedNextHop next_hop_;
   Transmitter transmitter_;
   Receiver receiver_;
   std::unique_ptr<ExceptionTap> tap_;
+  const std::unique_ptr<Doorbell> bell_;  // null: it does not wait
   std::vector<Station*> siblings_;
   Mailbox mailbox_;
   std::atomic<bool> is_open_{false};

@@ -56,6 +56,7 @@ void NeighbourTable::clear() {
   }
   size_ = 0;
   incomplete_ = 0;
+  verifying_ = 0;
   next_deadline_ = announce_at_;
 }
 
@@ -120,12 +121,12 @@ NeighbourTable::Entry* NeighbourTable::insert(const Address& address, MonotonicT
   entry.used_at = now;
   head = index;
   ++size_;
-  ++incomplete_;  // its state, until another is set
+  count(entry, 1);
   return &entry;
 }
 
 void NeighbourTable::remove(Entry& entry) {
-  if (entry.state == NeighbourState::kIncomplete) --incomplete_;
+  count(entry, std::size_t(-1));
   const auto index = static_cast<std::uint32_t>(&entry - entries_.data());
   std::uint32_t* link = &heads_[bucket_of(entry.address)];
   while (*link != index) link = &entries_[*link].next;
@@ -136,10 +137,17 @@ void NeighbourTable::remove(Entry& entry) {
   --size_;
 }
 
+// `change`: 1, or its opposite.
+void NeighbourTable::count(const Entry& entry, std::size_t change) {
+  if (entry.state == NeighbourState::kIncomplete) incomplete_ += change;
+  if (entry.state == NeighbourState::kDelay || entry.state == NeighbourState::kProbe)
+    verifying_ += change;
+}
+
 void NeighbourTable::set_state(Entry& entry, NeighbourState state) {
-  if (entry.state == NeighbourState::kIncomplete) --incomplete_;
-  if (state == NeighbourState::kIncomplete) ++incomplete_;
+  count(entry, std::size_t(-1));
   entry.state = state;
+  count(entry, 1);
   entry.solicitations = 0;
   entry.deadline = MonotonicTime::max();
 }
@@ -182,7 +190,7 @@ std::optional<MacAddress> NeighbourTable::resolve(const Address& next_hop, Monot
 void NeighbourTable::confirm(const Address& next_hop, MonotonicTime now) {
   Entry* entry = find(next_hop);
   if (entry == nullptr || entry->state == NeighbourState::kIncomplete) return;
-  // Called for every acknowledgment: not before half of the shortest time is over.
+  // Not before half of the shortest time is over.
   if (entry->state == NeighbourState::kReachable && entry->deadline - now > kReachableTime / 4) {
     return;
   }

@@ -67,6 +67,9 @@ class NeighbourTable {
   std::optional<MacAddress> resolve(const Address& next_hop, MonotonicTime now);
   // Something above made progress through this neighbour just now (RFC 4861 7.3.1): saves probes.
   void confirm(const Address& next_hop, MonotonicTime now);
+  // Whether there is a neighbour that would be spared a probe, so that one needs not ask for each
+  // segment whether it made progress.
+  bool is_verifying() const { return verifying_ > 0; }
 
   // A frame with EtherType ARP.
   void receive_arp(const Frame& frame, MonotonicTime now, FrameSink& sink);
@@ -112,6 +115,7 @@ class NeighbourTable {
   // The entry to give up for a new one; null when all are worth more.
   Entry* victim();
   void wake_at(MonotonicTime deadline);
+  void count(const Entry& entry, std::size_t change);
   void set_state(Entry& entry, NeighbourState state);
   void set_reachable(Entry& entry, MonotonicTime now);
   // What is known from the neighbour's own request.
@@ -135,7 +139,8 @@ class NeighbourTable {
   std::uint32_t free_ = kNone;
   std::size_t size_ = 0;
   std::size_t incomplete_ = 0;
-  std::uint64_t draws_ = 0;  // of reachable times
+  std::size_t verifying_ = 0;  // kDelay and kProbe
+  std::uint64_t draws_ = 0;    // of reachable times
   MonotonicTime next_deadline_ = MonotonicTime::max();
   MonotonicTime announce_at_ = MonotonicTime::max();
   MonotonicTime defended_until_{};

@@ -55,6 +55,7 @@ enum class Operation : std::uint64_t {
   accept = 2,
   receive = 3,
   connect = 4,
+  watch = 5,
   send = 8,  // to 11: which of the stream's sends, because notifications of zero copy come in any
              // order
 };

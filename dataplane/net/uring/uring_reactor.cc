@@ -62,6 +62,7 @@ struct UringReactor::Impl {
   Ref<Inbox> inbox;
   int wake_descriptor = -1;
   bool wake_armed = false;
+  bool watch_armed = false;
   bool ran = false;
   bool signals_left = false;
   std::uint64_t random_state;
@@ -131,6 +132,9 @@ void UringReactor::Impl::dispatch(const io_uring_cqe& cqe) {
       return;
     case Operation::wake:
       if ((cqe.flags & IORING_CQE_F_MORE) == 0) wake_armed = false;
+      return;
+    case Operation::watch:
+      watch_armed = false;
       return;
     case Operation::accept:
       return static_cast<UringAcceptor*>(object)->complete(cqe);
@@ -208,6 +212,17 @@ Result<void> UringReactor::run() {
 Result<void> UringReactor::begin() {
   NEARFIELD_ASSERT(!std::exchange(impl_->ran, true));
   return impl_->core.ring->enable();
+}
+
+// One completion, so that a descriptor that stays readable does not keep a busy loop busier.
+bool UringReactor::wake_on(int descriptor) {
+  if (impl_->watch_armed) return true;
+  if (impl_->core.ring->room() == 0) return false;
+  io_uring_sqe* sqe = impl_->core.ring->submission();
+  io_uring_prep_poll_add(sqe, descriptor, POLLIN);
+  io_uring_sqe_set_data64(sqe, tag(nullptr, Operation::watch));
+  impl_->watch_armed = true;
+  return true;
 }
 
 bool UringReactor::turn(Duration longest) { return impl_->turn(longest); }

@@ -93,6 +93,10 @@ class UringReactor final : public Reactor {
   // nothing to submit or to take. Otherwise it sleeps first, when nothing is left to do, until
   // something comes, a timer is due, or for `longest`. Returns whether it found anything to do.
   bool turn(Duration longest = Duration::zero());
+  // The next sleep also ends when `descriptor` is readable; for one turn() that sleeps, and perhaps
+  // for one more. False: no room, ask again after a turn. Always the same descriptor, which
+  // outlives the reactor or is never asked for again.
+  bool wake_on(int descriptor);
   // When the next turn has timers to fire, never after the earliest deadline; nothing when none is
   // armed.
   std::optional<MonotonicTime> next_deadline();

@@ -33,8 +33,8 @@ TEST(ConfigDpdk, APortIsEnough) {
   UNSIGNED_LONGS_EQUAL(1, config->workers);
   UNSIGNED_LONGS_EQUAL(1, config->dpdk.ports.size());
   CHECK(config->dpdk.hugepages);
-  CHECK(config->dpdk.idle == IdleMode::sleep);
-  CHECK(config->dpdk.idle_sleep == 250us);
+  CHECK(config->dpdk.idle == IdleMode::automatic);
+  CHECK(config->dpdk.idle_sleep == 1ms);
   UNSIGNED_LONGS_EQUAL(1500, config->dpdk.ports[0].mtu);
   CHECK(make_routes(config->dpdk.ports[0]).has_value());
 }
@@ -82,7 +82,7 @@ TEST(ConfigDpdk, MistakesAreFoundWithLineAndKey) {
   expect("dpdk.port[0].mtuu: is not known: did you mean 'mtu'?", kNode + kPort + "mtuu = 1500\n");
   expect("node.toml:9: dpdk.cores: '2-' is not a list of processors",
          kNode + "[dpdk]\ncores = \"2-\"\n" + kPort);
-  expect("node.toml:9: dpdk.idle: there is no idle mode 'spin': use sleep or poll",
+  expect("node.toml:9: dpdk.idle: there is no idle mode 'spin': use auto, sleep or poll",
          kNode + "[dpdk]\nidle = \"spin\"\n" + kPort);
   expect("node.toml:9: dpdk.idle_sleep: is 1s: use 10us to 10ms",
          kNode + "[dpdk]\nidle_sleep = \"1s\"\n" + kPort);

@@ -2,6 +2,7 @@
 // words, what goes in comes out, and every packet comes back to its pool.
 #include "dataplane/net/dpdk/port.h"
 
+#include <rte_ethdev.h>
 #include <rte_mbuf.h>
 
 #include <array>
@@ -95,6 +96,48 @@ TEST(Port, carries_packets_and_gives_them_back) {
     CHECK_EQUAL(0U, queue.receive(received));
   }
   CHECK_EQUAL(255U, pool->available());
+}
+
+// net_ring refuses nothing, so a driver's check is put before it.
+TEST(Port, drops_what_the_driver_refuses_and_goes_on) {
+  auto pool = make_pool("refused");
+  PacketPool* pools[] = {pool.get()};
+  auto port = Port::open({.name = "net_ring_refused"}, pools);
+  CHECK(port.has_value());
+  CHECK((*port)->start().has_value());
+  rte_eth_fp_ops[(*port)->id()].tx_pkt_prepare = [](void*, rte_mbuf** packets,
+                                                    std::uint16_t count) {
+    std::uint16_t good = 0;
+    while (good < count && packets[good]->pkt_len != 61) ++good;
+    return good;
+  };
+  PacketIo& queue = (*port)->queue(0);
+  std::vector<rte_mbuf*> packets;
+  for (const std::size_t bytes : {61U, 60U, 61U, 61U, 62U, 61U}) {
+    packets.push_back(pool->take_copy(std::vector<std::byte>(bytes)));
+  }
+  CHECK_EQUAL(6U, queue.send(packets));
+  std::array<rte_mbuf*, kBurstPackets> received{};
+  CHECK_EQUAL(2U, queue.receive(received));
+  CHECK_EQUAL(60U, received[0]->pkt_len);
+  CHECK_EQUAL(62U, received[1]->pkt_len);
+  PacketPool::give(received[0]);
+  PacketPool::give(received[1]);
+  CHECK_EQUAL(255U, pool->available());
+  CHECK_EQUAL(4U, (*port)->statistics().send_errors);
+}
+
+// Nor has it interrupts; that is no error, and not one in the log either.
+TEST(Port, tells_whether_packets_interrupt) {
+  auto pool = make_pool("interrupt");
+  PacketPool* pools[] = {pool.get()};
+  auto port = Port::open({.name = "net_ring_wake", .interrupts = true}, pools);
+  CHECK(port.has_value());
+  const std::size_t before = logged_lines().size();
+  CHECK((*port)->start().has_value());
+  CHECK_FALSE((*port)->capabilities().receive_interrupts);
+  CHECK_FALSE((*port)->queue(0).watch(0));
+  CHECK_EQUAL(before, logged_lines().size());
 }
 
 TEST(Port, may_be_opened_again_after_it_was_closed) {

@@ -150,7 +150,9 @@ TEST(NeighbourTable, ProgressAboveSavesTheProbe) {
   expect_state(v4, NeighbourState::kStale);
   table.resolve(v4, now);
   expect_state(v4, NeighbourState::kDelay);
+  CHECK(table.is_verifying());
   table.confirm(v4, now);
+  CHECK_FALSE(table.is_verifying());
   const std::size_t before = sink.frames.size();
   advance_to(now + seconds(10));
   LONGS_EQUAL(before, sink.frames.size());

@@ -1,6 +1,8 @@
 // The turn of the io_uring loop: sends without copies, signals of other threads, timers.
 #include "dataplane/net/uring/uring_reactor.h"
 
+#include <unistd.h>
+
 #include <atomic>
 
 #include "CppUTest/TestHarness.h"
@@ -164,6 +166,24 @@ TEST(UringTurns, APostWakesASleepingTurn) {
   std::thread other([&] { reactor->post([&] { ran = true; }); });
   while (!ran) reactor->turn(10s);
   other.join();
+}
+
+TEST(UringTurns, AWatchedDescriptorWakesASleepingTurn) {
+  int ends[2];
+  CHECK_EQUAL(0, ::pipe(ends));
+  CHECK_TRUE(reactor->wake_on(ends[0]));
+  CHECK_FALSE(reactor->turn(2ms));
+  const MonotonicTime before = reactor->now();
+  std::thread other([&] { CHECK_EQUAL(1, ::write(ends[1], "x", 1)); });
+  CHECK_TRUE(reactor->turn(10s));
+  other.join();
+  // Once: that it stays readable is not told again unasked, but when it is asked again.
+  CHECK_FALSE(reactor->turn());
+  CHECK_TRUE(reactor->wake_on(ends[0]));
+  CHECK_TRUE(reactor->turn(10s));
+  CHECK(reactor->now() - before < 5s);
+  ::close(ends[0]);
+  ::close(ends[1]);
 }
 
 TEST(UringTurns, StopIsSeenByTheNextTurn) {
