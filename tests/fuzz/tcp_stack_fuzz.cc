@@ -201,6 +201,7 @@ void step(Input& in, World& world) {
       error.flow = peer.flow;
       error.sequence = {peer.unacknowledged + std::uint32_t{in.u8()} * 100};
       error.mtu = (what & 2) != 0 ? in.u16() : 1280 - (what >> 2);
+      error.quoted_bytes = error.mtu == 0 ? in.u16() : 1500;
       return world.stack->receive_error(error, world.now);
     }
     case 6:

@@ -65,7 +65,7 @@ void Connection::open(const Handshake& handshake) {
 
   path_mtu_.start(core_.options.packet_bytes, v4_);
   if (const auto known = core_.path_mtus.find(flow_.peer.address, now)) {
-    path_mtu_.on_packet_too_big(*known, now);
+    path_mtu_.on_packet_too_big(*known, 0, now);
   }
   update_segment_bytes();
   new (congestion_) Cubic(segment_bytes_, core_.options.pacing);

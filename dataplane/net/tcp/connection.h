@@ -116,8 +116,8 @@ class Connection final : public Stream {
   void receive(const Segment& segment, bool congestion_experienced);
   // A SYN came for this flow: RFC 5961 4.2.
   void challenge();
-  // A router says that the packet with this number was too big (RFC 1191, RFC 8201).
-  void on_packet_too_big(SequenceNumber quoted, std::uint32_t mtu);
+  // A router says that the packet with this number and length was too big (RFC 1191, RFC 8201).
+  void on_packet_too_big(SequenceNumber quoted, std::uint32_t mtu, std::uint16_t quoted_bytes);
   enum class Turn {
     done,
     more,    // there is more to send: the others first

@@ -354,15 +354,18 @@ void Connection::undo_recovery() {
 }
 
 // A router's word counts only about something that is under way, and never raises anything (RFC
-// 5927 7.2). What was too big is sent again at once; that is not congestion (RFC 1191 6.5).
-void Connection::on_packet_too_big(SequenceNumber quoted, std::uint32_t mtu) {
+// 5927 7.2). What was too big is sent again at once; that is not congestion (RFC 1191 6.4).
+void Connection::on_packet_too_big(SequenceNumber quoted, std::uint32_t mtu,
+                                   std::uint16_t quoted_bytes) {
   if (!alive()) return;
   const StreamPosition position = ours_.position_of(quoted, unacknowledged_);
   if (position < unacknowledged_ || position >= next_) {
     ++core_.counters.errors_ignored;
     return;
   }
-  if (path_mtu_.on_packet_too_big(mtu, core_.now) != PathMtu::Change::smaller) return;
+  if (path_mtu_.on_packet_too_big(mtu, quoted_bytes, core_.now) != PathMtu::Change::smaller) {
+    return;
+  }
   ++core_.counters.path_mtu_reductions;
   core_.path_mtus.insert(flow_.peer.address, path_mtu_.packet_bytes(), core_.now);
   path_changed_at_ = core_.now;

@@ -12,15 +12,16 @@ namespace {
 
 constexpr std::uint32_t kSmallestLinkV4 = 68;  // RFC 791 3.2
 
-// RFC 1191 table 7-1: the sizes links have, for routers that do not say. The rest of the table is
-// below the floor.
-constexpr std::array<std::uint16_t, 8> kPlateaus{65535, 32000, 17914, 8166, 4352, 2002, 1492, 1006};
+// RFC 1191 table 7-1: the sizes links have, for routers that do not say; and our floor.
+constexpr std::array<std::uint16_t, 12> kPlateaus{
+    65535, 32000, 17914, 8166, 4352, 2002, 1492, 1006, PathMtu::kFloorV4, 508, 296, 68};
 
+// 0 when no link can be that narrow.
 std::uint16_t plateau_below(std::uint16_t packet_bytes) {
   for (const std::uint16_t plateau : kPlateaus) {
     if (plateau < packet_bytes) return plateau;
   }
-  return PathMtu::kFloorV4;
+  return 0;
 }
 
 }  // namespace
@@ -46,8 +47,12 @@ PathMtu::Change PathMtu::lower_to(std::uint32_t packet_bytes, Reason reason, Mon
   return Change::smaller;
 }
 
-PathMtu::Change PathMtu::on_packet_too_big(std::uint32_t mtu, MonotonicTime now) {
-  if (is_v4_ && mtu == 0) return lower_to(plateau_below(packet_bytes_), Reason::told, now);
+PathMtu::Change PathMtu::on_packet_too_big(std::uint32_t mtu, std::uint16_t quoted_bytes,
+                                           MonotonicTime now) {
+  if (is_v4_ && mtu == 0) {
+    if (quoted_bytes > packet_bytes_) return Change::none;
+    mtu = plateau_below(quoted_bytes);
+  }
   if (mtu < (is_v4_ ? kSmallestLinkV4 : std::uint32_t{kFloorV6})) return Change::none;
   if (mtu < floor()) {
     may_fragment_ = true;

@@ -50,10 +50,13 @@ class PathMtu {
   bool may_fragment() const { return may_fragment_; }
 
   // A router's next-hop MTU. IPv4's 0 (a router older than RFC 1191) is read as the next plateau
-  // below the present size (RFC 1191 5, 7); what no link can have (below 68, or 1280 for IPv6: RFC
-  // 8201 4) is ignored. `none` when nothing got smaller; may_fragment() may have changed all the
-  // same.
-  Change on_packet_too_big(std::uint32_t mtu, MonotonicTime now);
+  // below `quoted_bytes`, the length of the packet the message is about (RFC 1191 5, 7); one longer
+  // than the present size was sent before that was lowered and says nothing new (6.4), else the
+  // messages about one burst would take it down a plateau each. The four header lengths of RFC 1191
+  // 5 are not taken off: the systems that had added them to the quoted length are extinct. What no
+  // link can have (below 68, or 1280 for IPv6: RFC 8201 4) is ignored. `none` when nothing got
+  // smaller; may_fragment() may have changed all the same.
+  Change on_packet_too_big(std::uint32_t mtu, std::uint16_t quoted_bytes, MonotonicTime now);
 
   // The retransmission timer ran out. `consecutive_timeouts`: of the first unacknowledged packet,
   // this one included; `packet_bytes_sent`: its size as last sent.

@@ -116,7 +116,7 @@ void Stack::receive_error(const PathError& error, MonotonicTime now) {
     ++core_.counters.errors_ignored;
     return;
   }
-  connection(index).on_packet_too_big(error.sequence, error.mtu);
+  connection(index).on_packet_too_big(error.sequence, error.mtu, error.quoted_bytes);
 }
 
 // --- turns ---

@@ -35,6 +35,7 @@ struct PathError {
   Flow flow;
   SequenceNumber sequence;  // of the quoted segment
   std::uint32_t mtu = 0;
+  std::uint16_t quoted_bytes = 0;  // the length of the quoted packet, its IP header included
 };
 
 class Stack {

@@ -155,6 +155,7 @@ void StackServer::receive(std::span<const std::byte> bytes, MonotonicTime now) {
     told.flow = {{error->local, error->local_port}, {error->peer, error->peer_port}};
     told.sequence = {error->sequence};
     told.mtu = error->mtu;
+    told.quoted_bytes = error->quoted_bytes;
     stack_->receive_error(told, now);
   }
   stack_->check();

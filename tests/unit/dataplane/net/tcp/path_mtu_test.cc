@@ -2,6 +2,7 @@
 #include "dataplane/net/tcp/path_mtu.h"
 
 #include <algorithm>
+#include <array>
 #include <map>
 #include <random>
 
@@ -27,22 +28,22 @@ TEST_GROUP(PathMtu) {
 TEST(PathMtu, ARouterLowersAndNeverRaises) {
   PathMtu mtu = of(1500, true);
   LONGS_EQUAL(1500, mtu.packet_bytes());
-  CHECK_TRUE(mtu.on_packet_too_big(1500, start) == Change::none);
-  CHECK_TRUE(mtu.on_packet_too_big(9000, start) == Change::none);
-  CHECK_TRUE(mtu.on_packet_too_big(0xffffffff, start) == Change::none);
-  CHECK_TRUE(mtu.on_packet_too_big(1400, start) == Change::smaller);
+  CHECK_TRUE(mtu.on_packet_too_big(1500, 0, start) == Change::none);
+  CHECK_TRUE(mtu.on_packet_too_big(9000, 0, start) == Change::none);
+  CHECK_TRUE(mtu.on_packet_too_big(0xffffffff, 0, start) == Change::none);
+  CHECK_TRUE(mtu.on_packet_too_big(1400, 0, start) == Change::smaller);
   LONGS_EQUAL(1400, mtu.packet_bytes());
-  CHECK_TRUE(mtu.on_packet_too_big(1450, start) == Change::none);
+  CHECK_TRUE(mtu.on_packet_too_big(1450, 0, start) == Change::none);
   LONGS_EQUAL(1400, mtu.packet_bytes());
 }
 
 TEST(PathMtu, NeverBelowTheFloorOfItsFamily) {
   PathMtu v4 = of(1500, true);
-  CHECK_TRUE(v4.on_packet_too_big(296, start) == Change::smaller);
+  CHECK_TRUE(v4.on_packet_too_big(296, 0, start) == Change::smaller);
   LONGS_EQUAL(552, v4.packet_bytes());
   CHECK_TRUE(v4.may_fragment());
   PathMtu v6 = of(1500, false);
-  CHECK_TRUE(v6.on_packet_too_big(1280, start) == Change::smaller);
+  CHECK_TRUE(v6.on_packet_too_big(1280, 0, start) == Change::smaller);
   LONGS_EQUAL(1280, v6.packet_bytes());
   CHECK_FALSE(v6.may_fragment());
 }
@@ -50,29 +51,52 @@ TEST(PathMtu, NeverBelowTheFloorOfItsFamily) {
 TEST(PathMtu, ImpossibleSizesAreIgnored) {
   PathMtu v6 = of(1500, false);
   for (const std::uint32_t mtu : {0u, 68u, 1279u}) {
-    CHECK_TRUE(v6.on_packet_too_big(mtu, start) == Change::none);
+    CHECK_TRUE(v6.on_packet_too_big(mtu, 0, start) == Change::none);
   }
   LONGS_EQUAL(1500, v6.packet_bytes());
   PathMtu v4 = of(1500, true);
   for (const std::uint32_t mtu : {1u, 67u}) {
-    CHECK_TRUE(v4.on_packet_too_big(mtu, start) == Change::none);
+    CHECK_TRUE(v4.on_packet_too_big(mtu, 0, start) == Change::none);
   }
   CHECK_FALSE(v4.may_fragment());
-  CHECK_TRUE(v4.on_packet_too_big(68, start) == Change::smaller);
+  CHECK_TRUE(v4.on_packet_too_big(68, 0, start) == Change::smaller);
 }
 
 TEST(PathMtu, ARouterThatDoesNotSayMeansTheNextPlateau) {
   PathMtu mtu = of(9000, true);
   for (const int expected : {8166, 4352, 2002, 1492, 1006, 552}) {
-    CHECK_TRUE(mtu.on_packet_too_big(0, start) == Change::smaller);
+    CHECK_TRUE(mtu.on_packet_too_big(0, mtu.packet_bytes(), start) == Change::smaller);
     LONGS_EQUAL(expected, mtu.packet_bytes());
   }
-  CHECK_TRUE(mtu.on_packet_too_big(0, start) == Change::none);
+  CHECK_FALSE(mtu.may_fragment());
+  CHECK_TRUE(mtu.on_packet_too_big(0, 552, start) == Change::none);
+  CHECK_TRUE(mtu.may_fragment());
+}
+
+// RFC 1191 6.4: ten packets of one size were under way, and each draws a message.
+TEST(PathMtu, MessagesAboutOneBurstLowerOnce) {
+  PathMtu mtu = of(1500, true);
+  CHECK_TRUE(mtu.on_packet_too_big(0, 1500, start) == Change::smaller);
+  for (int repeated = 0; repeated < 9; ++repeated) {
+    CHECK_TRUE(mtu.on_packet_too_big(0, 1500, start) == Change::none);
+  }
+  LONGS_EQUAL(1492, mtu.packet_bytes());
+  CHECK_TRUE(mtu.on_packet_too_big(0, 1492, start) == Change::smaller);
+  LONGS_EQUAL(1006, mtu.packet_bytes());
+}
+
+TEST(PathMtu, AQuotedLengthNoLinkHasSaysNothing) {
+  PathMtu mtu = of(1500, true);
+  for (const std::uint16_t quoted : std::to_array<std::uint16_t>({0, 20, 68})) {
+    CHECK_TRUE(mtu.on_packet_too_big(0, quoted, start) == Change::none);
+  }
+  LONGS_EQUAL(1500, mtu.packet_bytes());
+  CHECK_FALSE(mtu.may_fragment());
 }
 
 TEST(PathMtu, ADeviceBelowTheFloorIsItsOwnFloor) {
   PathMtu mtu = of(296, true);
-  CHECK_TRUE(mtu.on_packet_too_big(100, start) == Change::none);
+  CHECK_TRUE(mtu.on_packet_too_big(100, 0, start) == Change::none);
   CHECK_TRUE(mtu.on_timeout(9, 296, start) == Change::none);
   LONGS_EQUAL(296, mtu.packet_bytes());
 }
@@ -118,7 +142,7 @@ TEST(PathMtu, ABlackHoleThatWasNoneIsTakenBack) {
 
 TEST(PathMtu, WhatARouterSaidIsNotTakenBackByAnAcknowledgment) {
   PathMtu mtu = of(1500, true);
-  mtu.on_packet_too_big(1400, start);
+  mtu.on_packet_too_big(1400, 0, start);
   CHECK_TRUE(mtu.on_acknowledged(1500, start) == Change::none);
   LONGS_EQUAL(1400, mtu.packet_bytes());
 }
@@ -126,7 +150,7 @@ TEST(PathMtu, WhatARouterSaidIsNotTakenBackByAnAcknowledgment) {
 TEST(PathMtu, TheLargerSizeIsTriedAfterTenMinutesAndKeptWhenItWorks) {
   PathMtu mtu = of(1500, false);
   CHECK_TRUE(mtu.on_time(start + 24h) == Change::none);  // nothing to raise
-  mtu.on_packet_too_big(1400, start);
+  mtu.on_packet_too_big(1400, 0, start);
   CHECK_TRUE(mtu.on_time(start + 10min - 1ns) == Change::none);
   CHECK_TRUE(mtu.on_time(start + 10min) == Change::larger);
   LONGS_EQUAL(1500, mtu.packet_bytes());
@@ -138,7 +162,7 @@ TEST(PathMtu, TheLargerSizeIsTriedAfterTenMinutesAndKeptWhenItWorks) {
 
 TEST(PathMtu, AFailedTrialGoesBackAtOnceAndIsRepeatedTenMinutesLater) {
   PathMtu mtu = of(1500, false);
-  mtu.on_packet_too_big(1400, start);
+  mtu.on_packet_too_big(1400, 0, start);
   CHECK_TRUE(mtu.on_time(start + 10min) == Change::larger);
   CHECK_TRUE(mtu.on_timeout(1, 1400, start + 11min) == Change::none);
   CHECK_TRUE(mtu.on_timeout(1, 1500, start + 11min) == Change::smaller);
@@ -146,13 +170,13 @@ TEST(PathMtu, AFailedTrialGoesBackAtOnceAndIsRepeatedTenMinutesLater) {
   CHECK_TRUE(mtu.on_time(start + 21min - 1ns) == Change::none);
   CHECK_TRUE(mtu.on_time(start + 21min) == Change::larger);
   // A router's answer ends a trial as well.
-  CHECK_TRUE(mtu.on_packet_too_big(1300, start + 21min) == Change::smaller);
+  CHECK_TRUE(mtu.on_packet_too_big(1300, 0, start + 21min) == Change::smaller);
   LONGS_EQUAL(1300, mtu.packet_bytes());
 }
 
 TEST(PathMtu, AFailedTrialThatWasOnlySlowIsTakenBack) {
   PathMtu mtu = of(1500, false);
-  mtu.on_packet_too_big(1400, start);
+  mtu.on_packet_too_big(1400, 0, start);
   mtu.on_time(start + 10min);
   CHECK_TRUE(mtu.on_timeout(1, 1500, start + 11min) == Change::smaller);
   CHECK_TRUE(mtu.on_acknowledged(1500, start + 11min) == Change::larger);
@@ -161,7 +185,7 @@ TEST(PathMtu, AFailedTrialThatWasOnlySlowIsTakenBack) {
 
 TEST(PathMtu, ATrialThatGotPartOfTheWayKeepsThatPart) {
   PathMtu mtu = of(9000, true);
-  mtu.on_packet_too_big(1500, start);
+  mtu.on_packet_too_big(1500, 0, start);
   CHECK_TRUE(mtu.on_time(start + 10min) == Change::larger);
   CHECK_TRUE(mtu.on_acknowledged(4000, start + 10min) == Change::none);
   CHECK_TRUE(mtu.on_timeout(1, 9000, start + 10min) == Change::smaller);
@@ -170,16 +194,16 @@ TEST(PathMtu, ATrialThatGotPartOfTheWayKeepsThatPart) {
 
 TEST(PathMtu, FragmentingIsGivenUpAfterTenMinutes) {
   PathMtu mtu = of(1500, true);
-  mtu.on_packet_too_big(100, start);
+  mtu.on_packet_too_big(100, 0, start);
   CHECK_TRUE(mtu.on_time(start + 10min) == Change::larger);
   CHECK_FALSE(mtu.may_fragment());
   // Told again, believed for as long again.
-  mtu.on_packet_too_big(552, start + 20min);
-  mtu.on_packet_too_big(100, start + 29min);
+  mtu.on_packet_too_big(552, 0, start + 20min);
+  mtu.on_packet_too_big(100, 0, start + 29min);
   CHECK_TRUE(mtu.on_time(start + 30min) == Change::none);
   CHECK_TRUE(mtu.may_fragment());
   PathMtu narrow = of(552, true);
-  CHECK_TRUE(narrow.on_packet_too_big(100, start) == Change::none);
+  CHECK_TRUE(narrow.on_packet_too_big(100, 0, start) == Change::none);
   CHECK_TRUE(narrow.may_fragment());
   CHECK_TRUE(narrow.on_time(start + 10min) == Change::none);
   CHECK_FALSE(narrow.may_fragment());
@@ -201,7 +225,8 @@ TEST(PathMtu, StaysWithinItsBoundsWhateverIsSaid) {
           static_cast<std::uint32_t>(random() % 3 == 0 ? random() : random() % 10'000);
       switch (random() % 4) {
         case 0:
-          change = mtu.on_packet_too_big(size, now);
+          change = mtu.on_packet_too_big(size % 7 == 0 ? 0 : size,
+                                         static_cast<std::uint16_t>(random()), now);
           CHECK_TRUE(change != Change::larger);
           break;
         case 1:

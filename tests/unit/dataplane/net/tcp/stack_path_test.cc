@@ -26,6 +26,21 @@ TEST(StackPath, TooBigIsSentAgainSmaller) {
   LONGS_EQUAL(1360, script.view(2).segment_bytes);
 }
 
+// RFC 1191 6.4: each packet of a burst draws a message from a router that does not say how much.
+TEST(StackPath, TooBigOfABurstLowersOnce) {
+  Script script;
+  script.connect("mss=1460 sackok");
+  script.send(14600);
+  script.drain();
+  script.at(120);
+  for (std::uint32_t sequence = 1; sequence < 14600; sequence += 1460) script.too_big(sequence, 0);
+  LONGS_EQUAL(1492, script.view().packet_bytes);
+  LONGS_EQUAL(14600, script.view().retransmitted_bytes);  // once
+  LONGS_EQUAL(1, script.counters().path_mtu_reductions);
+  script.too_big(1, 0, Script::kPort, 1492);
+  LONGS_EQUAL(1006, script.view().packet_bytes);
+}
+
 TEST(StackPath, V6TooBig) {
   Script script(Script::usual(), true);
   script.connect("mss=1440 sackok");

@@ -365,11 +365,13 @@ void Script::in(std::string_view line) {
   run();
 }
 
-void Script::too_big(std::uint32_t sequence, std::uint32_t mtu, std::uint16_t port) {
+void Script::too_big(std::uint32_t sequence, std::uint32_t mtu, std::uint16_t port,
+                     std::uint16_t quoted_bytes) {
   trace_.push_back(format_ms(now_ms()) + " < too big " + std::to_string(sequence) + " mtu " +
                    std::to_string(mtu));
-  stack.receive_error(
-      {PathError::Kind::too_big, flow(port), peers_[port].ours.initial() + sequence, mtu}, now_);
+  stack.receive_error({PathError::Kind::too_big, flow(port), peers_[port].ours.initial() + sequence,
+                       mtu, quoted_bytes},
+                      now_);
   run();
 }
 

@@ -84,7 +84,8 @@ class Script final : private Output, private Acceptor {
   double now_ms() const;
   MonotonicTime time() const { return now_; }
   void in(std::string_view line);
-  void too_big(std::uint32_t sequence, std::uint32_t mtu, std::uint16_t port = kPort);
+  void too_big(std::uint32_t sequence, std::uint32_t mtu, std::uint16_t port = kPort,
+               std::uint16_t quoted_bytes = 1500);
   void run();
 
   // The next segment that left. Fails with the whole trace.
