@@ -102,6 +102,8 @@ void Connection::process_acknowledgment(const Segment& segment, StreamPosition b
   const bool newly_lost = (delivered > 0 || advanced) && detect_losses(in_flight_before);
   if (recovery_ == Recovery::fast) {
     reduction_.on_acknowledgment(delivered, in_flight(), advanced, newly_lost);
+    // The gap a partial acknowledgment names is filled at once (RFC 6582 3.2, step 3).
+    if (!sack_ && advanced && newly_lost) reduction_.allow_segment();
   }
   if (recovery_ != Recovery::none && unacknowledged_ >= recovery_end_) leave_recovery();
 
@@ -327,7 +329,9 @@ void Connection::enter_recovery(std::uint64_t in_flight_before) {
   episode_retransmitted_bytes_ = 0;
   episode_unproven_ = true;
   tail_probe_.cancel();
-  congestion().on_congestion(CongestionSignal::loss, in_flight_before, core_.now);
+  // What is sent and not acknowledged, sacked or not, is what the path carried (RFC 5681 2 and 3.1,
+  // RFC 9438 4.6); how it is spread over the recovery starts from what was still under way.
+  congestion().on_congestion(CongestionSignal::loss, next_ - unacknowledged_, core_.now);
   reduction_.begin(in_flight_before, congestion().slow_start_threshold_bytes(), segment_bytes_);
   if (ecn_) reduction_untold_ = true;
 }

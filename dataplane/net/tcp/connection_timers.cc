@@ -103,7 +103,6 @@ void Connection::retransmission_timed_out() {
   ++core_.counters.timeouts;
   if (first_unanswered_at_ == MonotonicTime{}) first_unanswered_at_ = retransmission_base_;
   if (given_up(first_unanswered_at_)) return;
-  const std::uint64_t in_flight_before = in_flight();
   if (consecutive_timeouts_ < UINT8_MAX) ++consecutive_timeouts_;
   if (back_off_ < kMaximumShift) ++back_off_;
 
@@ -132,7 +131,7 @@ void Connection::retransmission_timed_out() {
   }
   // One reduction for the flight, however often its first segment times out (RFC 5681 3.1).
   if (consecutive_timeouts_ == 1) {
-    congestion().on_congestion(CongestionSignal::timeout, in_flight_before, now);
+    congestion().on_congestion(CongestionSignal::timeout, next_ - unacknowledged_, now);
     episode_begin_ = unacknowledged_;
     episode_retransmitted_bytes_ = 0;
     episode_unproven_ = true;

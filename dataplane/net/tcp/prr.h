@@ -28,6 +28,10 @@ class ProportionalRateReduction {
   // more loss.
   void on_acknowledgment(std::uint64_t delivered_bytes, std::uint64_t in_flight_bytes,
                          bool advanced, bool newly_lost);
+  // One segment at least, whatever the proportion is: what must be sent again now.
+  void allow_segment() {
+    if (active_ && allowance_bytes_ < segment_bytes_) allowance_bytes_ = segment_bytes_;
+  }
   void on_sent(std::uint64_t bytes);
   // Bytes that may still be sent because of the last acknowledgment; 0 when not active.
   std::uint64_t allowance() const { return allowance_bytes_; }
