@@ -121,7 +121,11 @@ auto at_once(void* self, Call&& call) {
 
 ssize_t read_into(void* self, int descriptor, std::span<std::byte> bytes, int flags) {
   Adapter& adapter = of(self);
-  return waiting_for(adapter, descriptor, (flags & MSG_DONTWAIT) == 0, [&]() -> ssize_t {
+  constexpr int kNeverAny = MSG_ERRQUEUE | MSG_OOB;
+  const bool may_wait = (flags & (MSG_DONTWAIT | kNeverAny)) == 0;
+  return waiting_for(adapter, descriptor, may_wait, [&]() -> ssize_t {
+    if ((flags & MSG_OOB) != 0) return -EINVAL;
+    if ((flags & MSG_ERRQUEUE) != 0) return -EAGAIN;
     if (bytes.data() != nullptr || bytes.empty()) {
       return adapter.sockets.read(descriptor, bytes, (flags & MSG_PEEK) != 0);
     }
@@ -136,6 +140,7 @@ ssize_t read_into(void* self, int descriptor, std::span<std::byte> bytes, int fl
 ssize_t write_from(void* self, int descriptor, std::span<const std::byte> bytes, int flags) {
   Adapter& adapter = of(self);
   return waiting_for(adapter, descriptor, (flags & MSG_DONTWAIT) == 0, [&]() -> ssize_t {
+    if ((flags & MSG_OOB) != 0) return -EOPNOTSUPP;
     if (bytes.data() == nullptr && !bytes.empty()) return -EFAULT;
     return adapter.sockets.write(descriptor, bytes);
   });

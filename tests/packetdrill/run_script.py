@@ -1,9 +1,9 @@
-"""Runs a script of packetdrill's language against a shared object with its interface (interface.h), so that our scripts
-run wherever our tests run. packetdrill itself takes the same scripts.
+"""Runs a script of packetdrill's language against a shared object with its interface (interface.h), so that our
+scripts run wherever our tests run. packetdrill itself takes the same scripts.
 
 A script is options (`--name=value`), then lines of `TIME EVENT`. TIME is seconds from the start, `+` seconds from the
-event before, `+0~+1` a span in which a packet leaves, `*` any time, and `0...0.5` the time a call is made and the time
-it returns. An event is `< PACKET` for the stack, `> PACKET` expected from it (script_packets.py), or `call(...) = result`
+event before, `+0~+1` a span in which a packet leaves, `*` any time, and `0...0.5` when a call is made and when it
+returns. An event is `< PACKET` for the stack, `> PACKET` expected from it (script_packets.py), or `call(...) = result`
 (script_calls.py). `%{ code }%` is Python with the fields of TCP_INFO; packetdrill asks the kernel for those, so our own
 scripts have none. Commands in back quotes set up a kernel and are skipped.
 

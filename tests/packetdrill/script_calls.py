@@ -11,14 +11,16 @@ import struct
 
 from script_packets import Failure
 
-FIELDS = ("self free socket bind listen accept connect read readv recv recvfrom recvmsg write writev send sendto "
-          "sendmsg fcntl ioctl close shutdown getsockopt setsockopt poll netdev_send netdev_receive usleep gettimeofday "
-          "epoll_create epoll_ctl epoll_wait pipe splice").split()
+FIELDS = ("self free socket bind listen accept connect read readv recv recvfrom recvmsg write writev send "
+          "sendto sendmsg fcntl ioctl close shutdown getsockopt setsockopt poll netdev_send netdev_receive usleep "
+          "gettimeofday epoll_create epoll_ctl epoll_wait pipe splice").split()
 LONG = ("read", "recv", "write", "send")
+# What Python's modules do not name everywhere.
 NAMED = {"SOL_TCP": 6, "TCP_USER_TIMEOUT": 18, "TCP_NOTSENT_LOWAT": 25, "TCP_INQ": 36, "SO_ZEROCOPY": 60,
          "SO_BUSY_POLL": 46, "SO_SNDBUFFORCE": 32, "SO_RCVBUFFORCE": 33, "MSG_ZEROCOPY": 0x4000000,
-         "MSG_FASTOPEN": 0x20000000, "FIONREAD": 0x541B, "SIOCINQ": 0x541B, "SIOCOUTQ": 0x5411, "SIOCOUTQNSD": 0x894B,
-         "FIONBIO": 0x5421, "IP_MTU_DISCOVER": 10, "IP_PMTUDISC_DO": 2, "EPOLLET": 1 << 31}
+         "MSG_FASTOPEN": 0x20000000, "FIONREAD": 0x541B, "SIOCINQ": 0x541B, "SIOCOUTQ": 0x5411,
+         "SIOCOUTQNSD": 0x894B, "FIONBIO": 0x5421, "IP_MTU_DISCOVER": 10, "IP_PMTUDISC_DO": 2,
+         "EPOLLET": 1 << 31, "EPOLL_CTL_ADD": 1, "EPOLL_CTL_DEL": 2, "EPOLL_CTL_MOD": 3}
 
 
 class Table:
@@ -239,4 +241,4 @@ class Calls:
         result = self.table.call("epoll_wait", self.descriptor(arguments[0]), ctypes.cast(buffer, ctypes.c_void_p),
                                  ctypes.c_int(most), ctypes.c_int(number(arguments[3])))
         wanted = self.epoll_event(arguments[1])
-        return result, lambda: self.same("epoll_wait", buffer.raw[:12] if result else wanted, wanted)
+        return result, lambda: self.same("epoll_wait", buffer.raw[:12], wanted)

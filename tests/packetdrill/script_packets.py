@@ -1,7 +1,7 @@
 """Packets of a script: read from its language, built to be sent to the stack, and held against what the stack sent.
 
-Only TCP and the ICMP errors about it, over IPv4 and IPv6 without extensions. Sequence numbers and timestamps of a script
-are its own; `Flow` turns them into those on the wire and back.
+Only TCP and the ICMP errors about it, over IPv4 and IPv6 without extensions. Sequence numbers and timestamps of a
+script are its own; `Flow` turns them into those on the wire and back.
 """
 
 import ipaddress
@@ -56,7 +56,9 @@ class Flow:
         return self.timestamps.get(scripted, scripted + self.timestamp_base) % WRAP
 
     def pseudo(self, protocol, length):
-        return struct.pack(">IHBB", length, 0, 0, protocol) if self.version == 6 else struct.pack(">HH", protocol, length)
+        if self.version == 6:
+            return struct.pack(">IHBB", length, 0, 0, protocol)
+        return struct.pack(">HH", protocol, length)
 
     def packet(self, payload, protocol, ecn=0):
         """`payload` has a checksum at `at` that is still zero."""

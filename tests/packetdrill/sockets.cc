@@ -59,7 +59,7 @@ bool changes_nothing(int level, int name, int value) {
   if (level == SOL_SOCKET) {
     return name == SO_REUSEADDR || name == SO_REUSEPORT || name == SO_SNDBUF || name == SO_RCVBUF ||
            name == SO_SNDBUFFORCE || name == SO_RCVBUFFORCE || name == SO_PRIORITY ||
-           name == SO_MARK || name == SO_BUSY_POLL || name == SO_ZEROCOPY ||
+           name == SO_MARK || name == SO_BUSY_POLL ||
            (value == 0 && (name == SO_KEEPALIVE || name == SO_OOBINLINE));
   }
   if (level == IPPROTO_TCP) {
