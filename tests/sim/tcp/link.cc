@@ -103,6 +103,7 @@ void Link::offer(Bytes packet, MonotonicTime now) {
     ++counters_.duplicated;
     deliver_at(leaves + options_.delay + Duration(random_.between(0, 20'000'000)), packet);
   }
+  if (options_.bleaches_ecn) bleach_congestion(packet);
   if (chance(options_.corruption)) damage(packet);
   Duration way = options_.delay;
   if (options_.jitter.count() > 0)
@@ -114,6 +115,10 @@ void Link::offer(Bytes packet, MonotonicTime now) {
   } else if (!options_.jitter_reorders) {
     arrives = std::max(arrives, last_arrival_);
     last_arrival_ = arrives;
+  }
+  if (options_.aggregation.count() > 0) {
+    const Duration past = (arrives - start_) % options_.aggregation;
+    if (past.count() > 0) arrives += options_.aggregation - past;
   }
   deliver_at(arrives, std::move(packet));
 }

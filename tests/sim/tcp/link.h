@@ -45,6 +45,10 @@ struct LinkOptions {
   double corruption = 0;
   double reordering = 0;  // such packets take reordering_delay longer and may be overtaken
   Duration reordering_delay = std::chrono::milliseconds(5);
+  // Packets arrive together at multiples of this, as a radio that waits for its turn sends them; 0:
+  // each by itself.
+  Duration aggregation{};
+  bool bleaches_ecn = false;  // what left ECN-capable arrives as not capable
   std::size_t mtu = 1500;
   TooLong too_long = TooLong::answered;
   struct MtuChange {

@@ -82,6 +82,18 @@ TEST(SimTcpLink, DelayAndRateAddUp) {
   UNSIGNED_LONGS_EQUAL(2080, link.counters().longest_queue_bytes);
 }
 
+TEST(SimTcpLink, AggregatedPacketsArriveTogether) {
+  LinkOptions options;
+  options.delay = milliseconds(2);
+  options.aggregation = milliseconds(10);
+  Link link(options, 1, kStart, events, ends());
+  offer_many(link, 9);  // due at 3 to 11 ms
+  UNSIGNED_LONGS_EQUAL(9, arrivals.size());
+  CHECK(arrivals[0].at == kStart + milliseconds(10));
+  CHECK(arrivals[7].at == kStart + milliseconds(10));
+  CHECK(arrivals[8].at == kStart + milliseconds(20));
+}
+
 TEST(SimTcpLink, AFullQueueDropsItsTailAndMarksBeforeThat) {
   LinkOptions options;
   options.bits_per_second = 8'000'000;

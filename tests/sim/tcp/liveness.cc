@@ -14,7 +14,7 @@ Duration duration(double time) { return Duration(static_cast<std::int64_t>(time 
 double way(const LinkOptions& link) {
   const double packet =
       link.bits_per_second > 0 ? 12e3 / static_cast<double>(link.bits_per_second) : 0;
-  return seconds(link.delay) + seconds(link.jitter) + packet;
+  return seconds(link.delay) + seconds(link.jitter) + seconds(link.aggregation) + packet;
 }
 double round_trip(const ClientPlan& plan) { return way(plan.to_server) + way(plan.to_client); }
 
@@ -146,10 +146,10 @@ Duration time_limit(const ClientPlan& plan) {
   if (profile.acknowledge_every > 2)
     time += 4 * late * std::ceil(std::log2(2 + bytes / (10 * segment)));
   // The client's own simple timer, and pieces as small as they come.
-  time += 4 * seconds(profile.retransmit_time);
-  time += static_cast<double>(profile.answer_bytes.size() * kRequestBytes /
-                              std::max<std::size_t>(1, profile.smallest_split_bytes)) *
-          2 * seconds(profile.split_pause);
+  const auto pieces = static_cast<double>(profile.answer_bytes.size() * kRequestBytes /
+                                          std::max<std::size_t>(1, profile.smallest_split_bytes));
+  time += (4 + 3 * loss_back * pieces) * seconds(profile.retransmit_time);
+  time += pieces * 2 * seconds(profile.split_pause);
   if (profile.hold) time += 7 * seconds(profile.hold->time) + 4;
   if (profile.reneges_after_bytes) time += 10;
   if (plan.to_client.bits_per_second > 0) {  // a full queue delays like a longer path

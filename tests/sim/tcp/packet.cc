@@ -279,18 +279,30 @@ std::expected<Segment, Flaw> read(std::span<const std::byte> packet) {
   return segment;
 }
 
+namespace {
+
+void set_congestion(std::span<std::byte> packet, bool is_v6, unsigned bits) {
+  const unsigned shift = is_v6 ? 4 : 0;
+  packet[1] =
+      (packet[1] & ~static_cast<std::byte>(3u << shift)) | static_cast<std::byte>(bits << shift);
+  if (is_v6) return;
+  const std::size_t ip_bytes = std::min<std::size_t>((get8(packet, 0) & 0xf) * 4u, packet.size());
+  set16(packet.subspan(10), 0);
+  set16(packet.subspan(10), internet_checksum(packet.first(ip_bytes)));
+}
+
+}  // namespace
+
 bool mark_congestion(std::span<std::byte> packet) {
   if (packet.size() < 20) return false;
   const bool is_v6 = get8(packet, 0) >> 4 == 6;
-  const int shift = is_v6 ? 4 : 0;
-  if ((get8(packet, 1) >> shift & 3) == 0) return false;
-  packet[1] |= static_cast<std::byte>(3 << shift);
-  if (!is_v6) {
-    const std::size_t ip_bytes = std::min<std::size_t>((get8(packet, 0) & 0xf) * 4u, packet.size());
-    set16(packet.subspan(10), 0);
-    set16(packet.subspan(10), internet_checksum(packet.first(ip_bytes)));
-  }
+  if ((get8(packet, 1) >> (is_v6 ? 4 : 0) & 3) == 0) return false;
+  set_congestion(packet, is_v6, 3);
   return true;
+}
+
+void bleach_congestion(std::span<std::byte> packet) {
+  if (packet.size() >= 20) set_congestion(packet, get8(packet, 0) >> 4 == 6, 0);
 }
 
 bool forbids_fragments(std::span<const std::byte> packet) {

@@ -92,6 +92,8 @@ std::expected<Segment, Flaw> read(std::span<const std::byte> packet);
 // Marks an ECN-capable packet as having experienced congestion; false, and no change, when it is
 // not capable.
 bool mark_congestion(std::span<std::byte> packet);
+// Makes it not capable.
+void bleach_congestion(std::span<std::byte> packet);
 // True for IPv6, and for IPv4 with DF.
 bool forbids_fragments(std::span<const std::byte> packet);
 // What a router answers to a packet that does not fit: RFC 792 type 3 code 4 with RFC 1191's MTU,

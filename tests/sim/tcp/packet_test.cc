@@ -107,6 +107,8 @@ TEST(SimTcpPacket, MarksOnlyWhatIsCapable) {
     Bytes packet = build(segment);
     CHECK(mark_congestion(packet));
     CHECK(read(packet)->ecn == Ecn::experienced);
+    bleach_congestion(packet);
+    CHECK(read(packet)->ecn == Ecn::not_capable);
     segment.ecn = Ecn::not_capable;
     packet = build(segment);
     CHECK(!mark_congestion(packet));

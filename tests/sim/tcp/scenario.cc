@@ -173,13 +173,31 @@ void draw_misbehaviour(Draw& draw, ClientProfile& profile) {
     profile.vanish_after_bytes = draw.between(0, bytes);
 }
 
+// From draws of its own, so that what a seed drew before is what it draws still.
+void draw_more(Draw& draw, ClientPlan& plan) {
+  if (draw.one_in(12)) plan.to_server.loss += draw.rate(0.1);  // acknowledgments above all
+  if (draw.one_in(10)) {
+    const Duration every = draw.time(milliseconds(1), milliseconds(60));
+    const std::uint64_t which = draw.between(1, 3);
+    if (which & 1) plan.to_server.aggregation = every;
+    if (which & 2) plan.to_client.aggregation = every;
+  }
+  plan.to_client.bleaches_ecn = draw.one_in(15);
+  plan.to_server.bleaches_ecn = draw.one_in(15);
+  ClientProfile& profile = plan.profile;
+  if (profile.answer_bytes.size() > 1 && draw.one_in(6)) {  // windows of long ago
+    profile.pipelined = false;
+    profile.think = draw.time(milliseconds(3000), milliseconds(60'000));
+  }
+}
+
 std::string summary_of(std::size_t index, const ClientPlan& plan) {
   const ClientProfile& profile = plan.profile;
   char line[400];
   std::snprintf(
       line, sizeof line,
       "client %zu: v%d %llu bytes in %zu, %.0f kbit/s, %.1f+%.1f ms, loss %.3f/%.3f burst %.4f, "
-      "mss %d wscale %d%s%s%s, window %zu%s%s%s%s%s%s%s\n",
+      "mss %d wscale %d%s%s%s, window %zu%s%s%s%s%s%s%s%s%s%s\n",
       index, plan.is_v6 ? 6 : 4, static_cast<unsigned long long>(profile.expected_bytes()),
       profile.answer_bytes.size(), static_cast<double>(plan.to_client.bits_per_second) / 1e3,
       static_cast<double>(plan.to_server.delay.count()) / 1e6,
@@ -198,7 +216,11 @@ std::string summary_of(std::size_t index, const ClientPlan& plan) {
           ? plan.to_client.too_long == TooLong::dropped ? " black-hole" : " small-mtu"
           : "",
       plan.to_client.blackouts.empty() && plan.to_server.blackouts.empty() ? "" : " blackout",
-      plan.successor_of ? " successor" : "");
+      plan.successor_of ? " successor" : "",
+      plan.to_client.aggregation.count() + plan.to_server.aggregation.count() > 0 ? " aggregates"
+                                                                                  : "",
+      plan.to_client.bleaches_ecn || plan.to_server.bleaches_ecn ? " bleaches" : "",
+      !profile.pipelined && profile.think > std::chrono::seconds(3) ? " idles" : "");
   return line;
 }
 
@@ -206,6 +228,7 @@ std::string summary_of(std::size_t index, const ClientPlan& plan) {
 
 Scenario make_scenario(std::uint64_t seed, double patience) {
   Draw draw(seed);
+  Draw more(seed ^ 0xa0761d6478bd642f);
   Scenario scenario;
   WorldOptions& options = scenario.options;
   options.seed = draw.between(0, UINT64_MAX - 1);
@@ -228,6 +251,7 @@ Scenario make_scenario(std::uint64_t seed, double patience) {
     draw_sending(draw, plan);
     draw_misbehaviour(draw, plan.profile);
     draw_trouble(draw, plan);
+    draw_more(more, plan);
     options.clients.push_back(std::move(plan));
   }
   if (count > 1 && draw.one_in(8)) {

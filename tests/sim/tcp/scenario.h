@@ -6,9 +6,12 @@
 // - Links of 256 kbit/s to 1 Gbit/s or unlimited, 0 to 150 ms one way, queues from four packets to
 //   four bandwidth-delay products; half the links are clean, the others lose up to 5 % at random
 //   or in bursts, duplicate, damage and reorder up to 5 %; one in ten changes its MTU or is a black
-//   hole; one in twelve goes dark for up to 3 s, once.
+//   hole; one in twelve goes dark for up to 3 s, once; one in twelve loses up to 10 % more of
+//   the acknowledgments, one in ten delivers every 1 to 60 ms what came meanwhile, one in eight
+//   bleaches ECN.
 // - Objects: four in five below 64 KiB, one in forty up to 4 MiB; cut down where rate, window or
-//   reading speed would make a run long.
+//   reading speed would make a run long. One client in six that asks more than once waits up to a
+//   minute in between.
 // - Any mix of options offered; acknowledgments at once, delayed or stretched; windows of 1 to 100
 //   bytes, held, shrunk; slow readers; pieces, overlaps, urgent data, keep-alive, junk; one client
 //   in fourteen resets, one in twenty vanishes.
