@@ -216,11 +216,14 @@ void Connection::offer_held() {
     reassembly_.consume(core_.receives, consumed_);
   }
   receive_next_ = std::max(receive_next_, reassembly_.contiguous_end(consumed_));
-  // The window may have opened far enough to be worth telling (RFC 9293 3.8.6.2.2).
+  // The window may have opened far enough to be worth telling (RFC 9293 3.8.6.2.2): at once where
+  // what was told may hold the peer back, with the next acknowledgment otherwise.
   const std::uint64_t told = offered_right_ > receive_next_ ? offered_right_ - receive_next_ : 0;
   const std::uint64_t held = receive_next_ - consumed_;
   const std::uint64_t window = core_.options.receive_window_bytes;
-  if (window - std::min(held, window) >= told + window_step()) acknowledge_now();
+  if (told <= window / 2 && window - std::min(held, window) >= told + window_step()) {
+    acknowledge_now();
+  }
   announce_end_if_due();
 }
 
