@@ -255,6 +255,8 @@ bool Stack::receive_for_half_open(const Flow& flow, const Segment& segment,
     // true peer says RST (RFC 9293 3.5.2).
     if (bare_syn(header.flags) && header.sequence == entry->peer.initial) {
       if (header.options.timestamps) entry->peer_timestamp = header.options.timestamps->value;
+      // Without the offer of ECN: the peer has given it up and will not echo (RFC 3168 6.1.1.1).
+      if (!header.flags.ece || !header.flags.cwr) entry->ecn_agreed = false;
       strangers_->half_open.resent(*entry, core_.now);
     } else if (!may_challenge()) {
       return true;

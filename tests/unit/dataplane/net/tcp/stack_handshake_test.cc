@@ -101,6 +101,24 @@ TEST(StackHandshake, RepeatedSynIsAnsweredAgain) {
   LONGS_EQUAL(1, script.stack.half_open());
 }
 
+// RFC 3168 6.1.1.1: its first SYN may have been dropped for asking; then it asks no more, and hears
+// no marks.
+TEST(StackHandshake, RepeatedSynWithoutEcnTakesTheOfferBack) {
+  Script script;
+  script.in("S 0 mss=1000 ecn");
+  script.expect("S.E 0 ack=1");
+  script.at(1000);
+  script.drain();
+  script.in("S 0 mss=1000");
+  script.expect("S. 0 ack=1");
+  script.in("S 0 mss=1000 ecn");  // the first one, late
+  script.expect("S. 0 ack=1");
+  script.in(". 1 ack=1");
+  CHECK(!script.view().ecn);
+  script.send(1000);
+  script.expect("P. 1:1001(1000) !ect");
+}
+
 // RFC 6298 3 (Karn): no sample of a SYN-ACK sent twice; 5.7: then the time-out begins at 3 s.
 TEST(StackHandshake, SampleOnlyOfASynAckSentOnce) {
   Script once;
