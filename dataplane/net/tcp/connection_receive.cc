@@ -68,8 +68,8 @@ bool Connection::check_timestamps(const Segment& segment) {
   if (ahead >= 0 || core_.now - recent_timestamp_at_ > kTimestampOutdated) return true;
   ++core_.counters.dropped_old_timestamp;
   // An old duplicate of data is acknowledged as such; what carries none could be one of two peers
-  // answering each other for ever.
-  if (segment.sequence_length() > 0) {
+  // answering each other for ever, and a SYN is challenged whatever its number (RFC 5961 4.2).
+  if (segment.sequence_length() > 0 && !header.flags.syn) {
     acknowledge_now();
   } else {
     challenge();
@@ -93,7 +93,7 @@ bool Connection::check_sequence(const Segment& segment, StreamPosition begin) {
   }
   if (segment.header.flags.rst) return false;
   ++core_.counters.dropped_out_of_window;
-  if (length == 0) {
+  if (length == 0 || segment.header.flags.syn) {  // RFC 5961 4.2
     challenge();
     return false;
   }

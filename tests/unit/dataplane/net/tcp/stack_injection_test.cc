@@ -47,6 +47,16 @@ TEST(StackInjection, SynIsChallenged) {  // 4.2
   CHECK(script.connected());
 }
 
+TEST(StackInjection, SynsAreChallengedAtALimitedRateWhereverTheyLie) {  // 4.2, 7
+  for (int index = 0; index < 50; ++index) {
+    script.in("S 4000000000");
+    script.in("S 70000");
+  }
+  script.expect(". 1 ack=1");
+  script.expect_none();
+  LONGS_EQUAL(99, script.counters().challenges_withheld);
+}
+
 TEST(StackInjection, AcknowledgmentOfTheUnsent) {  // RFC 9293 3.10.7.4
   script.in("P. 1:101(100) ack=2");
   script.expect(". 1 ack=1");
@@ -142,6 +152,17 @@ TEST(StackTimestamps, OldOnesAreDropped) {  // 5.3 R1
   LONGS_EQUAL(1, script.counters().dropped_old_timestamp);
   script.in("P. 101:201(100) ack=1 val=5000");  // equal is fine
   LONGS_EQUAL(200, script.app().received);
+}
+
+TEST(StackTimestamps, SynsWithOldOnesAreChallenged) {  // RFC 5961 4.2, 7
+  script.in("P. 1:101(100) ack=1 val=5000");
+  script.at(1000);
+  script.drain();
+  for (int index = 0; index < 50; ++index) script.in("S 101 val=10");
+  script.expect(". 1 ack=101");
+  script.expect_none();
+  LONGS_EQUAL(50, script.counters().dropped_old_timestamp);
+  LONGS_EQUAL(49, script.counters().challenges_withheld);
 }
 
 TEST(StackTimestamps, ResetsAreNotChecked) {  // 5.2
