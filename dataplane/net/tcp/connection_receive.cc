@@ -262,10 +262,14 @@ void Connection::acknowledge_now() {
   ready();
 }
 
-// At least every second full segment (RFC 9293 3.8.6.3), and anything within the delay.
+// At least every second full segment or as many bytes (RFC 9293 3.8.6.3), and anything within the
+// delay.
 void Connection::acknowledge_later(std::size_t payload_bytes) {
   if (payload_bytes >= segment_bytes_ / 2) ++unacknowledged_segments_;
-  if (unacknowledged_segments_ >= 2) return acknowledge_now();
+  if (unacknowledged_segments_ >= 2 ||
+      receive_next_ - last_acknowledgment_sent_ >= 2ull * segment_bytes_) {
+    return acknowledge_now();
+  }
   if (acknowledgment_due_ || acknowledgment_timer_.armed()) return;
   core_.wheel.arm(acknowledgment_timer_, core_.now + core_.options.acknowledgment_delay);
 }

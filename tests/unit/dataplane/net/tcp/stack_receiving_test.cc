@@ -29,6 +29,15 @@ TEST(StackReceiving, EverySecondFullSegment) {
   script.expect_none();
 }
 
+TEST(StackReceiving, AsManyBytesInSmallSegments) {  // RFC 9293 3.8.6.3, SHLD-19
+  for (int from = 1; from < 2801; from += 700) {
+    script.in(". " + std::to_string(from) + ":" + std::to_string(from + 700) + "(700) ack=1");
+  }
+  script.expect_none();
+  script.in(". 2801:3501(700) ack=1");
+  script.expect("@100 . 1 ack=3501");
+}
+
 TEST(StackReceiving, DataCarriesTheAcknowledgment) {
   script.in("P. 1:101(100) ack=1");
   script.send(50);
