@@ -68,16 +68,18 @@ void Connection::open(const Handshake& handshake) {
     path_mtu_.on_packet_too_big(*known, 0, now);
   }
   update_segment_bytes();
-  new (congestion_) Cubic(segment_bytes_, core_.options.pacing);
+  auto* cubic = new (congestion_) Cubic(segment_bytes_, core_.options.pacing);
+  // RFC 5681 3.1: one segment when the SYN-ACK was lost, which RFC 6928 2 has mean more than once.
+  if (handshake.syn_acks_repeated > 1) cubic->begin_with_one_segment();
   static_assert(sizeof(Cubic) <= kMaximumCongestionBytes && alignof(Cubic) <= 8);
   congestion_made_ = true;
-  if (handshake.syn_ack_repeated) round_trip_.handshake_was_slow();
+  if (handshake.syn_acks_repeated > 0) round_trip_.handshake_was_slow();
   if (handshake.round_trip > Duration::zero()) {
     round_trip_.add_sample(handshake.round_trip, now, 1);
   }
   if (core_.options.pacing) {
     pacer_.set_rate(pacing_rate(congestion(), round_trip_));
-    pacer_.on_idle(now, initial_window_bytes(segment_bytes_));
+    pacer_.on_idle(now, congestion().window_bytes());
   }
   last_heard_at_ = last_sent_at_ = now;
   arm_slow_timer();

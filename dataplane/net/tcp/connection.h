@@ -64,7 +64,7 @@ struct Handshake {
   bool timestamps = false;
   bool sack = false;
   bool ecn = false;
-  bool syn_ack_repeated = false;
+  std::uint8_t syn_acks_repeated = 0;
   Duration round_trip{-1};  // negative: not known
 };
 

@@ -35,6 +35,9 @@ class Cubic final : public Congestion {
   // all that was acknowledged, not only eight segments at a time (RFC 9406 4.3).
   explicit Cubic(std::uint32_t segment_bytes, bool paced = true);
 
+  // Instead of the initial window; before anything else.
+  void begin_with_one_segment() { set_window(segment_bytes_); }
+
   void on_acknowledgment(const AcknowledgmentEvent& event) override;
   // Loss and echo set the window to the threshold at once: while a recovery lasts it is prr.h that
   // says how much may be sent. A time-out leaves one segment, and slow start from there needs

@@ -289,7 +289,7 @@ bool Stack::receive_for_half_open(const Flow& flow, const Segment& segment,
   handshake.timestamps = entry->peer.timestamps;
   handshake.sack = entry->peer.sack_permitted;
   handshake.ecn = entry->ecn_agreed;
-  handshake.syn_ack_repeated = entry->retransmissions > 0;
+  handshake.syn_acks_repeated = entry->retransmissions;
   if (entry->retransmissions == 0) handshake.round_trip = core_.now - entry->sent_at;
   const int listener = listener_for(flow.local);
   if (listener < 0) {

@@ -132,6 +132,27 @@ TEST(StackHandshake, SampleOnlyOfASynAckSentOnce) {
   CHECK(twice.view().retransmission_timeout == std::chrono::seconds(3));
 }
 
+// RFC 5681 3.1, RFC 6928 2: a path that lost two SYN-ACKs is not sent ten segments at once.
+TEST(StackHandshake, TwoLostSynAcksBeginWithOneSegment) {
+  Script once;
+  once.in("S 0 mss=1000");
+  once.at(1100);
+  once.in(". 1 ack=1");
+  LONGS_EQUAL(10000, once.view().congestion_window_bytes);
+  Script twice;
+  twice.in("S 0 mss=1000");
+  twice.at(3100);
+  twice.drain();
+  twice.in(". 1 ack=1");
+  LONGS_EQUAL(1000, twice.view().congestion_window_bytes);
+  twice.send(20000);
+  twice.expect(". 1:1001(1000)");
+  twice.expect_none();
+  twice.in(". 1 ack=1001");
+  twice.expect_burst(1001, 2, 1000);  // slow start
+  twice.expect_none();
+}
+
 // RFC 9293 3.10.7.4, fifth step in SYN-RECEIVED.
 TEST(StackHandshake, WrongAcknowledgmentIsReset) {
   Script script;
