@@ -185,6 +185,19 @@ TEST(StackClosing, TimeWaitAnswersTheFinAgain) {
   LONGS_EQUAL(0, script.stack.time_wait());
 }
 
+TEST(StackClosing, TimeWaitIsNotProlongedByOtherFins) {
+  StackOptions options = Script::usual();
+  options.challenges_per_second = 10;
+  Script other(options);
+  other.connect("mss=1000");
+  end(other);
+  other.at(30000);
+  for (int index = 0; index < 100; ++index) other.in("F. 4000000000 ack=2");
+  CHECK(other.left() <= 15);  // the limit of strangers' answers
+  other.at(61000);
+  LONGS_EQUAL(0, other.stack.time_wait());
+}
+
 TEST(StackClosing, TimeWaitIgnoresResets) {  // RFC 1337 3
   end(script);
   script.in("R 2");
