@@ -21,11 +21,12 @@ std::uint16_t our_segment_bytes(const StackOptions& options, bool is_v4) {
   return static_cast<std::uint16_t>(options.packet_bytes - (is_v4 ? 20 : 40) - kMinimumHeaderBytes);
 }
 
-// Whether any of it lies in the window that our SYN-ACK offered.
+// Whether any of it lies in the window that our SYN-ACK offered (RFC 9293 3.4).
 bool in_window(const SynCache::Entry& entry, const Segment& segment, const StackOptions& options) {
   const std::int32_t ahead = distance(entry.peer.initial + 1, segment.header.sequence);
-  return ahead + static_cast<std::int64_t>(segment.sequence_length()) >= 0 &&
-         ahead <= options.receive_window_bytes;
+  const auto length = static_cast<std::int64_t>(segment.sequence_length());
+  if (length == 0) return ahead >= 0 && ahead <= options.receive_window_bytes;
+  return ahead + length > 0 && ahead < options.receive_window_bytes;
 }
 
 Header answer_to(const Flow& flow) {
@@ -266,10 +267,6 @@ bool Stack::receive_for_half_open(const Flow& flow, const Segment& segment,
     return true;
   }
   if (!header.flags.ack) return true;
-  if (header.acknowledgment != entry->initial + 1) {
-    send_reset(flow, segment);  // RFC 9293 3.10.7.4, fifth step
-    return true;
-  }
   const bool old_timestamp =
       entry->peer.timestamps && header.options.timestamps &&
       static_cast<std::int32_t>(header.options.timestamps->value - entry->peer_timestamp) < 0;
@@ -277,6 +274,10 @@ bool Stack::receive_for_half_open(const Flow& flow, const Segment& segment,
     ++core_.counters.dropped_out_of_window;
     // RFC 9293 3.10.7.4, first step; at a bounded rate, as it may be forged.
     if (may_challenge()) send_control(flow, strangers_->acknowledgment(core_, *entry));
+    return true;
+  }
+  if (header.acknowledgment != entry->initial + 1) {
+    send_reset(flow, segment);  // RFC 9293 3.10.7.4, fifth step
     return true;
   }
   Handshake handshake;

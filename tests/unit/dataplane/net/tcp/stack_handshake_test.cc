@@ -187,6 +187,10 @@ TEST(StackHandshake, UnacceptableSegmentIsAnswered) {
   script.drain();
   script.in(". 70000 ack=1");
   script.expect(". 1 ack=1 win=65535");
+  script.in(". 70000 ack=7");  // before the fifth step says RST
+  script.expect(". 1 ack=1");
+  script.in("P. 4294967197:1(100) ack=1");  // ends right before the window
+  script.expect(". 1 ack=1");
   LONGS_EQUAL(1, script.stack.half_open());
   script.in(". 1 ack=1");
   CHECK(script.connected());
