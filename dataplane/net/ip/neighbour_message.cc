@@ -116,6 +116,8 @@ bool is_neighbour_advertisement(const Packet& packet) {
 std::optional<NeighbourMessage> parse_neighbour_message(const Packet& packet) {
   const std::span<const std::byte> bytes = packet.payload;
   if (packet.hop_limit != 255 || bytes.size() < kMessageBytes) return std::nullopt;
+  // RFC 6980 5: switches that guard against forged ones look no further than such a header.
+  if (packet.had_fragment_header) return std::nullopt;
   const std::byte* from = bytes.data();
   if (read_8(from + 1) != 0 || !icmp_checksum_is_good(packet)) return std::nullopt;
   NeighbourMessage message;

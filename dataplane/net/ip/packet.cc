@@ -91,6 +91,7 @@ class ExtensionWalk {
     if (packet_.protocol == kFragment) {
       // Offset or more-fragments set: a part. Neither: an atomic fragment, which is whole.
       if ((read_16(header + 2) & 0xfff9) != 0) return rejected(DropReason::kFragment).error();
+      packet_.had_fragment_header = true;
     } else {
       length = 8 * (std::size_t{1} + read_8(header + 1));
       if (length > left) return rejected(DropReason::kBadHeader).error();

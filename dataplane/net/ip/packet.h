@@ -46,6 +46,7 @@ struct Packet {
   std::uint8_t hop_limit = 0;  // TTL
   bool is_v4 = false;
   bool dont_fragment = false;
+  bool had_fragment_header = false;  // an atomic fragment, which neighbour discovery refuses
   // Where in `whole` the protocol stands: what an ICMPv6 parameter problem about it points at.
   std::uint16_t protocol_offset = 0;
   std::span<const std::byte> payload;

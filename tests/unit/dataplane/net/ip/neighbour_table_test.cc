@@ -288,6 +288,16 @@ TEST(NeighbourTable, WhatDoesNotComeFromThisLinkIsIgnored) {
     CHECK(table.receive_neighbour_discovery(*packet, now, sink));
   }
   LONGS_EQUAL(3, table.counters().malformed);
+  // RFC 6980 5: an atomic fragment is a whole packet, but not believed about neighbours.
+  Bytes atomic(out.begin() + 14, out.end());
+  const Bytes fragment_header = hex("3a00 0000 1234 5678");
+  atomic[5] = std::byte{32 + 8};
+  atomic[6] = std::byte{44};
+  atomic.insert(atomic.begin() + 40, fragment_header.begin(), fragment_header.end());
+  const auto packet = parse_ipv6(atomic);
+  CHECK(packet && packet->protocol == kProtocolIcmpv6);
+  CHECK(table.receive_neighbour_discovery(*packet, now, sink));
+  LONGS_EQUAL(4, table.counters().malformed);
   LONGS_EQUAL(0, table.size() + sink.frames.size());
   // From an address that is on no link of ours.
   neighbour_message({.is_solicitation = true, .target = our_v6, .mac = theirs},

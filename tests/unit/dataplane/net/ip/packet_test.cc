@@ -151,6 +151,7 @@ TEST(Packet, ExtensionHeadersAreWalked) {
   CHECK(packet.has_value());
   UNSIGNED_LONGS_EQUAL(6, packet->protocol);
   UNSIGNED_LONGS_EQUAL(64, packet->protocol_offset);
+  CHECK(packet->had_fragment_header);
   UNSIGNED_LONGS_EQUAL(3, packet->payload.size());
 }
 
