@@ -46,10 +46,6 @@ Result<std::unique_ptr<ExternalMemory>> ExternalMemory::create(std::span<std::by
 }
 
 ExternalMemory::~ExternalMemory() {
-  for (const std::uint16_t port : mapped_ports_) {
-    if (rte_device* device = device_of(port); device != nullptr)
-      rte_dev_dma_unmap(device, reinterpret_cast<void*>(begin_), begin_, bytes_);
-  }
   rte_extmem_unregister(reinterpret_cast<void*>(begin_), bytes_);
 }
 
@@ -66,6 +62,12 @@ Result<void> ExternalMemory::map_for(const Port& port) {
   return failure("port " + port.name() + " may not read the cache's memory (" +
                  rte_strerror(rte_errno) +
                  "): raise the locked-memory limit (LimitMEMLOCK=infinity)");
+}
+
+void ExternalMemory::unmap_for(const Port& port) {
+  if (std::erase(mapped_ports_, port.id()) == 0) return;
+  if (rte_device* device = device_of(port.id()); device != nullptr)
+    rte_dev_dma_unmap(device, reinterpret_cast<void*>(begin_), begin_, bytes_);
 }
 
 }  // namespace nearfield::net::dpdk

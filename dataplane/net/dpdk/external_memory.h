@@ -27,6 +27,9 @@ class ExternalMemory {
 
   // Lets the port's device read it. Virtual devices read with the processor and need nothing.
   Result<void> map_for(const Port& port);
+  // Takes that back, when the port has stopped and before it is closed: its device is not known
+  // afterwards.
+  void unmap_for(const Port& port);
 
   // Whether the byte at `address` is in it. Any thread.
   bool holds(const void* address) const {

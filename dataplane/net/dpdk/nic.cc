@@ -72,6 +72,7 @@ Result<std::unique_ptr<Nic>> Nic::open(const NicOptions& options, ExternalMemory
   nic->port_ = *std::move(port);
   if (memory != nullptr) {
     if (auto mapped = memory->map_for(*nic->port_); !mapped) return std::unexpected(mapped.error());
+    nic->memory_ = memory;
   }
   if (auto made = nic->make_stations(options, memory); !made) {
     return std::unexpected(made.error());
@@ -122,6 +123,10 @@ Result<void> Nic::make_stations(const NicOptions& options, const ExternalMemory*
 }
 
 Nic::~Nic() {
+  if (port_) {
+    port_->stop();
+    if (memory_ != nullptr) memory_->unmap_for(*port_);
+  }
   port_.reset();
   stations_.clear();
   wrappers_.clear();

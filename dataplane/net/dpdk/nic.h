@@ -62,6 +62,7 @@ class Nic {
   std::vector<std::unique_ptr<PacketIo>> wrappers_;
   std::vector<std::unique_ptr<Station>> stations_;
   std::unique_ptr<Port> port_;
+  ExternalMemory* memory_ = nullptr;  // mapped for the port
 };
 
 }  // namespace nearfield::net::dpdk

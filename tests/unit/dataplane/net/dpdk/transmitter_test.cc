@@ -576,6 +576,8 @@ TEST(ExternalMemory, knows_what_is_in_it) {
   PacketPool* pools[] = {pool.get()};
   auto port = *Port::open({.name = "net_null_map"}, pools);
   CHECK(memory->map_for(*port).has_value());
+  memory->unmap_for(*port);
+  memory->unmap_for(*port);  // nothing is left to take back
   memory.reset();
   CHECK(ExternalMemory::create(bytes).has_value());  // and again when it was given back
 }
