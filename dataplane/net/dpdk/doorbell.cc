@@ -53,7 +53,9 @@ bool Doorbell::arm() {
   std::uint64_t rung;
   [[maybe_unused]] const ssize_t read = ::read(event_, &rung, sizeof rung);
   std::array<rte_epoll_event, kDescriptors> events;
-  rte_epoll_wait(epoll_, events.data(), kDescriptors, 0);  // reads what of a driver must be read
+  // Reads what of a driver must be read. What has just rung may not be in the queue yet (net_tap is
+  // told of packets by a signal), and would not ring again.
+  if (rte_epoll_wait(epoll_, events.data(), kDescriptors, 0) > 0) return false;
   return io_->arm();
 }
 

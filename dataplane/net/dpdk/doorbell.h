@@ -32,7 +32,8 @@ class Doorbell {
   // bell not before either. False: it has no interrupt, and the bell is of no use.
   bool watch_queue(PacketIo& io);
   bool watch(int descriptor);  // rings as long as it is readable
-  // Forgets what has rung and asks for the interrupt. False: the driver refuses, do not sleep.
+  // Forgets what has rung and asks for the interrupt. False: packets have rung just now, or the
+  // driver refuses: sleep for a short time only.
   bool arm();
   void disarm();  // after arm(), before the queue is looked at in earnest
   bool is_ready() const { return io_ != nullptr; }

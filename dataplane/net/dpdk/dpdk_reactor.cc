@@ -116,7 +116,7 @@ bool DpdkReactor::Impl::wait(Duration longest) {
   if (!worked && !helper->stopping()) {
     publish(helper->now());  // for a while nobody else will
     const bool can_wait = is_armed && helper->wake_on(station.bell());
-    worked = sleep(std::min(can_wait ? longest : Idle::kFirstSleep, until_due()));
+    worked = sleep(std::min(can_wait ? longest : Idle::kShortSleep, until_due()));
     waits += can_wait;
   }
   if (is_armed) station.disarm();
