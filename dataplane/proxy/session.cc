@@ -287,8 +287,9 @@ void Session::on_timer() {
       return;
     case Wait::sending:
     case Wait::closing:
-      // Nothing owed: the origin is what is slow, and its own time-outs watch it.
-      if (outstanding_bytes_ > 0 && peer_reads_too_slowly()) {
+      // With nothing owed and a request under way the origin is what is slow, and its own time-outs
+      // watch it. With nothing owed and no request either, only our end is not acknowledged.
+      if ((outstanding_bytes_ > 0 || !busy()) && peer_reads_too_slowly()) {
         count(counters.timeout_send);
         stream_.abort();
         return;

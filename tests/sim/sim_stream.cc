@@ -137,7 +137,8 @@ void SimEnd::pump() {
   if (phase_ == Phase::ending && fin_sent_) {
     phase_ = Phase::lingering;
     inbox_.clear();
-    later(kLingerTime, [](SimEnd& end) { end.close_now(net::CloseReason::finished); });
+    if (!is_silent())  // else nobody acknowledges our end, and only the application can give up
+      later(kLingerTime, [](SimEnd& end) { end.close_now(net::CloseReason::finished); });
     finish_if_ended();
   }
 }
@@ -189,13 +190,13 @@ void SimEnd::send_segment(std::size_t bytes) {
 
 void SimEnd::send_fin() {
   fin_sent_ = true;
-  if (out_.silent_after_bytes && transmitted_bytes_ >= *out_.silent_after_bytes) return;
+  if (is_silent()) return;
   world_.schedule_at(arrival_time(0), [other = other_] { other->receive_fin(); });
 }
 
 void SimEnd::send_reset() {
   if (other_ == nullptr) return;
-  if (out_.silent_after_bytes && transmitted_bytes_ >= *out_.silent_after_bytes) return;
+  if (is_silent()) return;
   world_.schedule_at(arrival_time(0), [other = other_] { other->receive_reset(); });
 }
 

@@ -47,6 +47,10 @@ class SimEnd final : public SimStream, public std::enable_shared_from_this<SimEn
   bool ask_for_more();
   std::string pull(std::size_t bytes) const;
   void send_segment(std::size_t bytes);
+  // Nothing of ours arrives any more.
+  bool is_silent() const {
+    return out_.silent_after_bytes && transmitted_bytes_ >= *out_.silent_after_bytes;
+  }
   void send_fin();
   MonotonicTime arrival_time(std::size_t bytes);
   void receive_segment(const std::string& bytes);

@@ -86,6 +86,18 @@ TEST(Session, a_reader_that_takes_nothing_is_reset) {
   LONGS_EQUAL(1, node.counter(&Counters::timeout_send));
 }
 
+TEST(Session, a_peer_that_does_not_acknowledge_our_end_keeps_no_place) {
+  sim::LinkOptions link;
+  link.to_client.silent_after_bytes = 0;
+  node.world.set_link(node.address, link);
+  auto peer = node.client();
+  CHECK_TRUE(node.run_until([&] { return node.counter(&Counters::timeout_idle) == 1; }));
+  LONGS_EQUAL(1, node.workers[0].reactor->stream_count());
+  CHECK_TRUE(node.run_until([&] { return node.workers[0].reactor->stream_count() == 0; },
+                            2 * node.settings->limits.send_timeout + std::chrono::seconds(1)));
+  LONGS_EQUAL(1, node.counter(&Counters::timeout_send));
+}
+
 TEST(Session, a_response_that_does_not_come_is_answered_with_504) {
   node.on_call = [](ScriptedCall&) {};
   LONGS_EQUAL(504, node.get("/a").status);
