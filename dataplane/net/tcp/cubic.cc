@@ -149,9 +149,10 @@ void Cubic::on_congestion(CongestionSignal signal, std::uint64_t in_flight_bytes
     from_slow_start_ = true;     // RFC 9438 4.8
     reducing_ = false;
   } else {
-    set_window(static_cast<double>(curve_.threshold_bytes));
+    // RFC 9438 4.6: a loss leaves two segments, echoes may bring it to one.
+    reducing_ = signal == CongestionSignal::loss;
+    set_window(reducing_ ? static_cast<double>(curve_.threshold_bytes) : remaining);
     from_slow_start_ = false;
-    reducing_ = true;
   }
   in_epoch_ = false;
   hystart_.finish();

@@ -39,9 +39,9 @@ class Cubic final : public Congestion {
   void begin_with_one_segment() { set_window(segment_bytes_); }
 
   void on_acknowledgment(const AcknowledgmentEvent& event) override;
-  // Loss and echo set the window to the threshold at once: while a recovery lasts it is prr.h that
-  // says how much may be sent. A time-out leaves one segment, and slow start from there needs
-  // events without `in_recovery`.
+  // Loss and echo set the window to the threshold at once, an echo also below the least threshold,
+  // to one segment: while a recovery lasts it is prr.h that says how much may be sent. A time-out
+  // leaves one segment, and slow start from there needs events without `in_recovery`.
   void on_congestion(CongestionSignal signal, std::uint64_t in_flight_bytes,
                      MonotonicTime now) override;
   // Nothing when there is nothing to take back; never makes the window smaller (RFC 9438 4.9).
@@ -86,7 +86,7 @@ class Cubic final : public Congestion {
   bool in_epoch_ : 1 = false;       // the curve's epoch has begun
   bool undo_in_epoch_ : 1 = false;  // in_epoch_ of undo_
   bool can_undo_ : 1 = false;
-  bool reducing_ : 1 = false;        // between loss or echo and the recovery's end
+  bool reducing_ : 1 = false;        // between loss and the recovery's end
   bool from_slow_start_ : 1 = true;  // the next epoch has no loss to return to
   bool undo_from_slow_start_ : 1 = true;
   bool window_limited_ : 1 = false;  // of the last acknowledgment

@@ -235,6 +235,21 @@ TEST(Cubic, EcnIsAnsweredAsLossIs) {
   CHECK(sender.cubic.slow_start_threshold_bytes() == 49'000);
 }
 
+// RFC 9438 4.6: as long as echoes come, down to one segment; losses leave two.
+TEST(Cubic, PersistentEchoesLeaveOneSegment) {
+  Sender sender;
+  sender.lose_at(10);
+  for (int i = 0; i < 12; ++i) {
+    sender.cubic.on_congestion(CongestionSignal::echo, sender.cubic.window_bytes(), sender.now);
+  }
+  CHECK(sender.cubic.window_bytes() == kSegment);
+  CHECK(sender.cubic.slow_start_threshold_bytes() == 2 * kSegment);
+  sender.cubic.on_recovery_end(sender.now);  // of a loss answered with the echo
+  CHECK(sender.cubic.window_bytes() == kSegment);
+  sender.lose();
+  CHECK(sender.cubic.window_bytes() == 2 * kSegment);
+}
+
 TEST(Cubic, ATimeoutLeavesOneSegmentAndSlowStartToTheThreshold) {
   Sender sender;
   for (int i = 0; i < 3; ++i) {

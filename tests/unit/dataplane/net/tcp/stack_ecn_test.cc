@@ -45,6 +45,22 @@ TEST(StackEcn, ReducesOncePerRoundTrip) {
   LONGS_EQUAL(2, script.counters().echo_reductions);
 }
 
+TEST(StackEcn, PersistentEchoesBringItToOneSegment) {  // RFC 9438 4.6
+  script.connect("mss=1000 sackok ws=4 ecn");
+  script.send(100000);
+  std::uint64_t acknowledged = 1;
+  for (int round = 2; round < 14; ++round) {
+    acknowledged += script.drain();
+    script.at(100 * round);
+    script.in(".E 1 ack=" + std::to_string(acknowledged));
+  }
+  LONGS_EQUAL(1000, script.view().congestion_window_bytes);
+  LONGS_EQUAL(1000, script.drain());
+  script.at(1500);
+  script.in(". 1 ack=" + std::to_string(acknowledged + 1000));
+  LONGS_EQUAL(2000, script.drain());
+}
+
 TEST(StackEcn, RetransmissionsAreNotCapable) {  // 6.1.5
   script.connect("mss=1000 sackok ws=4 ecn");
   script.send(10000);
