@@ -199,6 +199,9 @@ class Connection final : public Stream {
   std::uint64_t count_duplicate(const Segment& segment, bool advanced, bool window_changed,
                                 std::uint64_t delivered_bytes);
   bool detect_losses(std::uint64_t in_flight_before);
+  // With ECN: whether what begins here was under way at the last reduction. There is one for a
+  // window of data, be there echoes, losses or both in it (RFC 3168 6.1.2).
+  bool is_answered(StreamPosition position) const { return ecn_ && position + 1 < echo_end_; }
   void enter_recovery(std::uint64_t in_flight_before);
   void leave_recovery();
   void undo_recovery();
@@ -267,6 +270,7 @@ class Connection final : public Stream {
   // --- sending ---
   bool reduction_untold_ : 1 = false;  // CWR on the next new data (RFC 3168 6.1.2)
   bool window_limited_ : 1 = false;
+  bool episode_reduced_ : 1 = false;   // the window, for losses of its own
   bool episode_unproven_ : 1 = false;  // no ACK since the episode's first retransmission
   bool partial_seen_ : 1 = false;      // an acknowledgment has advanced within this recovery
   bool congestion_made_ : 1 = false;
@@ -297,7 +301,7 @@ class Connection final : public Stream {
 
   // --- recovery ---
   StreamPosition recovery_end_ = 0;  // leave when acknowledged
-  StreamPosition echo_end_ = 0;      // the next reduction for ECN not before
+  StreamPosition echo_end_ = 0;      // with ECN: the next reduction for an echo not before
   StreamPosition round_end_ = 0;
   StreamPosition episode_begin_ = 0;               // SND.UNA when the episode began
   std::uint64_t episode_retransmitted_bytes_ = 0;  // not reported as duplicates so far

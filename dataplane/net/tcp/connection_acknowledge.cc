@@ -83,11 +83,14 @@ void Connection::process_acknowledgment(const Segment& segment, StreamPosition b
     rack_.on_delivery(delivery, path(), retransmission_arrived, now);
     const bool plain = segment.payload.empty() && !advanced && !window_changed &&
                        segment.header.options.sack.count == 0;
+    const StreamPosition probed = tail_probe_.end();
     const auto outcome = tail_probe_.on_acknowledgment(acknowledged, duplicate_reported, plain);
-    if (outcome == TailLossProbe::Outcome::repaired && recovery_ == Recovery::none) {
+    if (outcome == TailLossProbe::Outcome::repaired && recovery_ == Recovery::none &&
+        !is_answered(probed - 1)) {
       congestion().on_congestion(CongestionSignal::loss, in_flight_before, now);
       congestion().on_recovery_end(now);
       episode_retransmitted_bytes_ = 0;  // duplicates of an old episode do not undo this
+      echo_end_ = next_ + 1;
       if (ecn_) reduction_untold_ = true;
     }
   }
@@ -331,7 +334,11 @@ void Connection::enter_recovery(std::uint64_t in_flight_before) {
   tail_probe_.cancel();
   // What is sent and not acknowledged, sacked or not, is what the path carried (RFC 5681 2 and 3.1,
   // RFC 9438 4.6); how it is spread over the recovery starts from what was still under way.
-  congestion().on_congestion(CongestionSignal::loss, next_ - unacknowledged_, core_.now);
+  episode_reduced_ = !is_answered(unacknowledged_);
+  if (episode_reduced_) {
+    congestion().on_congestion(CongestionSignal::loss, next_ - unacknowledged_, core_.now);
+  }
+  echo_end_ = next_ + 1;
   reduction_.begin(in_flight_before, congestion().slow_start_threshold_bytes(), segment_bytes_);
   if (ecn_) reduction_untold_ = true;
 }
@@ -348,7 +355,10 @@ void Connection::leave_recovery() {
 
 void Connection::undo_recovery() {
   ++core_.counters.spurious_recoveries;
-  congestion().undo(core_.now);
+  if (episode_reduced_) {
+    congestion().undo(core_.now);
+    echo_end_ = 0;  // an echo counts again
+  }
   reduction_.end();
   log_.unmark_lost();
   recovery_ = Recovery::none;

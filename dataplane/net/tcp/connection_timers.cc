@@ -134,7 +134,8 @@ void Connection::retransmission_timed_out() {
     congestion().on_congestion(CongestionSignal::timeout, next_ - unacknowledged_, now);
     episode_begin_ = unacknowledged_;
     episode_retransmitted_bytes_ = 0;
-    episode_unproven_ = true;
+    episode_reduced_ = episode_unproven_ = true;
+    echo_end_ = next_ + 1;
     if (ecn_) reduction_untold_ = true;
   }
   recovery_ = Recovery::timeout;

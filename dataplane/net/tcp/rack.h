@@ -61,6 +61,7 @@ class TailLossProbe {
   static Duration time_out(bool has_sample, Duration smoothed, bool single_segment_in_flight);
 
   bool outstanding() const { return end_ != 0; }
+  StreamPosition end() const { return end_; }
   // A probe went out; everything sent lies before `next`.
   void on_sent(StreamPosition next, bool is_retransmission);
   enum class Outcome {

@@ -45,6 +45,59 @@ TEST(StackEcn, ReducesOncePerRoundTrip) {
   LONGS_EQUAL(2, script.counters().echo_reductions);
 }
 
+// 6.1.2: a queue that marks and then overflows makes one reduction, not two.
+TEST(StackEcn, ALossOfTheWindowThatWasEchoedReducesNoFurther) {
+  script.connect("mss=1000 sackok ws=4 ecn");
+  script.send(100000);
+  script.drain();
+  script.at(200);
+  script.in(".E 1 ack=1001");
+  LONGS_EQUAL(7000, script.view().congestion_window_bytes);
+  script.in(".E 1 ack=1001 sack=2001-5001");
+  LONGS_EQUAL(1, script.counters().fast_recoveries);
+  script.expect(". 1001:2001(1000) !ect");
+  LONGS_EQUAL(7000, script.view().congestion_window_bytes);
+  script.in(".E 1 ack=10001");
+  STRCMP_EQUAL("none", script.view().recovery);
+  LONGS_EQUAL(7000, script.view().congestion_window_bytes);
+  LONGS_EQUAL(1, script.counters().echo_reductions);
+  script.drain();
+  const std::uint64_t sent = script.view().in_flight_bytes;
+  script.at(300);
+  script.in(". 1 ack=10001 sack=11001-" + std::to_string(10001 + sent));  // of the next window
+  CHECK(script.view().congestion_window_bytes < 5001);
+}
+
+// That recovery being needless, the echo was still true.
+TEST(StackEcn, ANeedlessRecoveryDoesNotTakeTheEchoBack) {
+  script.connect("mss=1000 sackok ws=4 ecn");
+  script.send(10000);
+  script.drain();
+  script.at(200);
+  script.in(".E 1 ack=1001");
+  script.in(".E 1 ack=1001 sack=2001-5001");
+  script.expect(". 1001:2001(1000)");
+  script.in(".E 1 ack=5001 sack=1001-2001");
+  LONGS_EQUAL(1, script.counters().spurious_recoveries);
+  LONGS_EQUAL(7000, script.view().congestion_window_bytes);
+}
+
+TEST(StackEcn, AnEchoOfTheWindowThatLostReducesNoFurther) {
+  script.connect("mss=1000 sackok ws=4 ecn");
+  script.send(100000);
+  script.drain();
+  script.at(200);
+  script.in(". 1 ack=1 sack=1001-4001");
+  script.in(".E 1 ack=10001");
+  STRCMP_EQUAL("none", script.view().recovery);
+  script.in(".E 1 ack=10001");
+  LONGS_EQUAL(0, script.counters().echo_reductions);
+  LONGS_EQUAL(7000, script.view().congestion_window_bytes);
+  script.at(300);
+  script.in(".E 1 ack=11001");  // it has heard of that reduction
+  LONGS_EQUAL(1, script.counters().echo_reductions);
+}
+
 TEST(StackEcn, PersistentEchoesBringItToOneSegment) {  // RFC 9438 4.6
   script.connect("mss=1000 sackok ws=4 ecn");
   script.send(100000);
