@@ -363,8 +363,7 @@ void Connection::undo_recovery() {
   log_.unmark_lost();
   recovery_ = Recovery::none;
   episode_retransmitted_bytes_ = 0;
-  reduction_untold_ = false;
-  duplicate_acknowledgments_ = 0;
+  duplicate_acknowledgments_ = 0;  // CWR may be owed for an echo; one too many does no harm
 }
 
 // A router's word counts only about something that is under way, and never raises anything (RFC

@@ -80,6 +80,9 @@ TEST(StackEcn, ANeedlessRecoveryDoesNotTakeTheEchoBack) {
   script.in(".E 1 ack=5001 sack=1001-2001");
   LONGS_EQUAL(1, script.counters().spurious_recoveries);
   LONGS_EQUAL(7000, script.view().congestion_window_bytes);
+  script.in(".E 1 ack=10001");
+  script.send(1000);
+  script.expect(".W 10001:11001(1000) ect");  // nor what is to be told of it
 }
 
 TEST(StackEcn, AnEchoOfTheWindowThatLostReducesNoFurther) {
