@@ -190,8 +190,8 @@ class Connection final : public Stream {
   // connection_acknowledge.cc
   void process_acknowledgment(const Segment& segment, StreamPosition begin,
                               StreamPosition acknowledged);
-  bool process_sacks(const Segment& segment, StreamPosition acknowledged,
-                     TransmissionLog::Delivery* delivery);
+  StreamPosition process_sacks(const Segment& segment, StreamPosition acknowledged,
+                               TransmissionLog::Delivery* delivery);
   void on_duplicate_reported(StreamPosition begin, StreamPosition end);
   void sample_round_trip(const Segment& segment, const TransmissionLog::Delivery& delivery,
                          bool advanced);

@@ -55,8 +55,10 @@ void Connection::process_acknowledgment(const Segment& segment, StreamPosition b
     if (spurious) undo_recovery();
     if (episode_retransmitted_bytes_ > 0) episode_unproven_ = false;
   }
-  const bool duplicate_reported = sack_ && segment.header.options.sack.count > 0 &&
-                                  process_sacks(segment, acknowledged, &delivery);
+  StreamPosition duplicate_end = 0;
+  if (sack_ && segment.header.options.sack.count > 0) {
+    duplicate_end = process_sacks(segment, acknowledged, &delivery);
+  }
   if (delivery.any) probe_base_ = now;
   const bool window_changed = update_window(segment, begin, acknowledged);
   sample_round_trip(segment, delivery, advanced);
@@ -84,7 +86,7 @@ void Connection::process_acknowledgment(const Segment& segment, StreamPosition b
     const bool plain = segment.payload.empty() && !advanced && !window_changed &&
                        segment.header.options.sack.count == 0;
     const StreamPosition probed = tail_probe_.end();
-    const auto outcome = tail_probe_.on_acknowledgment(acknowledged, duplicate_reported, plain);
+    const auto outcome = tail_probe_.on_acknowledgment(acknowledged, duplicate_end, plain);
     if (outcome == TailLossProbe::Outcome::repaired && recovery_ == Recovery::none &&
         !is_answered(probed - 1)) {
       congestion().on_congestion(CongestionSignal::loss, in_flight_before, now);
@@ -156,12 +158,12 @@ void Connection::end_of_ours_acknowledged() {
 
 // --- SACK ---
 
-// True when the first block reports a duplicate (RFC 2883 4: below the acknowledgment, or within
-// the second block).
-bool Connection::process_sacks(const Segment& segment, StreamPosition acknowledged,
-                               TransmissionLog::Delivery* delivery) {
+// Where the duplicate ends that the first block reports (RFC 2883 4: below the acknowledgment, or
+// within the second block); 0: none.
+StreamPosition Connection::process_sacks(const Segment& segment, StreamPosition acknowledged,
+                                         TransmissionLog::Delivery* delivery) {
   const std::span<const SackBlock> blocks = segment.header.options.sack.span();
-  bool duplicate_reported = false;
+  StreamPosition duplicate_end = 0;
   const std::uint64_t most_ranges = kSpareRanges + 2 * (next_ - unacknowledged_) / segment_bytes_;
   for (std::size_t index = 0; index < blocks.size(); ++index) {
     const StreamPosition begin = ours_.position_of(blocks[index].begin, unacknowledged_);
@@ -178,7 +180,7 @@ bool Connection::process_sacks(const Segment& segment, StreamPosition acknowledg
         // Older than a window: a delayed or made-up one, which tells nothing.
         if (end + largest_window_ >= unacknowledged_) {
           on_duplicate_reported(begin, end);
-          duplicate_reported = true;
+          duplicate_end = end;
         }
         continue;
       }
@@ -186,7 +188,7 @@ bool Connection::process_sacks(const Segment& segment, StreamPosition acknowledg
     if (begin < acknowledged) continue;  // stale
     log_.sack(core_.transmissions, begin, end, delivery, most_ranges);
   }
-  return duplicate_reported;
+  return duplicate_end;
 }
 
 // When the peer got everything twice that the episode sent again, nothing had been lost.

@@ -103,9 +103,11 @@ void TailLossProbe::on_sent(StreamPosition next, bool is_retransmission) {
   is_retransmission_ = is_retransmission;
 }
 
-TailLossProbe::Outcome TailLossProbe::on_acknowledgment(StreamPosition acknowledged, bool duplicate,
-                                                        bool plain) {
+TailLossProbe::Outcome TailLossProbe::on_acknowledgment(StreamPosition acknowledged,
+                                                        StreamPosition duplicate_end, bool plain) {
   if (end_ == 0 || acknowledged < end_) return Outcome::none;
+  // A duplicate of anything else hides nothing. Not everybody counts a FIN among the bytes.
+  const bool duplicate = duplicate_end == end_ || duplicate_end + 1 == end_;
   if (!is_retransmission_ || duplicate) {
     end_ = 0;
     return Outcome::nothing_lost;

@@ -69,10 +69,10 @@ class TailLossProbe {
     nothing_lost,  // the probe was needless, or new data
     repaired       // it replaced what was lost: the congestion control must hear of it (7.4.2)
   };
-  // `acknowledged`: the cumulative acknowledgment; `duplicate`: this one reports the probe as a
-  // duplicate (D-SACK); `plain`: it carries no data, no SACK and does not change the window
-  // (7.4.2).
-  Outcome on_acknowledgment(StreamPosition acknowledged, bool duplicate, bool plain);
+  // `acknowledged`: the cumulative acknowledgment; `duplicate_end`: where the duplicate
+  // ends that this one reports (D-SACK), 0 without; `plain`: it carries no data, no SACK and does
+  // not change the window (7.4.2).
+  Outcome on_acknowledgment(StreamPosition acknowledged, StreamPosition duplicate_end, bool plain);
   void cancel() { end_ = 0; }
 
  private:

@@ -158,25 +158,33 @@ TEST(TailLossProbe, TimeOut) {  // 7.2
 
 TEST(TailLossProbe, NewDataProvesNothing) {  // 7.4.2
   probe.on_sent(100, false);
-  CHECK(probe.on_acknowledgment(99, false, true) == Outcome::none);
-  CHECK(probe.on_acknowledgment(100, false, false) == Outcome::nothing_lost);
+  CHECK(probe.on_acknowledgment(99, 0, true) == Outcome::none);
+  CHECK(probe.on_acknowledgment(100, 0, false) == Outcome::nothing_lost);
   CHECK(!probe.outstanding());
 }
 
 TEST(TailLossProbe, ReportedAsDuplicate) {
   probe.on_sent(100, true);
-  CHECK(probe.on_acknowledgment(100, true, false) == Outcome::nothing_lost);
+  CHECK(probe.on_acknowledgment(100, 100, false) == Outcome::nothing_lost);
+  probe.on_sent(200, true);
+  CHECK(probe.on_acknowledgment(200, 199, false) == Outcome::nothing_lost);  // and its FIN
+}
+
+TEST(TailLossProbe, ADuplicateOfSomethingElseProvesNothing) {  // 7.4.2
+  probe.on_sent(100, true);
+  CHECK(probe.on_acknowledgment(100, 90, false) == Outcome::none);
+  CHECK(probe.on_acknowledgment(101, 0, false) == Outcome::repaired);
 }
 
 TEST(TailLossProbe, AcknowledgedTwice) {
   probe.on_sent(100, true);
-  CHECK(probe.on_acknowledgment(100, false, false) == Outcome::none);
-  CHECK(probe.on_acknowledgment(100, false, true) == Outcome::nothing_lost);
+  CHECK(probe.on_acknowledgment(100, 0, false) == Outcome::none);
+  CHECK(probe.on_acknowledgment(100, 0, true) == Outcome::nothing_lost);
 }
 
 TEST(TailLossProbe, Repaired) {
   probe.on_sent(100, true);
-  CHECK(probe.on_acknowledgment(100, false, false) == Outcome::none);
-  CHECK(probe.on_acknowledgment(101, false, false) == Outcome::repaired);
+  CHECK(probe.on_acknowledgment(100, 0, false) == Outcome::none);
+  CHECK(probe.on_acknowledgment(101, 0, false) == Outcome::repaired);
   CHECK(!probe.outstanding());
 }

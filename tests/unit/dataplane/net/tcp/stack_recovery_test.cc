@@ -231,6 +231,21 @@ TEST(StackRecovery, ProbeThatRepaired) {
   LONGS_EQUAL(0, script.counters().timeouts);
 }
 
+// 7.4.2: a duplicate that the network made of something older does not hide that.
+TEST(StackRecovery, ProbeThatRepairedBesideAnotherDuplicate) {
+  script.connect("mss=1000 sackok ws=4");
+  script.send(9000);
+  script.at(200);
+  script.in(". 1 ack=8001");
+  const std::uint64_t before = script.view().congestion_window_bytes;
+  script.at(600);
+  script.in(". 1 ack=9001 sack=6001-7001");
+  script.send(1000);
+  script.at(700);
+  script.in(". 1 ack=10001");
+  CHECK(script.view().congestion_window_bytes < before);
+}
+
 // A peer that takes its window back from below what is in flight: no probe fits, and the time-out
 // has to come all the same (RFC 9293 3.8.6: what lies within is retransmitted as usual).
 TEST(StackRecovery, NoProbeBeyondAShrunkWindow) {
