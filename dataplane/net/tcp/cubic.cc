@@ -165,13 +165,16 @@ void Cubic::undo(MonotonicTime now) {
   if (!can_undo_) {
     return;
   }
-  const double window = curve_.window;
-  curve_ = undo_;
-  set_window(std::max(window, curve_.window));
-  // The segments may have become larger since.
-  curve_.threshold_bytes = std::max<std::uint64_t>(curve_.threshold_bytes, 2ull * segment_bytes_);
-  in_epoch_ = undo_in_epoch_;
-  from_slow_start_ = undo_from_slow_start_;
+  // Where the window has grown beyond it meanwhile, the curve it grew on stays (RFC 9438 4.9.2):
+  // the former one's epoch is long ago.
+  if (curve_.window <= undo_.window) {
+    curve_ = undo_;
+    set_window(curve_.window);
+    // The segments may have become larger since.
+    curve_.threshold_bytes = std::max<std::uint64_t>(curve_.threshold_bytes, 2ull * segment_bytes_);
+    in_epoch_ = undo_in_epoch_;
+    from_slow_start_ = undo_from_slow_start_;
+  }
   can_undo_ = false;
   reducing_ = false;
   validation_.mark_valid(now);

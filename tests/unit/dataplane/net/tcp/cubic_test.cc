@@ -317,6 +317,24 @@ TEST(Cubic, UndoTakesTheLastSignalBack) {
   }
 }
 
+TEST(Cubic, AnUndoThatComesAfterTheWindowHasGrownBackChangesNothing) {  // RFC 9438 4.9.2
+  Sender sender;
+  sender.lose_at(100);
+  Sender spared = sender;
+  while (sender.segments() <= 101) {
+    sender.round();
+    spared.round();
+  }
+  const std::uint64_t threshold = sender.cubic.slow_start_threshold_bytes();
+  sender.cubic.undo(sender.now);
+  CHECK(sender.cubic.slow_start_threshold_bytes() == threshold);
+  for (int i = 0; i < 10; ++i) {
+    sender.round();
+    spared.round();
+    CHECK(sender.cubic.window_bytes() == spared.cubic.window_bytes());
+  }
+}
+
 TEST(Cubic, UndoInTheFirstSlowStartGoesOnWithIt) {
   Sender sender;
   sender.round();
