@@ -56,6 +56,12 @@ void Cubic::on_acknowledgment(const AcknowledgmentEvent& event) {
     // Time in which the window was not let grow is no time of the curve (RFC 9438 4.2).
     curve_.epoch += event.now - last_event_;
   }
+  // RFC 9406 4.3: for the first slow start only; later ones end at the threshold. Rounds pass also
+  // while the window may not grow (4.2).
+  if (curve_.threshold_bytes == kUnknownThreshold && !event.in_recovery &&
+      hystart_.on_acknowledgment(event.round_trip_time, event.round_ended)) {
+    curve_.threshold_bytes = window_bytes();
+  }
   last_event_ = std::max(last_event_, event.now);
 }
 
@@ -70,10 +76,6 @@ void Cubic::grow_in_slow_start(const AcknowledgmentEvent& event) {
   const double limit = first ? static_cast<double>(kMaximumWindowBytes)
                              : static_cast<double>(curve_.threshold_bytes);
   set_window(std::min(curve_.window + static_cast<double>(growth), limit));
-  // RFC 9406 4.3: for the first slow start only; later ones end at the threshold.
-  if (first && hystart_.on_acknowledgment(event.round_trip_time, event.round_ended)) {
-    curve_.threshold_bytes = window_bytes();
-  }
 }
 
 void Cubic::begin_epoch(MonotonicTime now) {

@@ -235,6 +235,25 @@ TEST(Cubic, EcnIsAnsweredAsLossIs) {
   CHECK(sender.cubic.slow_start_threshold_bytes() == 49'000);
 }
 
+// RFC 9406 4.2: the delay of rounds that did not fill the window is what the next is compared with.
+TEST(Cubic, HyStartCountsRoundsInWhichTheWindowDoesNotGrow) {
+  Sender sender;
+  for (int i = 0; i < 3; ++i) {
+    sender.round();
+  }
+  sender.full = false;
+  sender.rtt = 100ms;
+  for (int i = 0; i < 30; ++i) {
+    sender.round(10 * kSegment);
+  }
+  sender.full = true;
+  sender.rtt = 150ms;
+  const double before = sender.segments();
+  CHECK(before >= 80);
+  sender.round();
+  CHECK(sender.segments() < 1.5 * before);  // a quarter of doubling
+}
+
 // RFC 9438 4.6: as long as echoes come, down to one segment; losses leave two.
 TEST(Cubic, PersistentEchoesLeaveOneSegment) {
   Sender sender;
