@@ -48,8 +48,8 @@ void Connection::process_acknowledgment(const Segment& segment, StreamPosition b
     first_unanswered_at_ = {};
     probe_base_ = now;
     // Without SACK a recovery mends one gap a round trip; the timer is started over by the first
-    // partial acknowledgment only, so that many gaps end in a time-out and slow start (RFC 6582 4,
-    // the impatient variant).
+    // partial acknowledgment only, so that many gaps end in a time-out and slow start (RFC 6582
+    // 3.2, step 3: the impatient variant).
     if (sack_ || recovery_ != Recovery::fast || !partial_seen_) retransmission_base_ = now;
     partial_seen_ = recovery_ == Recovery::fast;
     if (spurious) undo_recovery();
