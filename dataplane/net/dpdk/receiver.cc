@@ -14,7 +14,15 @@ namespace {
 
 constexpr std::size_t kJoinedBytes =
     UINT16_MAX + ip::kIpv6HeaderBytes + ip::kMaximumEthernetHeaderBytes;
-constexpr std::size_t kPrefetchAhead = 4;
+constexpr std::size_t kPrefetchAhead = 8;
+constexpr std::size_t kCacheLineBytes = 64;
+
+// Two lines: an acknowledgment with timestamps is 66 bytes long.
+void prefetch(const rte_mbuf* packet) {
+  const auto* headers = rte_pktmbuf_mtod(packet, const std::byte*);
+  rte_prefetch0(headers);
+  rte_prefetch0(headers + kCacheLineBytes);
+}
 
 // What the NIC has said about the IPv4 header and about TCP.
 enum class Verdict { kUnknown, kGood, kBad };
@@ -58,11 +66,9 @@ Receiver::Receiver(PacketIo& io, const ip::MacAddress& mac)
 std::size_t Receiver::poll(PacketHandler& handler) {
   std::array<rte_mbuf*, kBurstPackets> packets;
   const std::size_t count = io_.receive(packets);
-  for (std::size_t i = 0; i < std::min(count, kPrefetchAhead); ++i)
-    rte_prefetch0(rte_pktmbuf_mtod(packets[i], void*));
+  for (std::size_t i = 0; i < std::min(count, kPrefetchAhead); ++i) prefetch(packets[i]);
   for (std::size_t i = 0; i < count; ++i) {
-    if (i + kPrefetchAhead < count)
-      rte_prefetch0(rte_pktmbuf_mtod(packets[i + kPrefetchAhead], void*));
+    if (i + kPrefetchAhead < count) prefetch(packets[i + kPrefetchAhead]);
     take(packets[i], handler);
   }
   rte_pktmbuf_free_bulk(packets.data(), static_cast<unsigned>(count));

@@ -318,6 +318,7 @@ class Connection final : public Stream {
   MonotonicTime retransmission_base_{};  // the retransmission timer counts from here (RFC 6298 5)
   MonotonicTime probe_base_{};           // the probe timer does (RFC 8985 7.2)
   MonotonicTime reordering_until_{};     // then some suspects are lost; the epoch: none
+  MonotonicTime loss_due_{};             // the loss timer's, which may fire before
 
   // --- receiving ---
   SequenceSpace theirs_;

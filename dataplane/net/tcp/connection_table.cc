@@ -10,8 +10,11 @@ ConnectionTable::ConnectionTable(std::size_t capacity, const SipHashKey& secret)
     : key_(derive_key(secret, "connection table")), index_(capacity), flows_(capacity) {}
 
 std::uint32_t ConnectionTable::find(const Flow& flow) const {
-  return index_.find(hash_flow(key_, flow),
-                     [&](std::uint32_t index) { return flows_[index] == flow; });
+  if (last_found_ != kNone && flows_[last_found_] == flow) return last_found_;
+  const std::uint32_t found = index_.find(
+      hash_flow(key_, flow), [&](std::uint32_t index) { return flows_[index] == flow; });
+  if (found != kNone) last_found_ = found;
+  return found;
 }
 
 bool ConnectionTable::insert(const Flow& flow, std::uint32_t index) {
@@ -24,7 +27,9 @@ bool ConnectionTable::insert(const Flow& flow, std::uint32_t index) {
 
 void ConnectionTable::erase(const Flow& flow) {
   const std::uint32_t index = find(flow);
-  if (index != kNone) index_.remove(hash_flow(key_, flow), index);
+  if (index == kNone) return;
+  index_.remove(hash_flow(key_, flow), index);
+  last_found_ = kNone;
 }
 
 }  // namespace nearfield::net::tcp

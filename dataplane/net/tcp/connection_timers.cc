@@ -26,9 +26,12 @@ Duration Connection::retransmission_timeout() const {
 
 void Connection::arm_loss_timer() {
   const MonotonicTime now = core_.now;
+  // Each acknowledgment puts it off. The wheel hears of it only when it is to fire sooner: once a
+  // time-out it fires too early and looks again, which costs less than to move it each time.
   const auto arm = [&](LossTimer reason, MonotonicTime deadline) {
     loss_timer_for_ = reason;
-    if (!loss_timer_.armed() || loss_timer_.deadline() != deadline) {
+    loss_due_ = deadline;
+    if (!loss_timer_.armed() || loss_timer_.deadline() > deadline) {
       core_.wheel.arm(loss_timer_, deadline);
     }
   };
@@ -69,6 +72,9 @@ void Connection::arm_loss_timer() {
 void Connection::on_loss_timer(void* context) {
   auto& self = *static_cast<Connection*>(context);
   if (!self.alive()) return;
+  if (self.core_.now < self.loss_due_) {
+    return self.core_.wheel.arm(self.loss_timer_, self.loss_due_);
+  }
   switch (self.loss_timer_for_) {
     case LossTimer::none:
       return;

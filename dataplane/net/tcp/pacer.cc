@@ -2,17 +2,14 @@
 
 #include <algorithm>
 
+#include "dataplane/net/tcp/wide.h"
+
 namespace nearfield::net::tcp {
 
 namespace {
 
-__extension__ using Wide = unsigned __int128;  // a product of two 64-bit numbers
-
 constexpr std::uint64_t kNanosecondsPerSecond = 1'000'000'000;
-
-std::uint64_t saturate(Wide value) {
-  return value > UINT64_MAX ? UINT64_MAX : static_cast<std::uint64_t>(value);
-}
+constexpr std::uint64_t kLongestWait = INT64_MAX / 2;
 
 }  // namespace
 
@@ -39,9 +36,9 @@ std::uint64_t Pacer::allowance(MonotonicTime now) const {
     return burst_bytes_;
   }
   const auto elapsed = static_cast<std::uint64_t>((now - empty_at_).count());
-  const Wide filled = (Wide{elapsed} * rate_ - std::min(Wide{elapsed} * rate_, Wide{remainder_})) /
-                      kNanosecondsPerSecond;
-  return std::min(saturate(filled), capacity()) + burst_bytes_;
+  const Wide earned = Wide{elapsed} * rate_;
+  const Wide filled = earned - std::min(earned, Wide{remainder_});
+  return std::min(divide(filled, kNanosecondsPerSecond).quotient, capacity()) + burst_bytes_;
 }
 
 void Pacer::on_sent(std::uint64_t bytes, MonotonicTime now) {
@@ -56,13 +53,12 @@ void Pacer::on_sent(std::uint64_t bytes, MonotonicTime now) {
   }
   // What ran over the bucket's brim is gone.
   const auto brim = Duration{static_cast<std::int64_t>(
-      std::min<Wide>(Wide{capacity()} * kNanosecondsPerSecond / rate_, INT64_MAX / 2))};
+      std::min(divide(Wide{capacity()} * kNanosecondsPerSecond, rate_).quotient, kLongestWait))};
   if (now - empty_at_ > brim) {
     empty_at_ = now - brim;
     remainder_ = 0;
   }
-  const Wide cost = Wide{bytes} * kNanosecondsPerSecond + remainder_;
-  const Wide nanoseconds = cost / rate_;
+  const auto [nanoseconds, rest] = divide(Wide{bytes} * kNanosecondsPerSecond + remainder_, rate_);
   const MonotonicTime latest = now + kMaximumDebt;
   const auto room = static_cast<std::uint64_t>(std::max(latest - empty_at_, Duration{0}).count());
   if (nanoseconds >= room) {
@@ -70,7 +66,7 @@ void Pacer::on_sent(std::uint64_t bytes, MonotonicTime now) {
     remainder_ = 0;
   } else {
     empty_at_ += Duration{static_cast<std::int64_t>(nanoseconds)};
-    remainder_ = static_cast<std::uint64_t>(cost % rate_);
+    remainder_ = rest;
   }
 }
 
@@ -80,8 +76,8 @@ MonotonicTime Pacer::next_opportunity(std::uint64_t wanted_bytes) const {
     return MonotonicTime{};
   }
   const Wide cost = Wide{needed - burst_bytes_} * kNanosecondsPerSecond + remainder_;
-  const Wide wait = (cost + rate_ - 1) / rate_;
-  return empty_at_ + Duration{static_cast<std::int64_t>(std::min<Wide>(wait, INT64_MAX / 2))};
+  const std::uint64_t wait = divide(cost + rate_ - 1, rate_).quotient;
+  return empty_at_ + Duration{static_cast<std::int64_t>(std::min(wait, kLongestWait))};
 }
 
 void Pacer::on_idle(MonotonicTime now, std::uint64_t burst_bytes) {
@@ -98,7 +94,7 @@ std::uint64_t pacing_rate(const Congestion& congestion, const RoundTrip& round_t
   const Wide ahead = congestion.in_slow_start() ? window * 2 : window * 5 / 4;
   const auto smoothed =
       static_cast<std::uint64_t>(std::max(round_trip.smoothed(), Duration{1}).count());
-  return std::max<std::uint64_t>(saturate(ahead * kNanosecondsPerSecond / smoothed), 1);
+  return std::max<std::uint64_t>(divide(ahead * kNanosecondsPerSecond, smoothed).quotient, 1);
 }
 
 }  // namespace nearfield::net::tcp

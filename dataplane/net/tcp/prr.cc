@@ -2,11 +2,11 @@
 
 #include <algorithm>
 
+#include "dataplane/net/tcp/wide.h"
+
 namespace nearfield::net::tcp {
 
 namespace {
-
-__extension__ using Wide = unsigned __int128;  // a product of two 64-bit numbers
 
 std::uint32_t saturate(std::uint64_t bytes) {
   return static_cast<std::uint32_t>(std::min<std::uint64_t>(bytes, UINT32_MAX));
@@ -42,8 +42,8 @@ void ProportionalRateReduction::on_acknowledgment(std::uint64_t delivered_bytes,
   };
   if (in_flight_bytes > threshold) {
     const Wide product = Wide{delivered_bytes_} * threshold;
-    const Wide due = (product + initial_in_flight_bytes_ - 1) / initial_in_flight_bytes_;
-    allowance_bytes_ = unsent(static_cast<std::uint64_t>(due));
+    allowance_bytes_ =
+        unsent(divide(product + initial_in_flight_bytes_ - 1, initial_in_flight_bytes_).quotient);
   } else {
     // Packet conservation; with progress and no further loss one segment more, which rebuilds to
     // the threshold as slow start would.
