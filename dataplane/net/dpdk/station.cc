@@ -182,9 +182,16 @@ void Station::on_packet(const ReceivedFrame& frame, const ip::Packet& packet) {
   answer(frame, bytes, packet.is_v4, counters_.errors_sent);
 }
 
+// Headers are judged by who is the destination (RFC 8200 4); and what came to many is told of only
+// where many are meant to answer (RFC 4443 2.4 e).
 void Station::on_rejected(const ReceivedFrame& frame, const ip::Rejection& rejection) {
   if (tap_) return to_kernel(frame);
   if (!rejection.problem || !is_on_our_vlan(frame)) return;
+  const Address& destination = rejection.packet.destination;
+  const bool is_to_many =
+      ip::is_multicast(destination) || frame.frame.header.destination.is_group();
+  if (is_to_many && !rejection.problem->even_to_multicast) return;
+  if (!ip::is_multicast(destination) && !routes_.is_local(destination)) return;
   const auto source = routes_.source_for(rejection.packet.source);
   if (!source) return;
   const std::span<std::byte> out(scratch_.get() + ip::kMaximumEthernetHeaderBytes,
@@ -224,6 +231,10 @@ void Station::on_tcp(const ReceivedFrame& frame, const ip::Packet& packet) {
 }
 
 void Station::on_icmp(const ReceivedFrame& frame, const ip::Packet& packet) {
+  if (frame.frame.header.destination.is_group()) {  // RFC 1122 3.3.6
+    ++counters_.dropped_group_frame;
+    return;
+  }
   if (!ip::icmp_checksum_is_good(packet)) {
     ++counters_.dropped_checksum;
     return;

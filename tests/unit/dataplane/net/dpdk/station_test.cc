@@ -25,6 +25,7 @@ constexpr ip::MacAddress kOurs{{2, 0, 0, 0, 0, 2}};
 constexpr ip::MacAddress kTheirs{{2, 0, 0, 0, 0, 1}};
 const Address kLocal = *Address::parse("192.0.2.10");
 const Address kPeer = *Address::parse("192.0.2.1");
+const Address kLocal6 = *Address::parse("2001:db8::10");
 
 // What comes in is put there, what goes out is kept as bytes.
 class Wire final : public PacketIo {
@@ -61,8 +62,9 @@ class Refusing final : public Acceptor {
 };
 
 ip::Routes routes() {
-  const ip::LocalAddress local{.address = kLocal, .prefix_bits = 24};
-  return *ip::Routes::create(std::span(&local, 1), {});
+  const ip::LocalAddress local[] = {{.address = kLocal, .prefix_bits = 24},
+                                    {.address = kLocal6, .prefix_bits = 64}};
+  return *ip::Routes::create(local, {});
 }
 
 struct Worker {
@@ -160,14 +162,31 @@ TEST_GROUP(Station) {
     write_16(&segment[16], sum.finish());
     return packet(ip::kProtocolTcp, segment, destination);
   }
-  static Bytes echo_request() {
+  // An IPv6 packet with nothing but a destination option of this type.
+  static Bytes with_option(std::uint8_t type, const ip::MacAddress& destination,
+                           const Address& to) {
+    Bytes frame(ip::kEthernetHeaderBytes + ip::kIpv6HeaderBytes + 8);
+    const std::size_t at =
+        ip::write_ethernet({destination, kTheirs, {}, ip::kEtherTypeIpv6}, frame);
+    ip::write_ipv6_header({.source = *Address::parse("2001:db8::1"),
+                           .destination = to,
+                           .protocol = 60,
+                           .payload_bytes = 8},
+                          std::span(frame).subspan(at));
+    Bytes::iterator option = frame.end() - 8;
+    option[0] = std::byte{59};
+    option[2] = std::byte{type};
+    option[3] = std::byte{4};
+    return frame;
+  }
+  static Bytes echo_request(const ip::MacAddress& destination = kOurs) {
     Bytes message(16);
     write_8(&message[0], 8);
     write_16(&message[6], 7);
     ip::Checksum sum;
     sum.add(message);
     write_16(&message[2], sum.finish());
-    return packet(ip::kProtocolIcmp, message);
+    return packet(ip::kProtocolIcmp, message, destination);
   }
   static Bytes arp(bool is_request, const Address& target) {
     Bytes frame(64);
@@ -222,6 +241,29 @@ TEST(Station, drops_segments_in_frames_to_many) {
   CHECK_TRUE(answers(syn(80, ip::MacAddress::broadcast())).empty());
   CHECK_EQUAL(1U, worker->station.counters().dropped_group_frame);
   CHECK_EQUAL(0U, worker->station.counters().segments);
+}
+
+TEST(Station, answers_no_ping_in_a_frame_to_many) {  // RFC 1122 3.3.6
+  CHECK_TRUE(answers(echo_request(ip::MacAddress::broadcast())).empty());
+  CHECK_EQUAL(1U, worker->station.counters().dropped_group_frame);
+}
+
+// RFC 4443 2.4 e: an unknown option that asks for an error (10xxxxxx: also of many).
+TEST(Station, tells_only_of_headers_that_were_for_it) {
+  const Address other = *Address::parse("2001:db8::11");
+  const Address group = *Address::parse("ff02::1");
+  const ip::MacAddress to_group{{0x33, 0x33, 0, 0, 0, 1}};
+  constexpr std::uint8_t kTell = 0xc0;
+  constexpr std::uint8_t kTellOfMany = 0x80;
+  const auto told = answers(with_option(kTell, kOurs, kLocal6));
+  CHECK_EQUAL(1U, told.size());
+  CHECK_EQUAL(4U, read_8(&told[0][14 + 40]));  // parameter problem
+  CHECK_TRUE(answers(with_option(kTell, kOurs, other)).empty());
+  CHECK_TRUE(answers(with_option(kTellOfMany, kOurs, other)).empty());
+  CHECK_TRUE(answers(with_option(kTell, to_group, group)).empty());
+  CHECK_TRUE(answers(with_option(kTell, ip::MacAddress::broadcast(), kLocal6)).empty());
+  CHECK_EQUAL(1U, answers(with_option(kTellOfMany, to_group, group)).size());
+  CHECK_EQUAL(2U, worker->station.counters().errors_sent);
 }
 
 TEST(Station, refuses_other_protocols_and_drops_what_is_for_others) {
