@@ -172,7 +172,9 @@ void Station::on_packet(const ReceivedFrame& frame, const ip::Packet& packet) {
     default:
       break;
   }
-  if (tap_ || frame.frame.header.destination.is_group()) return to_kernel(frame);
+  if (tap_ || frame.frame.header.destination.is_group() || routes_.is_broadcast(packet.source)) {
+    return to_kernel(frame);
+  }
   const std::span<std::byte> out(scratch_.get() + ip::kMaximumEthernetHeaderBytes,
                                  kScratchBytes - ip::kMaximumEthernetHeaderBytes);
   const std::size_t bytes = packet.protocol == ip::kProtocolUdp
@@ -216,6 +218,14 @@ void Station::on_tcp(const ReceivedFrame& frame, const ip::Packet& packet) {
     ++counters_.dropped_group_frame;
     return;
   }
+  // RFC 9293 3.9.2.3 (MUST-63): no beginning with all of a link. What belongs to a connection has
+  // had such a beginning, and is not asked.
+  const bool is_syn =
+      packet.payload.size() >= tcp::kMinimumHeaderBytes && (read_8(&packet.payload[13]) & 2) != 0;
+  if (is_syn && routes_.is_broadcast(packet.source)) {
+    ++counters_.dropped_not_ours;
+    return;
+  }
   const bool has_port = packet.payload.size() >= 4;
   const bool ours = has_port && is_claimed(packet.destination, read_16(packet.payload.data() + 2));
   if (!ours && tap_) return to_kernel(frame);
@@ -240,6 +250,7 @@ void Station::on_icmp(const ReceivedFrame& frame, const ip::Packet& packet) {
     return;
   }
   if (ip::is_echo_request(packet)) {
+    if (routes_.is_broadcast(packet.source)) return to_kernel(frame);  // RFC 1122 3.2.1.3
     const std::span<std::byte> out(scratch_.get() + ip::kMaximumEthernetHeaderBytes,
                                    kScratchBytes - ip::kMaximumEthernetHeaderBytes);
     return answer(frame, ip::write_echo_reply(packet, echo_limit_, now_, out), packet.is_v4,

@@ -266,6 +266,31 @@ TEST(Station, tells_only_of_headers_that_were_for_it) {
   CHECK_EQUAL(2U, worker->station.counters().errors_sent);
 }
 
+// RFC 1122 3.2.1.3, 3.2.2; RFC 9293 3.9.2.3: the broadcast address of our own link is no source.
+TEST(Station, says_nothing_to_all_of_its_link) {
+  answers(arp(true, kLocal));
+  worker->station.claim({kLocal, 80});
+  worker->stack.listen({kLocal, 80}, acceptor);
+  for (const Bytes& frame : {syn(80), echo_request(), packet(ip::kProtocolUdp, Bytes(8))}) {
+    Bytes from_all = frame;
+    from_all[14 + 15] = std::byte{255};
+    write_16(&from_all[14 + 10], 0);
+    ip::Checksum sum;
+    sum.add(std::span(from_all).subspan(14, 20));
+    write_16(&from_all[14 + 10], sum.finish());
+    if (from_all[14 + 9] == std::byte{ip::kProtocolTcp}) {
+      write_16(&from_all[14 + 20 + 16], 0);
+      ip::Checksum of_segment =
+          ip::pseudo_header(*Address::parse("192.0.2.255"), kLocal, ip::kProtocolTcp, 20);
+      of_segment.add(std::span(from_all).subspan(14 + 20));
+      write_16(&from_all[14 + 20 + 16], of_segment.finish());
+    }
+    CHECK_TRUE(answers(from_all).empty());
+  }
+  CHECK_EQUAL(0U, worker->stack.half_open());
+  CHECK_EQUAL(3U, worker->station.counters().dropped_not_ours);
+}
+
 TEST(Station, refuses_other_protocols_and_drops_what_is_for_others) {
   const auto udp = answers(packet(ip::kProtocolUdp, Bytes(8)));
   CHECK_EQUAL(1U, udp.size());
