@@ -11,13 +11,13 @@ from collections.abc import Iterator
 
 import packet_support as packets
 import pytest
+from dpdk_support import needs_dpdk
 from node_support import until
 from origin_support import Nginx
 from packet_support import ACK, FIN, PSH, RST, SYN, TCP, Wire, address, icmp, packet, segment
 from siege_support import KERNEL, NODE, PORT, SONG, Siege, besieged, forged, get, nobody, quoted, station, too_big
-from test_dpdk import _has_dpdk
 
-pytestmark = pytest.mark.skipif(not _has_dpdk(), reason="this build has no DPDK: pkg-config finds no libdpdk, or NEARFIELD_DPDK is OFF")
+pytestmark = needs_dpdk
 
 FAMILIES = pytest.mark.parametrize("family", [4, 6])
 

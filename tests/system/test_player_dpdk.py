@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from demo_support import node_program
+from dpdk_support import needs_dpdk
 from run_support import album_folder, descendants, gone, place, program, read_until, run, work_folder  # noqa: F401
 
 from serve import link as links
@@ -24,19 +24,6 @@ from serve import node, veth
 from serve.network_namespace import NetworkNamespace
 
 _DIRECTLY = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-
-
-def _has_dpdk() -> bool:
-    with tempfile.TemporaryDirectory() as folder:
-        try:
-            node.require_dpdk(node_program(), Path(folder))
-        except node.NodeError as error:
-            assert "is not in this build" in str(error), error
-            return False
-    return True
-
-
-wants_dpdk = pytest.mark.skipif(not _has_dpdk(), reason="this build has no DPDK: pkg-config finds no libdpdk, or NEARFIELD_DPDK is OFF")
 
 
 def interface_of(said: str) -> str:
@@ -70,7 +57,7 @@ def wait_until_gone(interface: str, timeout_s: float = 10) -> None:
         time.sleep(0.05)
 
 
-@wants_dpdk
+@needs_dpdk
 def test_a_browser_plays_over_the_link(run):
     process = run("--transport", "dpdk", "--once")
     said, _ = process.communicate(timeout=120)
@@ -81,7 +68,7 @@ def test_a_browser_plays_over_the_link(run):
     assert not has_interface(interface_of(said))
 
 
-@wants_dpdk
+@needs_dpdk
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_the_machine_hears_the_node_and_a_signal_takes_all_of_it_away(run, place, number):
     process = run("--transport", "dpdk", "--no-player-check", "--port", "8123")
@@ -109,7 +96,7 @@ def test_the_machine_hears_the_node_and_a_signal_takes_all_of_it_away(run, place
     assert list(place.iterdir()) == []
 
 
-@wants_dpdk
+@needs_dpdk
 def test_even_a_killed_run_leaves_no_link(run):
     process = run("--transport", "dpdk", "--no-player-check")
     alive = run("--transport", "dpdk", "--no-player-check")
