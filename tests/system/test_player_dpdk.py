@@ -9,7 +9,6 @@ import re
 import shutil
 import signal
 import stat
-import tempfile
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -20,7 +19,7 @@ from dpdk_support import needs_dpdk
 from run_support import album_folder, descendants, gone, place, program, read_until, run, work_folder  # noqa: F401
 
 from serve import link as links
-from serve import node, veth
+from serve import veth
 from serve.network_namespace import NetworkNamespace
 
 _DIRECTLY = urllib.request.build_opener(urllib.request.ProxyHandler({}))
