@@ -125,6 +125,8 @@ void add_station(const dpdk::DpdkStatistics& now, std::vector<TransportValue>& v
       now.station.dropped_checksum);
   add("dropped_group_frame", "Segments dropped: in a frame to many",
       now.station.dropped_group_frame);
+  add("dropped_own_source", "Packets dropped: from an address of ours",
+      now.station.dropped_own_source);
   add("dropped_not_ours", "Packets nobody here wants", now.station.dropped_not_ours);
   add("echo_replies", "Echo requests answered", now.station.echo_replies);
   add("icmp_errors_sent", "ICMP errors sent", now.station.errors_sent);
@@ -135,7 +137,11 @@ void add_station(const dpdk::DpdkStatistics& now, std::vector<TransportValue>& v
   add("sent_bytes", "TCP payload in them", now.transmitter.payload_bytes);
   add("copied_bytes", "Of that, copied rather than pointed to", now.transmitter.copied_bytes);
   add("frames_lost", "ARP, ICMP and kernel frames without room", now.transmitter.frames_lost);
-  add("packets_no_next_hop", "Packets not sent: no neighbour known", now.transmitter.no_next_hop);
+  add("packets_held", "Packets that waited for a neighbour's answer", now.transmitter.held);
+  add("packets_held_lost", "Of these, not sent: no answer, or newer ones came",
+      now.transmitter.held_lost);
+  add("packets_no_next_hop", "Segments not sent: no route, nobody to ask",
+      now.transmitter.no_next_hop);
   add("packets_too_long", "Packets not sent: longer than a buffer", now.transmitter.too_long);
   add("segments_cut_short", "Segments sent in part", now.transmitter.cut_short);
   add("send_queue_full", "Times a queue was full", now.transmitter.queue_full);

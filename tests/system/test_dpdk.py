@@ -114,6 +114,19 @@ def test_a_port_nobody_listens_on_is_refused(client, served):
     assert done.returncode == 7 and "refused" in done.stderr.lower() or "connect" in done.stderr.lower(), done.stderr
 
 
+@pytest.mark.parametrize("address", [V4, V6])
+def test_a_client_never_seen_is_answered_at_once(client, served, nginx_origin, address):
+    """It knows where the node is and asks nobody, so that the node has to ask for it; its SYN-ACK waits for that, not for a second."""
+    nginx_origin.put("/a", b"a")
+    interface = client.run("ip", "route", "get", address, text=True).stdout.split(" dev ")[1].split()[0]
+    mac = Path(f"/sys/class/net/{client.port}/address").read_text().strip()
+    client.ip("neighbour", "replace", address, "lladdr", mac, "dev", interface, "nud", "permanent")
+    assert float(curl(client, "/a", address, "-o", "/dev/null", "-w", "%{time_connect}")) < 0.5
+    until(lambda: transport(served)["packets_held"] >= 1, "the held packet is counted")
+    assert transport(served)["packets_held_lost"] == 0
+    assert transport(served)["packets_no_next_hop"] == 0
+
+
 def test_a_restart_is_a_drain_and_a_start(client, served):
     taking_over = subprocess.run([str(node_program()), "--listen", f":{PORT}", "--origin", "http://127.0.0.1", "--transport", "dpdk",
                                   "--port", f"net_af_packet0,iface={client.port}", "--address", f"{V4}/24",

@@ -238,12 +238,18 @@ def routed(folder: Path, objects: dict[str, bytes], far_mtu: int, *, is_silent: 
 def test_a_path_that_takes_less_is_found(tmp_path, address, far_mtu, is_silent):
     data = content(2 * MIB)
     with routed(tmp_path, {"/a": data, "/b": b"b"}, far_mtu, is_silent=is_silent) as (client, program):
-        # A first answer waits for the neighbour: it is lost, and sent again after a second.
         assert curl(client, "/b", address) == b"b"
         assert digest(curl(client, "/a", address, patience_s=40)) == digest(data)
         until(lambda: transport(program)["tcp_path_mtu_reductions"] >= 1, "the reduction is counted")
         assert (transport(program)["icmp_path_errors"] > 0) is not is_silent
         assert digest(curl(client, "/a", address, patience_s=40)) == digest(data)  # by what is known of the path, or again
+
+
+@pytest.mark.parametrize("address", [V4, V6])
+def test_a_first_connection_through_a_router_is_answered_at_once(tmp_path, address):
+    """Over IPv6 the router asks for the node in the name of its link-local address, which says nothing of the gateway's."""
+    with routed(tmp_path, {"/b": b"b"}, 1500) as (client, _):
+        assert float(curl(client, "/b", address, "-o", "/dev/null", "-w", "%{time_connect}")) < 0.5
 
 
 def test_a_bad_link_to_clients_behind_a_router(tmp_path):

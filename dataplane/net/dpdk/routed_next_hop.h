@@ -1,6 +1,7 @@
 // RoutedNextHop: the next hop by the node's routes and its table of neighbours.
 #pragma once
 
+#include <cstdint>
 #include <optional>
 
 #include "dataplane/net/dpdk/next_hop.h"
@@ -23,6 +24,24 @@ class RoutedNextHop final : public NextHop {
     if (!destination) return std::nullopt;
     return ip::FrameHeader{.destination = *destination, .source = mac_, .vlan_id = vlan_id_};
   }
+
+  std::optional<Awaited> awaited(const Address& peer) const override {
+    const auto hop = routes_.next_hop(peer);
+    if (!hop || neighbours_.state(hop->address) != ip::NeighbourState::kIncomplete) {
+      return std::nullopt;
+    }
+    return Awaited{.neighbour = hop->address,
+                   .header = {.destination = {}, .source = mac_, .vlan_id = vlan_id_}};
+  }
+
+  Answer answer_of(const Address& neighbour, MonotonicTime now) override {
+    const auto state = neighbours_.state(neighbour);
+    if (!state) return {};
+    if (*state == ip::NeighbourState::kIncomplete) return {.is_pending = true, .mac = {}};
+    return {.is_pending = false, .mac = neighbours_.resolve(neighbour, now)};
+  }
+
+  std::uint64_t settled() const override { return neighbours_.settled(); }
 
  private:
   const ip::Routes& routes_;

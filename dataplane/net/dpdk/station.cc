@@ -121,6 +121,7 @@ bool Station::advance() {
   bool worked = false;
   if (link_of_ != nullptr && now_ >= link_at_) look_at_link();
   neighbours_.advance(now_, transmitter_);
+  transmitter_.release_held();
   if (tap_ && now_ >= tap_at_) {
     // A full measure: there may be more, and then it is asked again next turn.
     const std::size_t frames = tap_->from_kernel(transmitter_);
@@ -147,6 +148,7 @@ void Station::on_frame(const ReceivedFrame& frame) {
     return to_kernel(frame);
   }
   neighbours_.receive_arp(frame.frame, now_, transmitter_);
+  transmitter_.release_held();
   const auto arp = ip::parse_arp(frame.frame);
   if (!arp) return;
   // Who asks for us is about to send, to any queue. RFC 5227 3: an announcement is a request for
@@ -160,6 +162,12 @@ void Station::on_packet(const ReceivedFrame& frame, const ip::Packet& packet) {
   if (!is_on_our_vlan(frame)) return to_kernel(frame);
   if (packet.protocol == ip::kProtocolIcmpv6 && ip::is_neighbour_discovery(packet)) {
     return on_neighbour_discovery(frame, packet);
+  }
+  // LAND and the like (RFC 1122 3.2.1.3): what the link brings is never from us, nor from the
+  // kernel beside us, which has our addresses.
+  if (routes_.is_local(packet.source)) {
+    ++counters_.dropped_own_source;
+    return;
   }
   if (!routes_.is_local(packet.destination)) return to_kernel(frame);
   switch (packet.protocol) {
@@ -194,6 +202,7 @@ void Station::on_rejected(const ReceivedFrame& frame, const ip::Rejection& rejec
       ip::is_multicast(destination) || frame.frame.header.destination.is_group();
   if (is_to_many && !rejection.problem->even_to_multicast) return;
   if (!ip::is_multicast(destination) && !routes_.is_local(destination)) return;
+  if (routes_.is_local(rejection.packet.source)) return;
   const auto source = routes_.source_for(rejection.packet.source);
   if (!source) return;
   const std::span<std::byte> out(scratch_.get() + ip::kMaximumEthernetHeaderBytes,
@@ -204,6 +213,7 @@ void Station::on_rejected(const ReceivedFrame& frame, const ip::Rejection& rejec
 
 void Station::on_neighbour_discovery(const ReceivedFrame& frame, const ip::Packet& packet) {
   neighbours_.receive_neighbour_discovery(packet, now_, transmitter_);
+  transmitter_.release_held();
   bool asks_us = false;
   if (ip::is_neighbour_solicitation(packet)) {
     const auto message = ip::parse_neighbour_message(packet);
@@ -297,12 +307,11 @@ void Station::on_message(const Message& message) {
       const auto frame = ip::parse_ethernet(std::span(message.frame).first(message.frame_bytes));
       if (!frame) return;
       if (frame->header.ether_type == ip::kEtherTypeArp) {
-        return neighbours_.receive_arp(*frame, now_, silence);
-      }
-      if (const auto packet = ip::parse_ipv6(frame->payload)) {
+        neighbours_.receive_arp(*frame, now_, silence);
+      } else if (const auto packet = ip::parse_ipv6(frame->payload)) {
         neighbours_.receive_neighbour_discovery(*packet, now_, silence);
       }
-      return;
+      return transmitter_.release_held();
     }
     case Message::Kind::path_error:
       ++counters_.path_errors;
@@ -322,6 +331,7 @@ void Station::set_link(bool up) {
   }
   ++counters_.link_downs;
   neighbours_.clear();
+  transmitter_.release_held();  // there is nobody to wait for
 }
 
 // --- what goes out ---

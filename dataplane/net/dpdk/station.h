@@ -51,6 +51,7 @@ struct StationCounters {
   std::uint64_t path_errors = 0;          // ICMP errors about our TCP, others' queues included
   std::uint64_t dropped_checksum = 0;     // ICMP
   std::uint64_t dropped_group_frame = 0;  // TCP in a frame to many (RFC 1122 4.2.3.10)
+  std::uint64_t dropped_own_source = 0;   // from one of our own addresses, as they say
   std::uint64_t dropped_not_ours = 0;     // nobody here wants it, and there is no TAP
   std::uint64_t link_downs = 0;
 };

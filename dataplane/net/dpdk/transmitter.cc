@@ -100,6 +100,7 @@ Transmitter::Transmitter(const TransmitterOptions& options, PacketIo& io, Packet
       can_chain_(options.capabilities.multiple_segments &&
                  options.capabilities.maximum_packet_segments >= 2),
       queue_(std::make_unique<rte_mbuf*[]>(kQueueSlots)),
+      held_(std::clamp<std::size_t>(pool.capacity() / 8, 1, HeldPackets::kMaximum)),
       identifications_(std::make_unique<std::uint16_t[]>(kIdentifications)) {
   NEARFIELD_ASSERT(pool.data_bytes() >= kMinimumPoolBytes);
   NEARFIELD_ASSERT(can_chain_ || pool.data_bytes() >= Port::frame_bytes(options.mtu));
@@ -115,19 +116,10 @@ std::optional<tcp::Ticket> Transmitter::transmit(const tcp::OutgoingSegment& seg
   }
   is_ticket_given_ = true;
   const auto link = next_hop_.resolve(segment.flow->peer.address, now_);
-  if (!link) {
-    ++counters_.no_next_hop;
-    return epochs_.open();
-  }
   NEARFIELD_ASSERT(segment.payload_bytes == 0 || segment.piece_bytes > 0);
+  if (!link) return hold(segment);
 
-  std::uint16_t identification = 0;
-  if (segment.may_fragment && segment.flow->peer.address.is_v4()) {
-    const std::uint32_t pieces =
-        segment.payload_bytes == 0 ? 1 : (segment.payload_bytes - 1) / segment.piece_bytes + 1;
-    identification = take_identifications(*segment.flow, pieces);
-  }
-  const HeaderTemplate headers(segment, *link, options_.hop_limit, identification);
+  const HeaderTemplate headers(segment, *link, options_.hop_limit, identification_of(segment));
   const std::uint32_t piece_bytes = segment.piece_bytes;
   const std::size_t start = end_;
   const PortCapabilities& can = options_.capabilities;
@@ -154,7 +146,7 @@ std::optional<tcp::Ticket> Transmitter::transmit(const tcp::OutgoingSegment& seg
       queue_[end_++] = packet.first;
       packet.first->data_len = static_cast<std::uint16_t>(headers.bytes());
       headers.copy_to(data_of(packet.first));
-      step = fill(packet, payload, limit, maximum_segments);
+      step = fill(packet, payload, limit, maximum_segments, true);
     }
     if (step == Step::kNoPacket || step == Step::kNoReference) {
       ++(step == Step::kNoPacket ? counters_.pool_exhausted : counters_.epoch_full);
@@ -177,18 +169,73 @@ std::optional<tcp::Ticket> Transmitter::transmit(const tcp::OutgoingSegment& seg
   return epochs_.open();
 }
 
+// A packet that waits keeps neither an epoch nor a turn waiting, so it points to nothing. Its
+// segment's further packets are lost: TCP sends them again when this one is acknowledged.
+std::optional<tcp::Ticket> Transmitter::hold(const tcp::OutgoingSegment& segment) {
+  const auto awaited = next_hop_.awaited(segment.flow->peer.address);
+  if (!awaited) {
+    ++counters_.no_next_hop;
+    return epochs_.open();
+  }
+  const HeaderTemplate headers(segment, awaited->header, options_.hop_limit,
+                               identification_of(segment));
+  Packet packet;
+  packet.first = packet.last = pool_.take();
+  Step step = Step::kNoPacket;
+  Payload payload(segment);
+  if (packet.first != nullptr) {
+    packet.first->data_len = static_cast<std::uint16_t>(headers.bytes());
+    headers.copy_to(data_of(packet.first));
+    step = fill(packet, payload, std::min<std::uint32_t>(payload.remaining(), segment.piece_bytes),
+                options_.capabilities.maximum_packet_segments, false);
+  }
+  if (step != Step::kDone) {
+    PacketPool::give(packet.first);
+    ++(step == Step::kNoPacket ? counters_.pool_exhausted : counters_.too_long);
+    if (step == Step::kNoPacket) return std::nullopt;
+    return epochs_.open();
+  }
+  finish(headers, packet, 0, segment.piece_bytes);
+  counters_.payload_bytes += packet.payload_bytes;
+  counters_.copied_bytes += packet.payload_bytes;
+  ++counters_.held;
+  if (!held_.hold(packet.first, awaited->neighbour)) ++counters_.held_lost;
+  return epochs_.open();
+}
+
+void Transmitter::release() {
+  using Fate = HeldPackets::Fate;
+  const std::uint64_t settled = next_hop_.settled();
+  if (settled == settled_) return;
+  bool is_full = false;
+  held_.sift([&](rte_mbuf* packet, const Address& neighbour) {
+    const NextHop::Answer answer = next_hop_.answer_of(neighbour, now_);
+    if (answer.is_pending) return Fate::kStays;
+    if (!answer.mac) {
+      ++counters_.held_lost;
+      return Fate::kLost;
+    }
+    is_full = is_full || !has_frame_room();
+    if (is_full) return Fate::kStays;
+    std::memcpy(data_of(packet), answer.mac->bytes.data(), answer.mac->bytes.size());
+    queue_[end_++] = packet;
+    return Fate::kTaken;
+  });
+  if (!is_full) settled_ = settled;
+}
+
 bool Transmitter::is_external(std::span<const std::byte> bytes) const {
   return memory_ != nullptr && memory_->holds(bytes.data());
 }
 
 Transmitter::Step Transmitter::fill(Packet& packet, Payload& payload, std::uint32_t limit_bytes,
-                                    std::uint16_t maximum_segments) {
+                                    std::uint16_t maximum_segments, bool may_point) {
   const bool sum_here = !options_.capabilities.tcp_checksum;
   while (packet.payload_bytes < limit_bytes) {
     std::span<const std::byte> bytes = payload.next(limit_bytes - packet.payload_bytes);
     const bool is_short = bytes.size() < options_.copy_below_bytes;
     Step step;
-    if (is_external(bytes) && !(is_short && bytes.size() <= room_of(packet.last))) {
+    if (may_point && is_external(bytes) && !(is_short && bytes.size() <= room_of(packet.last))) {
       if (packet.first->nb_segs == maximum_segments) return Step::kDone;
       step = attach(packet, bytes);
     } else {
@@ -280,13 +327,25 @@ std::uint16_t Transmitter::take_identifications(const tcp::Flow& flow, std::uint
   return first;
 }
 
-bool Transmitter::send_frame(std::span<const std::byte> frame) {
+// The number of the segment's first packet.
+std::uint16_t Transmitter::identification_of(const tcp::OutgoingSegment& segment) {
+  if (!segment.may_fragment || !segment.flow->peer.address.is_v4()) return 0;
+  const std::uint32_t pieces =
+      segment.payload_bytes == 0 ? 1 : (segment.payload_bytes - 1) / segment.piece_bytes + 1;
+  return take_identifications(*segment.flow, pieces);
+}
+
+// Whether there is room for one packet more than segments may fill.
+bool Transmitter::has_frame_room() {
   if (backlog() >= kBacklogPackets) push();
+  if (backlog() >= 2 * kBacklogPackets) return false;
+  if (end_ == kQueueSlots) make_room();
+  return true;
+}
+
+bool Transmitter::send_frame(std::span<const std::byte> frame) {
   rte_mbuf* packet = nullptr;
-  if (backlog() < 2 * kBacklogPackets && frame.size() >= ip::kEthernetHeaderBytes) {
-    if (end_ == kQueueSlots) make_room();
-    packet = pool_.take_copy(frame);
-  }
+  if (has_frame_room() && frame.size() >= ip::kEthernetHeaderBytes) packet = pool_.take_copy(frame);
   if (packet == nullptr) {
     ++counters_.frames_lost;
     return false;

@@ -10,6 +10,9 @@
 // small that an empty queue does not hold them all. Packets leave in the order of their segments.
 // Memory is pointed to only until the ticket of its segment is completed.
 //
+// Of a segment whose neighbour is being asked for the first packet is held, all copied, until
+// release_held() finds the answer (held_packets.h): its ticket waits for nothing.
+//
 // One thread, an EalThread. Per turn: begin_turn(), any number of segments and frames, flush().
 #pragma once
 
@@ -23,6 +26,7 @@
 #include "cache/base/siphash.h"
 #include "dataplane/net/dpdk/epochs.h"
 #include "dataplane/net/dpdk/external_memory.h"
+#include "dataplane/net/dpdk/held_packets.h"
 #include "dataplane/net/dpdk/next_hop.h"
 #include "dataplane/net/dpdk/packet_io.h"
 #include "dataplane/net/dpdk/packet_pool.h"
@@ -48,12 +52,14 @@ struct TransmitterOptions {
 struct TransmitterCounters {
   std::uint64_t packets = 0;         // handed to the port, frames included
   std::uint64_t super_segments = 0;  // of them left to the NIC to cut
-  std::uint64_t payload_bytes = 0;   // TCP payload in them
+  std::uint64_t payload_bytes = 0;   // TCP payload in them and in held ones
   std::uint64_t copied_bytes = 0;    // of it copied
   std::uint64_t frames = 0;          // not of TCP: ARP, ICMP, the kernel's
+  std::uint64_t held = 0;            // packets made to wait for their neighbour
   // Not sent, by reason.
   std::uint64_t frames_lost = 0;     // no room
-  std::uint64_t no_next_hop = 0;     // packets lost
+  std::uint64_t no_next_hop = 0;     // segments lost: no route, nobody to ask
+  std::uint64_t held_lost = 0;       // of those held: no answer, or newer ones came
   std::uint64_t too_long = 0;        // packets lost: longer than a buffer
   std::uint64_t cut_short = 0;       // segments lost in part
   std::uint64_t queue_full = 0;      // transmit() said no: the ring is full
@@ -83,6 +89,11 @@ class Transmitter final : public tcp::Output, public ip::FrameSink {
   std::optional<tcp::Ticket> transmit(const tcp::OutgoingSegment& segment) override;
   tcp::Ticket completed() override { return epochs_.completed(); }
   bool send_frame(std::span<const std::byte> frame) override;
+  // Sends what is held for neighbours that have answered, and drops it for those given up. After
+  // whatever the next hop may have heard or decided; one comparison when nothing is held.
+  void release_held() {
+    if (!held_.is_empty()) release();
+  }
   // Ends the turn: gives the ring what it takes, ends the turn's epoch, and when nothing was given
   // asks the driver to let go of what has left.
   void flush();
@@ -96,11 +107,15 @@ class Transmitter final : public tcp::Output, public ip::FrameSink {
   enum class Step { kDone, kChainFull, kNoPacket, kNoReference, kTooLong };
 
   void push();
+  std::optional<tcp::Ticket> hold(const tcp::OutgoingSegment& segment);
+  void release();
+  std::uint16_t identification_of(const tcp::OutgoingSegment& segment);
   bool make_room();
+  bool has_frame_room();
   void drop_from(std::size_t position);
   bool is_external(std::span<const std::byte> bytes) const;
   Step fill(Packet& packet, Payload& payload, std::uint32_t limit_bytes,
-            std::uint16_t maximum_segments);
+            std::uint16_t maximum_segments, bool may_point);
   Step attach(Packet& packet, std::span<const std::byte> bytes);
   Step copy(Packet& packet, std::span<const std::byte>& bytes, std::uint16_t maximum_segments);
   void finish(const HeaderTemplate& headers, const Packet& packet, std::uint32_t offset,
@@ -122,6 +137,8 @@ class Transmitter final : public tcp::Output, public ip::FrameSink {
   std::unique_ptr<rte_mbuf*[]> queue_;
   std::size_t begin_ = 0;
   std::size_t end_ = 0;
+  HeldPackets held_;
+  std::uint64_t settled_ = 0;  // NextHop::settled() when all that is held was asked for
   std::unique_ptr<std::uint16_t[]> identifications_;
   TransmitterCounters counters_;
 };

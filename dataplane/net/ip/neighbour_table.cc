@@ -55,6 +55,7 @@ void NeighbourTable::clear() {
     free_ = i;
   }
   size_ = 0;
+  ++settled_;
   incomplete_ = 0;
   verifying_ = 0;
   next_deadline_ = announce_at_;
@@ -126,6 +127,7 @@ NeighbourTable::Entry* NeighbourTable::insert(const Address& address, MonotonicT
 }
 
 void NeighbourTable::remove(Entry& entry) {
+  settled_ += entry.state == NeighbourState::kIncomplete;
   count(entry, std::size_t(-1));
   const auto index = static_cast<std::uint32_t>(&entry - entries_.data());
   std::uint32_t* link = &heads_[bucket_of(entry.address)];
@@ -145,6 +147,7 @@ void NeighbourTable::count(const Entry& entry, std::size_t change) {
 }
 
 void NeighbourTable::set_state(Entry& entry, NeighbourState state) {
+  settled_ += entry.state == NeighbourState::kIncomplete;
   count(entry, std::size_t(-1));
   entry.state = state;
   count(entry, 1);

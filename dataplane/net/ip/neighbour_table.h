@@ -8,7 +8,8 @@
 // send is limited in rate. No timers: next_deadline() says when advance() wants to be called.
 //
 // The awkward part is what is not here. Packets do not wait in the table: resolve() gives nothing
-// until the neighbour has answered, and TCP tries again. Duplicate address detection of our own
+// until the neighbour has answered, and who holds packets for it (RFC 4861 7.2.2) looks when
+// settled() has grown. Duplicate address detection of our own
 // addresses is the operator's (addresses are configured, RFC 4862 5.4 is not done); we defend ours
 // against others (RFC 5227 2.4 c, RFC 4861 7.2.6). Routers' and redirect messages are not listened
 // to: routes are static.
@@ -70,6 +71,8 @@ class NeighbourTable {
   // Whether there is a neighbour that would be spared a probe, so that one needs not ask for each
   // segment whether it made progress.
   bool is_verifying() const { return verifying_ > 0; }
+  // Grows whenever a neighbour that was waited for has answered or been given up.
+  std::uint64_t settled() const { return settled_; }
 
   // A frame with EtherType ARP.
   void receive_arp(const Frame& frame, MonotonicTime now, FrameSink& sink);
@@ -141,6 +144,7 @@ class NeighbourTable {
   std::size_t incomplete_ = 0;
   std::size_t verifying_ = 0;  // kDelay and kProbe
   std::uint64_t draws_ = 0;    // of reachable times
+  std::uint64_t settled_ = 0;
   MonotonicTime next_deadline_ = MonotonicTime::max();
   MonotonicTime announce_at_ = MonotonicTime::max();
   MonotonicTime defended_until_{};

@@ -188,6 +188,22 @@ TEST_GROUP(Station) {
     write_16(&message[2], sum.finish());
     return packet(ip::kProtocolIcmp, message, destination);
   }
+  // The same IPv4 packet of another's.
+  static Bytes from(const Address& source, Bytes frame) {
+    std::transform(source.bytes.begin() + 12, source.bytes.end(), frame.begin() + 14 + 12,
+                   [](std::uint8_t byte) { return std::byte{byte}; });
+    write_16(&frame[14 + 10], 0);
+    ip::Checksum sum;
+    sum.add(std::span(frame).subspan(14, 20));
+    write_16(&frame[14 + 10], sum.finish());
+    if (frame[14 + 9] == std::byte{ip::kProtocolTcp}) {
+      write_16(&frame[14 + 20 + 16], 0);
+      ip::Checksum of_segment = ip::pseudo_header(source, kLocal, ip::kProtocolTcp, 20);
+      of_segment.add(std::span(frame).subspan(14 + 20));
+      write_16(&frame[14 + 20 + 16], of_segment.finish());
+    }
+    return frame;
+  }
   static Bytes arp(bool is_request, const Address& target) {
     Bytes frame(64);
     frame.resize(ip::write_arp({.is_request = is_request,
@@ -272,23 +288,67 @@ TEST(Station, says_nothing_to_all_of_its_link) {
   worker->station.claim({kLocal, 80});
   worker->stack.listen({kLocal, 80}, acceptor);
   for (const Bytes& frame : {syn(80), echo_request(), packet(ip::kProtocolUdp, Bytes(8))}) {
-    Bytes from_all = frame;
-    from_all[14 + 15] = std::byte{255};
-    write_16(&from_all[14 + 10], 0);
-    ip::Checksum sum;
-    sum.add(std::span(from_all).subspan(14, 20));
-    write_16(&from_all[14 + 10], sum.finish());
-    if (from_all[14 + 9] == std::byte{ip::kProtocolTcp}) {
-      write_16(&from_all[14 + 20 + 16], 0);
-      ip::Checksum of_segment =
-          ip::pseudo_header(*Address::parse("192.0.2.255"), kLocal, ip::kProtocolTcp, 20);
-      of_segment.add(std::span(from_all).subspan(14 + 20));
-      write_16(&from_all[14 + 20 + 16], of_segment.finish());
-    }
-    CHECK_TRUE(answers(from_all).empty());
+    CHECK_TRUE(answers(from(*Address::parse("192.0.2.255"), frame)).empty());
   }
   CHECK_EQUAL(0U, worker->stack.half_open());
   CHECK_EQUAL(3U, worker->station.counters().dropped_not_ours);
+}
+
+// LAND, and whoever else speaks in our name.
+TEST(Station, hears_nothing_from_its_own_address) {
+  answers(arp(true, kLocal));
+  worker->station.claim({kLocal, 80});
+  worker->stack.listen({kLocal, 80}, acceptor);
+  for (const Bytes& frame :
+       {syn(80), syn(81), echo_request(), packet(ip::kProtocolUdp, Bytes(8))}) {
+    CHECK_TRUE(answers(from(kLocal, frame)).empty());
+  }
+  CHECK_EQUAL(0U, worker->stack.half_open());
+  CHECK_EQUAL(0U, worker->station.counters().segments);
+  CHECK_EQUAL(4U, worker->station.counters().dropped_own_source);
+}
+
+// RFC 4861 7.2.2, RFC 1122 2.3.2.2: the SYN+ACK waits for the neighbour, not for its repetition.
+TEST(Station, answers_a_stranger_as_soon_as_it_knows_where_it_is) {
+  worker->station.claim({kLocal, 80});
+  worker->stack.listen({kLocal, 80}, acceptor);
+  const auto asked = answers(syn(80));
+  CHECK_EQUAL(1U, asked.size());
+  CHECK_EQUAL(unsigned{ip::kEtherTypeArp}, read_16(&asked[0][12]));
+  now += std::chrono::milliseconds(1);
+  const auto sent = answers(arp(false, kLocal));
+  CHECK_EQUAL(1U, sent.size());
+  CHECK_EQUAL(0x12U, tcp_flags_of(sent[0]) & 0x3fU);
+  CHECK(std::equal(kTheirs.bytes.begin(), kTheirs.bytes.end(), sent[0].begin(),
+                   [](std::uint8_t a, std::byte b) { return std::byte{a} == b; }));
+  CHECK_EQUAL(1U, worker->station.transmitter().held);
+}
+
+// Whoever asks for us says by that where it is.
+TEST(Station, sends_what_waits_to_who_asks_for_it) {
+  worker->station.claim({kLocal, 80});
+  worker->stack.listen({kLocal, 80}, acceptor);
+  CHECK_EQUAL(1U, answers(syn(80)).size());  // it asks
+  const auto sent = answers(arp(true, kLocal));
+  CHECK_EQUAL(2U, sent.size());
+  CHECK_EQUAL(unsigned{ip::kEtherTypeArp}, read_16(&sent[0][12]));
+  CHECK_EQUAL(0x12U, tcp_flags_of(sent[1]) & 0x3fU);
+}
+
+TEST(Station, gives_up_what_waits_for_nobody) {
+  worker->station.claim({kLocal, 80});
+  worker->stack.listen({kLocal, 80}, acceptor);
+  answers(syn(80));
+  for (int turn = 0; turn < 400; ++turn) {  // four seconds; the SYN+ACK is repeated meanwhile
+    now += std::chrono::milliseconds(10);
+    worker->turn(now);
+  }
+  CHECK_EQUAL(3U, worker->station.neighbours().solicitations_sent);
+  CHECK_EQUAL(1U, worker->station.neighbours().unreachable);
+  CHECK_EQUAL(3U, worker->station.transmitter().held);  // after 0, 1 and 3 seconds
+  CHECK_EQUAL(3U, worker->station.transmitter().held_lost);
+  for (const Bytes& frame : worker->wire.sent)
+    CHECK_EQUAL(unsigned{ip::kEtherTypeArp}, read_16(&frame[12]));
 }
 
 TEST(Station, refuses_other_protocols_and_drops_what_is_for_others) {
@@ -329,9 +389,12 @@ TEST(Station, passes_answers_of_neighbours_on) {
     return read_16(&frame[12]) == ip::kEtherTypeArp;
   });
   CHECK(asked != sibling->wire.sent.end());
+  sibling->wire.sent.clear();
   give(*worker, arp(false, kLocal));
   worker->turn(now);
   sibling->turn(now);
+  CHECK_EQUAL(1U, sibling->wire.sent.size());  // what has waited
+  CHECK_EQUAL(unsigned{ip::kProtocolTcp}, protocol_of(sibling->wire.sent[0]));
   sibling->wire.sent.clear();
   give(*sibling, syn(80));
   sibling->turn(now);

@@ -114,6 +114,28 @@ TEST(NeighbourTable, ASilentNeighbourIsAskedThreeTimesASecondApartThenForgotten)
   CHECK(table.next_deadline() == MonotonicTime::max());
 }
 
+TEST(NeighbourTable, WhoWaitsForAnswersSeesWhenThereAreAny) {
+  std::uint64_t settled = table.settled();
+  CHECK(!table.resolve(v4, now));
+  table.advance(now, sink);
+  CHECK_EQUAL(settled, table.settled());
+  arp_reply(v4, theirs);
+  CHECK(table.settled() > settled);
+  settled = table.settled();
+  arp_reply(v4, theirs);  // once more changes nothing
+  CHECK_EQUAL(settled, table.settled());
+  CHECK(!table.resolve(v6, now));
+  advance_to(now + seconds(2));
+  CHECK_EQUAL(settled, table.settled());
+  advance_to(now + seconds(2));  // asked three times
+  CHECK(!table.state(v6));
+  CHECK(table.settled() > settled);
+  CHECK(!table.resolve(v6, now));
+  settled = table.settled();
+  table.clear();
+  CHECK(table.settled() > settled);
+}
+
 TEST(NeighbourTable, AQuestionOfIpv6GoesToTheSolicitedNodeGroup) {
   table.resolve(v6, now);
   table.advance(now, sink);
