@@ -133,6 +133,10 @@ class ToStack final : public dpdk::PacketHandler {
   void on_packet(const dpdk::ReceivedFrame&, const ip::Packet& packet) override {
     stack_.receive(packet.source, packet.destination, packet.ecn, packet.payload, now);
   }
+  void on_foreseen(const ip::Packet& packet) override {
+    stack_.foresee(packet.source, packet.destination, packet.payload);
+  }
+  void on_all_foreseen() override { stack_.fetch_foreseen(); }
   void on_frame(const dpdk::ReceivedFrame&) override {}
   void on_rejected(const dpdk::ReceivedFrame&, const ip::Rejection&) override {}
   MonotonicTime now{};

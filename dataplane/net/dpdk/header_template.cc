@@ -22,7 +22,8 @@ constexpr std::uint8_t kCwr = 0x80;
 }  // namespace
 
 HeaderTemplate::HeaderTemplate(const tcp::OutgoingSegment& segment, ip::FrameHeader link,
-                               std::uint8_t hop_limit, std::uint16_t first_identification)
+                               std::uint8_t hop_limit, std::uint16_t first_identification,
+                               bool sums_tcp)
     : link_bytes_(ip::ethernet_header_bytes(link.vlan_id)),
       is_v4_(segment.flow->peer.address.is_v4()),
       piece_bytes_(segment.piece_bytes),
@@ -55,6 +56,7 @@ HeaderTemplate::HeaderTemplate(const tcp::OutgoingSegment& segment, ip::FrameHea
   write_8(&tcp_header[kTcpFlagsOffset], 0);
   pseudo_ = ip::pseudo_header(segment.flow->local.address, segment.flow->peer.address,
                               ip::kProtocolTcp, 0);
+  if (!sums_tcp) return;
   tcp_ = pseudo_;
   tcp_.add(tcp_header.first(tcp_bytes_));
 }

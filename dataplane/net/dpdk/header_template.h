@@ -30,10 +30,10 @@ class HeaderTemplate {
   // What copy_to() writes, however short the headers are: a copy of fixed size is two moves.
   static constexpr std::size_t kCopyBytes = 128;
 
-  // `link`: without its type, which follows from the segment's addresses. `segment` must outlive
-  // the template.
+  // `link`: without its type, which follows from the segment's addresses. `sums_tcp`: packets'
+  // checksums are made here.
   HeaderTemplate(const tcp::OutgoingSegment& segment, ip::FrameHeader link, std::uint8_t hop_limit,
-                 std::uint16_t first_identification);
+                 std::uint16_t first_identification, bool sums_tcp);
 
   std::size_t bytes() const { return link_bytes_ + ip_bytes_ + tcp_bytes_; }
   std::size_t link_bytes() const { return link_bytes_; }
@@ -46,7 +46,7 @@ class HeaderTemplate {
 
   // Whose work the checksums are.
   enum class Sums {
-    kHere,       // whole ones are written
+    kHere,       // whole ones are written; sums_tcp
     kNic,        // of TCP by the NIC
     kNicPieces,  // and the packet is one that the NIC will segment, IPv4 headers included
   };

@@ -69,16 +69,25 @@ std::size_t Receiver::poll(PacketHandler& handler) {
   for (std::size_t i = 0; i < std::min(count, kPrefetchAhead); ++i) prefetch(packets[i]);
   for (std::size_t i = 0; i < count; ++i) {
     if (i + kPrefetchAhead < count) prefetch(packets[i + kPrefetchAhead]);
-    take(packets[i], handler);
+    if (packets[i]->nb_segs > 1) continue;  // there is one place to join them: each in its turn
+    read(packets[i], burst_[i]);
+    if (burst_[i].fate == Taken::Fate::kPacket && burst_[i].parsed->protocol == ip::kProtocolTcp)
+      handler.on_foreseen(*burst_[i].parsed);
+  }
+  handler.on_all_foreseen();
+  for (std::size_t i = 0; i < count; ++i) {
+    if (packets[i]->nb_segs > 1) read(packets[i], burst_[i]);
+    hand_on(burst_[i], handler);
   }
   rte_pktmbuf_free_bulk(packets.data(), static_cast<unsigned>(count));
   return count;
 }
 
-void Receiver::take(rte_mbuf* packet, PacketHandler& handler) {
+void Receiver::read(rte_mbuf* packet, Taken& taken) {
   ++counters_.packets;
   counters_.bytes += packet->pkt_len;
-  ReceivedFrame received;
+  taken.fate = Taken::Fate::kDropped;
+  ReceivedFrame& received = taken.received;
   received.bytes = whole(packet);
   if (received.bytes.empty()) {
     ++counters_.too_long;
@@ -97,7 +106,7 @@ void Receiver::take(rte_mbuf* packet, PacketHandler& handler) {
   }
   const bool is_v4 = frame->header.ether_type == ip::kEtherTypeIpv4;
   if (!is_v4 && frame->header.ether_type != ip::kEtherTypeIpv6) {
-    handler.on_frame(received);
+    taken.fate = Taken::Fate::kFrame;
     return;
   }
   const Verdict header = ip_verdict(*packet);
@@ -105,22 +114,35 @@ void Receiver::take(rte_mbuf* packet, PacketHandler& handler) {
     ++counters_.rejected[static_cast<std::size_t>(ip::DropReason::kBadHeaderChecksum)];
     return;
   }
-  const ip::ParsedPacket parsed = is_v4 ? ip::parse_ipv4(frame->payload, header == Verdict::kGood)
-                                        : ip::parse_ipv6(frame->payload);
-  if (!parsed) {
-    ++counters_.rejected[static_cast<std::size_t>(parsed.error().reason)];
-    handler.on_rejected(received, parsed.error());
+  taken.parsed = is_v4 ? ip::parse_ipv4(frame->payload, header == Verdict::kGood)
+                       : ip::parse_ipv6(frame->payload);
+  if (!taken.parsed) {
+    ++counters_.rejected[static_cast<std::size_t>(taken.parsed.error().reason)];
+    taken.fate = Taken::Fate::kRejected;
     return;
   }
-  if (parsed->protocol == ip::kProtocolTcp) {
+  if (taken.parsed->protocol == ip::kProtocolTcp) {
     const Verdict verdict = tcp_verdict(*packet);
     if (verdict == Verdict::kBad ||
-        (verdict == Verdict::kUnknown && !tcp_checksum_is_good(*parsed))) {
+        (verdict == Verdict::kUnknown && !tcp_checksum_is_good(*taken.parsed))) {
       ++counters_.tcp_checksum;
       return;
     }
   }
-  handler.on_packet(received, *parsed);
+  taken.fate = Taken::Fate::kPacket;
+}
+
+void Receiver::hand_on(const Taken& taken, PacketHandler& handler) {
+  switch (taken.fate) {
+    case Taken::Fate::kDropped:
+      return;
+    case Taken::Fate::kPacket:
+      return handler.on_packet(taken.received, *taken.parsed);
+    case Taken::Fate::kFrame:
+      return handler.on_frame(taken.received);
+    case Taken::Fate::kRejected:
+      return handler.on_rejected(taken.received, taken.parsed.error());
+  }
 }
 
 // The packet's bytes in one piece; nothing when it is longer than a packet can be, or empty.

@@ -158,6 +158,14 @@ void Station::on_frame(const ReceivedFrame& frame) {
   if (tap_ && !asks_us) to_kernel(frame);
 }
 
+void Station::on_foreseen(const ip::Packet& packet) {
+  if (stack_ != nullptr) stack_->foresee(packet.source, packet.destination, packet.payload);
+}
+
+void Station::on_all_foreseen() {
+  if (stack_ != nullptr) stack_->fetch_foreseen();
+}
+
 void Station::on_packet(const ReceivedFrame& frame, const ip::Packet& packet) {
   if (!is_on_our_vlan(frame)) return to_kernel(frame);
   if (packet.protocol == ip::kProtocolIcmpv6 && ip::is_neighbour_discovery(packet)) {

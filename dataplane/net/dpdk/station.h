@@ -113,6 +113,8 @@ class Station final : private PacketHandler {
   ExceptionTapCounters tap() const { return tap_ ? tap_->counters() : ExceptionTapCounters{}; }
 
  private:
+  void on_foreseen(const ip::Packet& packet) override;
+  void on_all_foreseen() override;
   void on_packet(const ReceivedFrame& frame, const ip::Packet& packet) override;
   void on_frame(const ReceivedFrame& frame) override;
   void on_rejected(const ReceivedFrame& frame, const ip::Rejection& rejection) override;

@@ -99,6 +99,7 @@ Transmitter::Transmitter(const TransmitterOptions& options, PacketIo& io, Packet
       memory_(memory),
       can_chain_(options.capabilities.multiple_segments &&
                  options.capabilities.maximum_packet_segments >= 2),
+      sums_tcp_(!options.capabilities.tcp_checksum),
       queue_(std::make_unique<rte_mbuf*[]>(kQueueSlots)),
       held_(std::clamp<std::size_t>(pool.capacity() / 8, 1, HeldPackets::kMaximum)),
       identifications_(std::make_unique<std::uint16_t[]>(kIdentifications)) {
@@ -119,7 +120,8 @@ std::optional<tcp::Ticket> Transmitter::transmit(const tcp::OutgoingSegment& seg
   NEARFIELD_ASSERT(segment.payload_bytes == 0 || segment.piece_bytes > 0);
   if (!link) return hold(segment);
 
-  const HeaderTemplate headers(segment, *link, options_.hop_limit, identification_of(segment));
+  const HeaderTemplate headers(segment, *link, options_.hop_limit, identification_of(segment),
+                               sums_tcp_);
   const std::uint32_t piece_bytes = segment.piece_bytes;
   const std::size_t start = end_;
   const PortCapabilities& can = options_.capabilities;
@@ -178,7 +180,7 @@ std::optional<tcp::Ticket> Transmitter::hold(const tcp::OutgoingSegment& segment
     return epochs_.open();
   }
   const HeaderTemplate headers(segment, awaited->header, options_.hop_limit,
-                               identification_of(segment));
+                               identification_of(segment), sums_tcp_);
   Packet packet;
   packet.first = packet.last = pool_.take();
   Step step = Step::kNoPacket;
@@ -230,7 +232,6 @@ bool Transmitter::is_external(std::span<const std::byte> bytes) const {
 
 Transmitter::Step Transmitter::fill(Packet& packet, Payload& payload, std::uint32_t limit_bytes,
                                     std::uint16_t maximum_segments, bool may_point) {
-  const bool sum_here = !options_.capabilities.tcp_checksum;
   while (packet.payload_bytes < limit_bytes) {
     std::span<const std::byte> bytes = payload.next(limit_bytes - packet.payload_bytes);
     const bool is_short = bytes.size() < options_.copy_below_bytes;
@@ -244,7 +245,7 @@ Transmitter::Step Transmitter::fill(Packet& packet, Payload& payload, std::uint3
       payload.copied += static_cast<std::uint32_t>(bytes.size());
     }
     if (step != Step::kDone) return step;
-    if (sum_here) packet.sum.add(bytes);
+    if (sums_tcp_) packet.sum.add(bytes);
     payload.consume(bytes.size());
     packet.payload_bytes += static_cast<std::uint32_t>(bytes.size());
   }
@@ -295,14 +296,13 @@ void Transmitter::finish(const HeaderTemplate& headers, const Packet& packet, st
   using Sums = HeaderTemplate::Sums;
   rte_mbuf* first = packet.first;
   const bool is_super = packet.payload_bytes > piece_bytes;
-  const bool sum_here = !options_.capabilities.tcp_checksum;
   first->pkt_len = static_cast<std::uint32_t>(headers.bytes()) + packet.payload_bytes;
   headers.finish(data_of(first), offset, packet.payload_bytes,
-                 sum_here   ? Sums::kHere
+                 sums_tcp_  ? Sums::kHere
                  : is_super ? Sums::kNicPieces
                             : Sums::kNic,
                  packet.sum);
-  if (sum_here) return;
+  if (sums_tcp_) return;
   first->l2_len = headers.link_bytes() & 0x7f;
   first->l3_len = headers.ip_bytes() & 0x1ff;
   first->l4_len = headers.tcp_bytes() & 0xff;

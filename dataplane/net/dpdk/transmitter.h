@@ -130,6 +130,7 @@ class Transmitter final : public tcp::Output, public ip::FrameSink {
   NextHop& next_hop_;
   const ExternalMemory* memory_;
   bool can_chain_ = false;
+  bool sums_tcp_ = false;  // checksums are made here
   MonotonicTime now_{};
   Epochs epochs_;
   bool is_ticket_given_ = false;  // of the open epoch

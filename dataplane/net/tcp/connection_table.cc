@@ -2,7 +2,6 @@
 #include "dataplane/net/tcp/connection_table.h"
 
 #include "cache/base/assert.h"
-#include "dataplane/net/tcp/flow_hash.h"
 
 namespace nearfield::net::tcp {
 
@@ -11,10 +10,13 @@ ConnectionTable::ConnectionTable(std::size_t capacity, const SipHashKey& secret)
 
 std::uint32_t ConnectionTable::find(const Flow& flow) const {
   if (last_found_ != kNone && flows_[last_found_] == flow) return last_found_;
-  const std::uint32_t found = index_.find(
-      hash_flow(key_, flow), [&](std::uint32_t index) { return flows_[index] == flow; });
+  const std::uint32_t found = find(flow, hash_flow(key_, flow));
   if (found != kNone) last_found_ = found;
   return found;
+}
+
+std::uint32_t ConnectionTable::find(const Flow& flow, std::uint64_t hash) const {
+  return index_.find(hash, [&](std::uint32_t index) { return flows_[index] == flow; });
 }
 
 bool ConnectionTable::insert(const Flow& flow, std::uint32_t index) {

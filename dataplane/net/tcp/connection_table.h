@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "cache/base/siphash.h"
+#include "dataplane/net/tcp/flow_hash.h"
 #include "dataplane/net/tcp/index_table.h"
 #include "dataplane/net/tcp/output.h"
 
@@ -28,6 +29,15 @@ class ConnectionTable {
 
   // The connection's number, or kNone.
   std::uint32_t find(const Flow& flow) const;
+
+  // find() in two steps for many flows at once: the first fetches what the second looks at.
+  std::uint64_t foresee(const Flow& flow) const {
+    const std::uint64_t hash = hash_flow(key_, flow);
+    index_.prefetch(hash);
+    return hash;
+  }
+  // `hash`: what foresee() gave.
+  std::uint32_t find(const Flow& flow, std::uint64_t hash) const;
 
   // `index`: below the capacity and not in use. False: the flow is already there.
   bool insert(const Flow& flow, std::uint32_t index);

@@ -4,6 +4,7 @@
 #include <new>
 
 #include "cache/base/assert.h"
+#include "dataplane/net/byte_order.h"
 #include "dataplane/net/tcp/connection_table.h"
 #include "dataplane/net/tcp/flow_hash.h"
 #include "dataplane/net/tcp/strangers.h"
@@ -107,6 +108,28 @@ void Stack::receive(const Address& source, const Address& destination, std::uint
     return;
   }
   receive_for_none(flow, *segment, congestion_experienced);
+}
+
+void Stack::foresee(const Address& source, const Address& destination,
+                    std::span<const std::byte> bytes) {
+  if (connections() <= kFewConnections || foreseen_count_ == kMostForeseen || bytes.size() < 4) {
+    return;
+  }
+  const Flow flow{{destination, read_16(bytes.data() + 2)}, {source, read_16(bytes.data())}};
+  if (foreseen_count_ > 0 && foreseen_[foreseen_count_ - 1].flow == flow) return;
+  foreseen_[foreseen_count_++] = {flow, strangers_->table.foresee(flow)};
+}
+
+void Stack::fetch_foreseen() {
+  for (std::size_t i = 0; i < foreseen_count_; ++i) {
+    const std::uint32_t index = strangers_->table.find(foreseen_[i].flow, foreseen_[i].hash);
+    if (index == ConnectionTable::kNone) continue;
+    const auto* bytes = reinterpret_cast<const std::byte*>(&connection(index));
+    for (std::size_t line = 0; line < sizeof(Connection) - Connection::kColdBytes; line += 64) {
+      __builtin_prefetch(bytes + line);
+    }
+  }
+  foreseen_count_ = 0;
 }
 
 void Stack::receive_error(const PathError& error, MonotonicTime now) {

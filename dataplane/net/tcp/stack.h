@@ -57,6 +57,10 @@ class Stack {
   // the two bits of the IP header (RFC 3168 5).
   void receive(const Address& source, const Address& destination, std::uint8_t ecn,
                std::span<const std::byte> bytes, MonotonicTime now);
+  // Advice: receive() will bring this one soon, and fetch_foreseen() comes before it. With many
+  // connections each is likely to lie in slow memory; those of a burst are fetched side by side.
+  void foresee(const Address& source, const Address& destination, std::span<const std::byte> bytes);
+  void fetch_foreseen();
   void receive_error(const PathError& error, MonotonicTime now);
   // Fires what is due. `budget` bounds the timers of one call; what is left comes with the next.
   void advance(MonotonicTime now, std::size_t budget = 1024);
@@ -98,6 +102,14 @@ class Stack {
     Acceptor* acceptor = nullptr;
   };
 
+  // That many connections are likely to be in the processor's own cache.
+  static constexpr std::size_t kFewConnections = 1024;
+  static constexpr std::size_t kMostForeseen = 32;
+  struct Foreseen {
+    Flow flow;
+    std::uint64_t hash = 0;
+  };
+
   Connection& connection(std::size_t index) const;
   int listener_for(const Endpoint& local) const;
   void receive_for_none(const Flow& flow, const Segment& segment, bool congestion_experienced);
@@ -123,6 +135,8 @@ class Stack {
   std::size_t listener_count_ = 0;
   std::optional<SequenceNumber> reuse_beyond_;  // of the SYN at hand
   bool output_blocked_ = false;
+  std::array<Foreseen, kMostForeseen> foreseen_{};
+  std::size_t foreseen_count_ = 0;
 };
 
 }  // namespace nearfield::net::tcp

@@ -89,7 +89,7 @@ TEST(HeaderTemplate, makes_every_packet_of_a_segment) {
     sim::Random random(seed);
     const tcp::Flow flow = flow_of(seed % 2 == 0);
     const tcp::OutgoingSegment segment = segment_of(flow, random);
-    const HeaderTemplate headers(segment, link_of(seed % 3 == 0), 61, 0xfffe);
+    const HeaderTemplate headers(segment, link_of(seed % 3 == 0), 61, 0xfffe, true);
     std::uint32_t offset = 0;
     std::uint16_t number = 0xfffe;
     do {
@@ -128,7 +128,7 @@ TEST(HeaderTemplate, leaves_the_rest_of_the_sum_to_the_nic) {
     const tcp::Flow flow = flow_of(seed % 2 == 0);
     tcp::OutgoingSegment segment = segment_of(flow, random);
     segment.payload_bytes = 2u * segment.piece_bytes;
-    const HeaderTemplate headers(segment, link_of(false), 64, 0);
+    const HeaderTemplate headers(segment, link_of(false), 64, 0, false);
     for (const Sums sums : {Sums::kNic, Sums::kNicPieces}) {
       const std::uint32_t bytes = sums == Sums::kNic ? segment.piece_bytes : segment.payload_bytes;
       const auto bytes_of_it = packet_of(headers, 0, bytes, sums);

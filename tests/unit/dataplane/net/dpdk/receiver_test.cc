@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cstring>
 #include <deque>
+#include <string>
 #include <vector>
 
 #include "CppUTest/TestHarness.h"
@@ -38,7 +39,12 @@ class Source final : public PacketIo {
 
 class Handler final : public PacketHandler {
  public:
+  void on_foreseen(const ip::Packet& packet) override {
+    story += "f" + std::to_string(packet.payload.size() - 20) + " ";
+  }
+  void on_all_foreseen() override { story += "| "; }
   void on_packet(const ReceivedFrame& frame, const ip::Packet& packet) override {
+    story += std::to_string(packet.payload.size() - 20) + " ";
     ++packets;
     payload.assign(packet.payload.begin(), packet.payload.end());
     frame_bytes = frame.bytes.size();
@@ -48,6 +54,7 @@ class Handler final : public PacketHandler {
     ++rejected;
     reason = rejection.reason;
   }
+  std::string story;  // payloads by their length, in the order they came
   int packets = 0;
   int frames = 0;
   int rejected = 0;
@@ -196,6 +203,22 @@ TEST(Receiver, joins_packets_that_came_in_several_buffers) {
   poll();
   CHECK_EQUAL(1, handler.packets);
   CHECK_EQUAL(3020U, handler.payload.size());
+}
+
+// A burst is read before any of it is handed on; but chains, for which there is one place to join
+// them, in their turn.
+TEST(Receiver, foresees_the_tcp_of_a_burst) {
+  give(tcp_frame(true, 101));
+  rte_mbuf* packet = give(tcp_frame(true, 102));
+  auto frame = tcp_frame(true, 103);
+  rte_mbuf* head = give({frame.begin(), frame.begin() + 70});
+  head->next = pool->take_copy(std::span(frame).subspan(70));
+  head->nb_segs = 2;
+  head->pkt_len = static_cast<std::uint32_t>(frame.size());
+  rte_pktmbuf_mtod(packet, std::byte*)[80] ^= std::byte{1};  // a wrong checksum
+  give(tcp_frame(true, 104));
+  receiver.poll(handler);
+  STRCMP_EQUAL("f101 f104 | 101 103 104 ", handler.story.c_str());
 }
 
 TEST(Receiver, drops_chains_longer_than_any_packet) {

@@ -1,6 +1,10 @@
 // What the peer sends: when it is acknowledged and how SACK blocks tell of it (RFC 5681 4.2, RFC
 // 2018 4, RFC 2883 4).
+#include <array>
+#include <span>
+
 #include "CppUTest/TestHarness.h"
+#include "dataplane/net/byte_order.h"
 #include "tests/unit/dataplane/net/tcp/stack_script.h"
 
 using namespace nearfield;
@@ -156,4 +160,26 @@ TEST(StackReceiving, AbortWithinACallback) {
   script.expect("R. 1 ack=101");
   CHECK(script.app().closed == CloseReason::aborted);
   LONGS_EQUAL(0, script.stack.connections());
+}
+
+// Advice may be wrong, too much and about nobody.
+TEST(StackReceiving, ForeseeingChangesNothing) {
+  StackOptions options = Script::usual();
+  options.maximum_connections = 2048;
+  Script many(options);
+  for (std::uint16_t port = 1; port <= 1030; ++port) many.connect("mss=1460", 1, 65535, port);
+  const std::array<std::byte, 20> segment{};
+  for (std::uint16_t port = 1000; port <= 1060; ++port) {
+    const Flow flow = many.flow(port);
+    std::array<std::byte, 20> ports = segment;
+    write_16(&ports[0], flow.peer.port);
+    write_16(&ports[2], flow.local.port);
+    many.stack.foresee(flow.peer.address, flow.local.address, ports);
+    many.stack.foresee(flow.peer.address, flow.local.address, std::span(ports).first(3));
+  }
+  many.stack.fetch_foreseen();
+  many.stack.fetch_foreseen();
+  LONGS_EQUAL(1030, many.stack.connections());
+  many.in("P. 1:101(100) ack=1 port=1030");
+  LONGS_EQUAL(100, many.apps.back()->received);
 }
