@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Callable, Iterator
 
 import pytest
-from link_support import TRANSPORT, clients_opposite
+from link_support import TRANSPORT, Link, Loopback, clients_opposite, new_link
 from node_support import Node
 from origin_support import Nginx, ScriptedOrigin
 from process_support import Program
@@ -33,14 +33,25 @@ def fault_origin() -> Iterator[ScriptedOrigin]:
 
 
 @pytest.fixture
-def node() -> Iterator[Callable[..., Node]]:
-    """node(origins, more, ...) starts one that serves; see node_support.Node."""
-    with contextlib.ExitStack() as started:
-        yield lambda *arguments, **named: started.enter_context(Node(*arguments, **named))
+def ending() -> Iterator[contextlib.ExitStack]:
+    """What is in it ends after the test, the last first: nodes before the link that they are on, in whatever order a test names its fixtures."""
+    with contextlib.ExitStack() as stack:
+        yield stack
 
 
 @pytest.fixture
-def program() -> Iterator[Callable[..., Program]]:
+def link(ending: contextlib.ExitStack) -> Link | Loopback:
+    """Between clients and one node at a time, which is told of it by configuration(link, ...) or link.flags()."""
+    return ending.enter_context(contextlib.closing(new_link()))
+
+
+@pytest.fixture
+def node(ending: contextlib.ExitStack) -> Callable[..., Node]:
+    """node(origins, more, ...) starts one that serves; see node_support.Node."""
+    return lambda *arguments, **named: ending.enter_context(Node(*arguments, **named))
+
+
+@pytest.fixture
+def program(ending: contextlib.ExitStack) -> Callable[..., Program]:
     """program("--flag", ...) starts nearfield-dataplane with exactly these arguments; see process_support.Program."""
-    with contextlib.ExitStack() as started:
-        yield lambda *arguments, **named: started.enter_context(Program(*arguments, **named))
+    return lambda *arguments, **named: ending.enter_context(Program(*arguments, **named))

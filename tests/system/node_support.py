@@ -17,7 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from link_support import TRANSPORT, Link, at_home
+from link_support import TRANSPORT, Link, Loopback, at_home, new_link
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 PATIENCE_S = 20.0
@@ -58,6 +58,26 @@ def group(*servers: str, name: str = "music", hosts: str = '"*"', more: str = ""
     return f'[[origin]]\nname = "{name}"\nhosts = [{hosts}]\nservers = [{listed}]\n{more}\n'
 
 
+def configuration(link: Link | Loopback, control: Path, origins: str, more: str = "", *, listen: tuple[str, ...] = ("127.0.0.1:0",),
+                  workers: int = 2, drain: str = "1s", ram: str = "128M", cache: str = "") -> str:
+    """A node's file. `origins` is TOML made by group(), `cache` are further keys of [cache], `more` further tables."""
+    return f"""\
+[node]
+listen = [{", ".join(f'"{link.listens(each)}"' for each in listen)}]
+workers = {link.workers(workers)}
+transport = "{TRANSPORT}"
+control = "{control}"
+drain_timeout = "{drain}"
+[cache]
+ram = "{ram}"
+hugepages = false
+{cache}
+{origins}
+{more}
+{link.configuration()}
+"""
+
+
 class Node:
     """`origins` is TOML made by group(); `more` are further tables, like "[limits]\\nheader_timeout = '1s'"."""
 
@@ -67,27 +87,13 @@ class Node:
         self.control = place / "c.sock"
         self.log = place / "node.log"
         self.config = place / "node.toml"
-        self.link = Link() if TRANSPORT == "dpdk" else None
-        addresses = ", ".join(f'"{self.link.listens(each) if self.link else each}"' for each in listen)
-        self.config.write_text(f"""\
-[node]
-listen = [{addresses}]
-workers = {Link.WORKERS if self.link else workers}
-transport = "{TRANSPORT}"
-control = "{self.control}"
-drain_timeout = "1s"
-[cache]
-ram = "128M"
-hugepages = false
-{cache}
-{origins}
-{more}
-{self.link.configuration() if self.link else ""}
-""")
+        self.link = new_link()
+        self.config.write_text(configuration(self.link, self.control, origins, more, listen=listen, workers=workers, cache=cache))
         with self.log.open("wb") as log, at_home():
             self.process = subprocess.Popen([str(node_program()), "--config", str(self.config)], stdin=subprocess.DEVNULL, stdout=log,
                                             stderr=subprocess.STDOUT)
         until(self._serves, "the node serves")
+        assert self.status()["transport"] == self.link.transport
         ports = [int(address.rsplit(":", 1)[1]) for address in self.status()["listen"]]
         self.port, self.ports = ports[0], ports
 
@@ -143,8 +149,7 @@ hugepages = false
             text = self.log.read_text(errors="replace")
         finally:
             self.folder.cleanup()
-            if self.link:
-                self.link.close()
+            self.link.close()
         assert code == 0, f"the node ended with {code}:\n{text[-4000:]}"
 
     def __enter__(self) -> Node:

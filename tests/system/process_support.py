@@ -9,6 +9,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
+from link_support import at_home
 from node_support import PATIENCE_S, UnixConnection, node_program, until
 
 
@@ -18,8 +19,9 @@ class Program:
     def __init__(self, *arguments: object, control: Path | None = None, **options: Any):
         self.control = control
         self.lines: list[str] = []
-        self.process = subprocess.Popen([str(node_program()), *map(str, arguments)], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                                        stderr=subprocess.PIPE, text=True, errors="replace", **options)
+        with at_home():
+            self.process = subprocess.Popen([str(node_program()), *map(str, arguments)], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                            stderr=subprocess.PIPE, text=True, errors="replace", **options)
         self._readers = [threading.Thread(target=self._read, args=(stream, keep), daemon=True)
                          for stream, keep in ((self.process.stderr, self.lines), (self.process.stdout, self._output_lines()))]
         for reader in self._readers:
@@ -43,7 +45,9 @@ class Program:
         return until(lambda: next((line for line in list(self.lines) if part in line), None) or self._gone(part), f"'{part}' in the log")
 
     def _gone(self, part: str) -> None:
-        assert self.process.poll() is None or any(part in line for line in self.lines), f"ended without saying '{part}':\n{self.log}"
+        if self.process.poll() is not None:
+            self.ends()
+            assert part in self.log, f"ended without saying '{part}':\n{self.log}"
 
     def serves(self) -> "Program":
         self.says(" serves on ")

@@ -1,4 +1,7 @@
-"""The life of a node and its control interface: start, status, purge, reload, logs, drain, restart under load, and every way it can fail to start."""
+"""The life of a node and its control interface: start, status, purge, reload, logs, drain, restart under load, and every way it can fail to start.
+
+All of it is the same for an operator whatever carries the bytes, but for what is about listening sockets (link_support.needs_sockets).
+"""
 
 from __future__ import annotations
 
@@ -11,25 +14,10 @@ import threading
 from pathlib import Path
 
 import pytest
-from node_support import PATIENCE_S, group, until
+from link_support import Link, Loopback, at_home, dialled, needs_sockets
+from node_support import PATIENCE_S, configuration, group, until
 from origin_support import content, free_port
 from wire_support import Wire, ask, request
-
-CONFIG = """\
-[node]
-listen = ["127.0.0.1:{port}"]
-workers = {workers}
-control = "{control}"
-drain_timeout = "{drain}"
-[cache]
-ram = "64M"
-hugepages = false
-{origins}
-[access_log]
-path = "{access}"
-{more}
-"""
-
 
 @pytest.fixture
 def place(tmp_path_factory) -> Path:
@@ -40,20 +28,28 @@ def place(tmp_path_factory) -> Path:
 class Files:
     """A node's configuration and what it names, in one folder."""
 
-    def __init__(self, place: Path):
+    def __init__(self, place: Path, link: Link | Loopback):
+        self.link = link
         self.control = place / "c"
         self.config = place / "node.toml"
         self.access = place / "access.jsonl"
 
-    def write(self, origin_url: str, *, port: int = 0, workers: int = 2, drain: str = "10s", more: str = "") -> Path:
-        self.config.write_text(CONFIG.format(port=port, workers=workers, control=self.control, drain=drain, access=self.access,
-                                             origins=group(origin_url), more=more))
+    def write(self, origin_url: str, *, workers: int = 2, drain: str = "10s", more: str = "") -> Path:
+        self.config.write_text(configuration(self.link, self.control, group(origin_url), f'[access_log]\npath = "{self.access}"\n{more}',
+                                             workers=workers, drain=drain, ram="64M"))
         return self.config
+
+    def change(self, old: str, new: str) -> int:
+        """Exchanges what is there once, and returns the number of its line."""
+        text = self.config.read_text()
+        before, after = text.split(old)
+        self.config.write_text(before + new + after)
+        return before.count("\n") + 1
 
 
 @pytest.fixture
-def files(place) -> Files:
-    return Files(place)
+def files(place, link) -> Files:
+    return Files(place, link)
 
 
 def lines_of(path: Path) -> list[dict]:
@@ -63,16 +59,17 @@ def lines_of(path: Path) -> list[dict]:
 # --- starting and not starting ---------------------------------------------------------------------------------------------
 
 
-def test_serves_from_flags_alone(program, nginx_origin, place):
+def test_serves_from_flags_alone(program, nginx_origin, place, link):
     nginx_origin.put("/a.txt", b"hello")
     control = place / "c"
-    node = program("--listen", "127.0.0.1:0", "--origin", nginx_origin.url, "--ram", "64M", "--workers", 1, "--control", control,
-                   control=control).serves()
+    node = program(*link.flags(), "--origin", nginx_origin.url, "--ram", "64M", "--workers", 1, "--control", control, control=control).serves()
     assert ask(node.port(), "/a.txt").body == b"hello"
     status = node.status()
     assert status["schema"] == 1 and status["state"] == "serving" and status["workers"] == 1
+    assert status["transport"] == link.transport
     assert status["cache"]["ram_capacity_bytes"] == 64 * 1024 * 1024
-    assert re.search(r"nearfield \S+ serves on 127\.0\.0\.1:\d+ with 1 worker: RAM 64M \(.* pages\), policy \w+, origins origin", node.log)
+    assert re.search(rf"nearfield \S+ serves on {re.escape(link.v4)}:\d+ with 1 worker: RAM 64M \(.* pages\), policy \w+, origins origin",
+                     node.log)
     node.signal(signal.SIGTERM)
     assert node.ends() == 0
     assert not control.exists() and not Path(f"{control}.handover").exists()
@@ -106,6 +103,9 @@ def test_the_documented_example_is_good(program):
     (("--listen", ":0", "--origin", "http://x", "--ram", "some"), "--ram: 'some' is not a size"),
     (("--listen", ":0", "--origin", "http://x", "--workers", "0"), "--workers"),
     (("--config", "a", "--listen", ":0"), "--listen does not go with --config"),
+    (("--listen", ":80", "--origin", "http://x", "--transport", "dpdk"), "dpdk wants --port NAME"),
+    (("--listen", ":80", "--origin", "http://x", "--transport", "dpdk", "--port", "net_null0"), "wants --address ADDRESS/LENGTH"),
+    (("--listen", ":80", "--origin", "http://x", "--port", "net_null0"), "want --transport dpdk"),
 ])
 def test_wrong_flags_are_named_in_few_words(program, arguments, says):
     node = program(*arguments)
@@ -119,30 +119,45 @@ def test_help_and_version(program):
         assert node.ends() == 0 and node.output and not node.lines
 
 
-def test_says_what_keeps_it_from_starting(program, place):
-    def fails(*arguments: object) -> str:
+@pytest.fixture
+def fails(program):
+    """fails("--flag", ...) is what the program said last."""
+    def ended(*arguments: object) -> str:
         node = program(*arguments)
         assert node.ends() == 1, node.log
         return node.lines[-1]
+    return ended
 
-    usual = ("--origin", "http://127.0.0.1:9", "--ram", "16M", "--workers", 1)
+
+ONE_WORKER = ("--origin", "http://127.0.0.1:9", "--ram", "16M", "--workers", 1)
+
+
+def test_says_what_keeps_it_from_starting(fails, place, link):
     assert "cannot be read: No such file" in fails("--config", place / "missing.toml")
-    assert "there is no folder" in fails("--listen", "127.0.0.1:0", *usual, "--control", place / "no" / "c")
-    assert "make its folder" in fails("--listen", "127.0.0.1:0", *usual, "--access-log", place / "no" / "log")
-    assert "does not have that address" in fails("--listen", "192.0.2.1:0", *usual)
-    assert "nobody hands over" in fails("--listen", "127.0.0.1:0", *usual, "--takeover", place / "nobody")
-    assert "configure less" in fails("--listen", "127.0.0.1:0", "--origin", "http://127.0.0.1:9", "--ram", "1000T")
+    assert "there is no folder" in fails(*link.flags(), *ONE_WORKER, "--control", place / "no" / "c")
+    assert "make its folder" in fails(*link.flags(), *ONE_WORKER, "--access-log", place / "no" / "log")
+    assert "configure less" in fails(*link.flags(), "--origin", "http://127.0.0.1:9", "--ram", "1000T")
+
+
+@needs_sockets
+def test_says_which_socket_it_cannot_have(fails, place):
+    assert "does not have that address" in fails("--listen", "192.0.2.1:0", *ONE_WORKER)
+    assert "nobody hands over" in fails("--listen", "127.0.0.1:0", *ONE_WORKER, "--takeover", place / "nobody")
     with socket.create_server(("127.0.0.1", 0)) as taken:
-        assert "another process" in fails("--listen", f"127.0.0.1:{taken.getsockname()[1]}", *usual)
+        assert "another process" in fails("--listen", f"127.0.0.1:{taken.getsockname()[1]}", *ONE_WORKER)
 
 
-def test_two_nodes_do_not_share_a_port_or_a_control_socket_by_accident(program, files):
+def test_two_nodes_do_not_share_a_control_socket_by_accident(program, fails, files):
     files.write("http://127.0.0.1:9")
     first = program("--config", files.config, control=files.control).serves()
-    second = program("--config", files.config)
-    assert second.ends() == 1 and "--takeover" in second.log
-    other = program("--listen", f"127.0.0.1:{first.port()}", "--origin", "http://127.0.0.1:9", "--ram", "16M")
-    assert other.ends() == 1 and "another process" in other.log
+    assert f"{files.control}" in fails("--config", files.config)
+    assert first.status()["state"] == "serving"
+
+
+@needs_sockets
+def test_two_nodes_do_not_share_a_port_by_accident(program, fails, files):
+    first = program("--config", files.write("http://127.0.0.1:9"), control=files.control).serves()
+    assert "another process" in fails("--listen", f"127.0.0.1:{first.port()}", *ONE_WORKER)
     assert first.status()["state"] == "serving"
 
 
@@ -201,9 +216,9 @@ def test_errors_are_json(program, files):
 def test_metrics_are_what_prometheus_reads(program, nginx_origin, files):
     nginx_origin.put("/a", content(1000))
     admin = free_port()
-    config = files.write(nginx_origin.url)
-    config.write_text(config.read_text().replace("[cache]", f'admin = "127.0.0.1:{admin}"\n[cache]', 1))
-    node = program("--config", config, control=files.control).serves()
+    files.write(nginx_origin.url)
+    files.change("[cache]", f'admin = "127.0.0.1:{admin}"\n[cache]')
+    node = program("--config", files.config, control=files.control).serves()
     ask(node.port(), "/a")
     _, fields, text = node.request("GET", "/metrics")
     assert fields["Content-Type"].startswith("text/plain; version=0.0.4")
@@ -225,10 +240,13 @@ def test_metrics_are_what_prometheus_reads(program, nginx_origin, files):
     assert series['nearfield_responses_total{class="2xx"}'] == 1
     assert series[f'nearfield_origin_requests_total{{group="music",server="127.0.0.1:{nginx_origin.port}"}}'] == 1
     assert series["process_open_fds"] > 5
-    by_tcp = ask(admin, "/metrics")
-    assert by_tcp.status == 200 and b"nearfield_requests_total 1\n" in by_tcp.body
-    assert ask(admin, "/v1/status").status == 200
-    assert ask(admin, "/v1/drain", method="POST").status == 404
+    assert series[f'nearfield_build_info{{version="{node.status()["version"]}",transport="{files.link.transport}"}}'] == 1
+    until(lambda: "nearfield_transport_accepted_total 1\n" in node.request("GET", "/metrics")[2], "the transport tells of its connection")
+    with at_home():
+        by_tcp = ask(admin, "/metrics")
+        assert by_tcp.status == 200 and b"nearfield_requests_total 1\n" in by_tcp.body
+        assert ask(admin, "/v1/status").status == 200
+        assert ask(admin, "/v1/drain", method="POST").status == 404
 
 
 def test_log_level_changes_while_it_runs(program, files):
@@ -270,34 +288,35 @@ def test_reloads_origins_and_settings(program, nginx_origin, fault_origin, files
 def test_refuses_a_bad_configuration_and_keeps_the_old_one(program, nginx_origin, files):
     nginx_origin.put("/a", b"good")
     node = program("--config", files.write(nginx_origin.url), control=files.control).serves()
-    files.config.write_text(files.config.read_text().replace("64M", "64 megabytes") + "[limits]\nfetchs = 3\n")
+    line = files.change('"64M"\nhuge', '"64 megabytes"\nhuge')
+    with files.config.open("a") as config:
+        config.write("[limits]\nfetchs = 3\n")
     status, answer = node.call("POST", "/v1/reload")
     assert status == 422 and "the old one stays" in answer["error"]
-    assert {(each["line"], each["key"]) for each in answer["problems"]} >= {(7, "cache.ram")}
+    assert {(each["line"], each["key"]) for each in answer["problems"]} >= {(line, "cache.ram")}
     assert any("did you mean 'fetches'" in each["reason"] and each["file"] == str(files.config) for each in answer["problems"])
     node.signal(signal.SIGHUP)
-    node.says(f"{files.config}:7: cache.ram: '64 megabytes' is not a size")
+    node.says(f"{files.config}:{line}: cache.ram: '64 megabytes' is not a size")
     until(lambda: node.status()["config"]["reloads_refused"] == 2, "both were counted")
     assert ask(node.port(), "/a").body == b"good"
 
 
 def test_says_what_a_reload_cannot_change(program, files):
     node = program("--config", files.write("http://127.0.0.1:9"), control=files.control).serves()
-    before = node.port()
-    config = files.write("http://127.0.0.1:9", workers=1)
-    config.write_text(config.read_text().replace("64M", "96M"))
+    before, workers = node.port(), node.status()["workers"]
+    files.change(f"workers = {workers}\n", "workers = 3\n")
+    files.change('"64M"\nhuge', '"96M"\nhuge')
     assert node.call("POST", "/v1/reload")[1]["restart_required"] == ["node.workers", "cache.ram"]
     node.says("need a restart: node.workers, cache.ram")
     status = node.status()
-    assert status["workers"] == 2 and node.port() == before
+    assert status["workers"] == workers and node.port() == before
     assert status["config"]["restart_required"] == ["node.workers", "cache.ram"]
     assert node.call("GET", "/v1/config")[1]["config"]["cache"]["ram_bytes"] == 64 * 1024 * 1024
 
 
-def test_cannot_reload_without_a_file(program, place):
+def test_cannot_reload_without_a_file(program, place, link):
     control = place / "c"
-    node = program("--listen", "127.0.0.1:0", "--origin", "http://127.0.0.1:9", "--ram", "16M", "--control", control,
-                   control=control).serves()
+    node = program(*link.flags(), *ONE_WORKER, "--control", control, control=control).serves()
     assert node.call("POST", "/v1/reload")[0] == 409
 
 
@@ -314,12 +333,12 @@ def test_access_log_says_what_was_served_and_not_to_whom(program, nginx_origin, 
     lines = until(lambda: len(got := lines_of(files.access)) >= 3 and got, "three lines")
     first, second, third = sorted(lines, key=lambda each: each["status"])  # each worker writes in its own order
     assert list(first) == ["time", "client", "method", "host", "path", "status", "body_bytes", "first_byte_us", "duration_us", "cache"]
-    assert first["client"] == "127.0.0.0" and first["path"] == "/a.txt" and first["host"] == "music.example"
+    assert first["client"] == re.sub(r"\d+$", "0", files.link.client_v4) and first["path"] == "/a.txt" and first["host"] == "music.example"
     assert first["status"] == 200 and first["body_bytes"] == 1000 and "fwd=" in first["cache"]
     assert second["status"] == 206 and second["body_bytes"] == 100 and second["range"] == "bytes=0-99" and "hit" in second["cache"]
     assert third["status"] == 404 and third["path"] == "/%22%5C"
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", first["time"])
-    assert "secret" not in files.access.read_text() and "127.0.0.1" not in first["client"]
+    assert "secret" not in files.access.read_text() and files.link.client_v4 not in files.access.read_text()
 
 
 def test_access_log_is_rotated(program, nginx_origin, files):
@@ -338,9 +357,9 @@ def test_access_log_is_rotated(program, nginx_origin, files):
 
 def test_a_full_disk_costs_lines_and_not_listeners(program, nginx_origin, files):
     nginx_origin.put("/a", b"x")
-    config = files.write(nginx_origin.url)
-    config.write_text(config.read_text().replace(str(files.access), "/dev/full"))
-    node = program("--config", config, control=files.control).serves()
+    files.write(nginx_origin.url)
+    files.change(str(files.access), "/dev/full")
+    node = program("--config", files.config, control=files.control).serves()
     for _ in range(20):
         assert ask(node.port(), "/a").status == 200
     until(lambda: node.status()["access_log"]["failed"] == 20, "the lines are counted")
@@ -380,7 +399,7 @@ def test_drain_finishes_what_is_under_way_and_refuses_the_rest(program, fault_or
 
         def refused() -> bool:
             try:
-                socket.create_connection(("127.0.0.1", port), timeout=5).close()
+                socket.create_connection((dialled(port), port), timeout=5).close()
                 return False
             except ConnectionRefusedError:
                 return True
@@ -432,6 +451,20 @@ def test_tells_the_service_manager(program, files, place):
         assert "STOPPING=1" in manager.recv(1000).decode()
 
 
+def test_a_restart_is_a_drain_and_a_start(program, nginx_origin, files):
+    data = nginx_origin.put("/a", content(100_000))
+    files.write(nginx_origin.url)
+    for told in (signal.SIGINT, signal.SIGTERM, signal.SIGTERM):
+        node = program("--config", files.config, control=files.control).serves()
+        with Wire(node.port()) as kept:
+            assert kept.ask("/a").body == data
+            node.signal(told)
+            assert kept.is_closed()
+        assert node.ends() == 0
+        assert f"draining ({'interrupted' if told == signal.SIGINT else 'told to end'})" in node.log and node.lines[-1].endswith(" drained")
+    assert len(nginx_origin.log("/a")) == 3  # each began with an empty cache
+
+
 # --- restart without a gap -------------------------------------------------------------------------------------------------
 
 
@@ -469,6 +502,7 @@ class Load:
             thread.join(PATIENCE_S)
 
 
+@needs_sockets
 @pytest.mark.parametrize("workers", [(2, 2), (1, 3), (3, 1)])
 def test_takes_over_under_load_without_an_error(program, nginx_origin, files, workers):
     bodies = {f"/{size}": nginx_origin.put(f"/{size}", content(size)) for size in (100, 70_000, 500_000)}
@@ -491,6 +525,7 @@ def test_takes_over_under_load_without_an_error(program, nginx_origin, files, wo
     assert files.control.exists()
 
 
+@needs_sockets
 def test_takes_over_again_and_again(program, nginx_origin, files):
     bodies = {"/a": nginx_origin.put("/a", content(1000))}
     files.write(nginx_origin.url)
@@ -506,6 +541,7 @@ def test_takes_over_again_and_again(program, nginx_origin, files):
     assert load.errors == []
 
 
+@needs_sockets
 def test_a_response_under_way_survives_the_takeover(program, fault_origin, files):
     gate, body = threading.Event(), content(400_000)
     fault_origin.on("/slow", slowly(gate, body))
@@ -521,6 +557,7 @@ def test_a_response_under_way_survives_the_takeover(program, fault_origin, files
     assert old.ends() == 0
 
 
+@needs_sockets
 def test_a_failed_takeover_changes_nothing(program, nginx_origin, files, place):
     nginx_origin.put("/a", b"x")
     old = program("--config", files.write(nginx_origin.url), control=files.control).serves()

@@ -10,13 +10,20 @@ import signal
 import socket
 import subprocess
 
-from node_support import PATIENCE_S, UnixConnection, group, node_program, until
+import pytest
+from link_support import Link, Loopback, at_home
+from node_support import PATIENCE_S, UnixConnection, configuration, group, node_program, until
 from origin_support import free_port
 
-FLAGS = ("--listen", "127.0.0.1:0", "--origin", "http://127.0.0.1:9", "--ram", "16M", "--workers", "1")
+ONE_WORKER = ("--origin", "http://127.0.0.1:9", "--ram", "16M", "--workers", "1")
 
 
-def test_a_log_that_nobody_reads_holds_up_nothing(tmp_path_factory):
+@pytest.fixture
+def flags(link: Link | Loopback) -> list[str]:
+    return [*link.flags(), *ONE_WORKER]
+
+
+def test_a_log_that_nobody_reads_holds_up_nothing(flags, tmp_path_factory):
     control = tmp_path_factory.mktemp("n") / "c"
     reading, writing = os.pipe()
     os.set_blocking(writing, False)
@@ -28,7 +35,8 @@ def test_a_log_that_nobody_reads_holds_up_nothing(tmp_path_factory):
             break
     os.set_blocking(writing, True)
     assert not fcntl.fcntl(writing, fcntl.F_GETFL) & os.O_NONBLOCK
-    node = subprocess.Popen([str(node_program()), *FLAGS, "--control", str(control)], stderr=writing)
+    with at_home():
+        node = subprocess.Popen([str(node_program()), *flags, "--control", str(control)], stderr=writing)
     try:
         def answers() -> bool:
             connection = UnixConnection(control)
@@ -59,17 +67,17 @@ def test_a_log_that_nobody_reads_holds_up_nothing(tmp_path_factory):
                 os.close(descriptor)
 
 
-def test_a_log_pipe_without_a_reader_is_named(program, tmp_path):
+def test_a_log_pipe_without_a_reader_is_named(program, flags, tmp_path):
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
-    node = program(*FLAGS, "--access-log", pipe)
+    node = program(*flags, "--access-log", pipe)
     assert node.ends() == 1 and "is a pipe that nobody reads" in node.log
 
 
-def test_a_reload_of_nonsense_changes_nothing(program, tmp_path_factory):
+def test_a_reload_of_nonsense_changes_nothing(program, link, tmp_path_factory):
     place = tmp_path_factory.mktemp("n")
     control, config = place / "c", place / "node.toml"
-    config.write_text(f'[node]\nlisten = ["127.0.0.1:0"]\ncontrol = "{control}"\n[cache]\nram = "16M"\n{group("http://127.0.0.1:9")}')
+    config.write_text(configuration(link, control, group("http://127.0.0.1:9"), ram="16M"))
     node = program("--config", config, control=control).serves()
     for text in ("a" + ".a" * 200_000 + " = 1\n", "a = " + "[" * 900_000, "\x00\x01\x02", "x" * 2_000_000, ""):
         config.write_text(text)
@@ -77,21 +85,22 @@ def test_a_reload_of_nonsense_changes_nothing(program, tmp_path_factory):
     assert node.status()["state"] == "serving"
 
 
-def test_too_few_threads_are_named(program):
+def test_too_few_threads_are_named(program, flags):
     if os.geteuid() != 0:
         limited = {}
     else:  # root is not limited: become nobody, with no right left over
         limited = {"user": 65534, "group": 65534, "extra_groups": []}
-    node = program(*FLAGS, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NPROC, (1, 1)), cwd="/", **limited)
+    node = program(*flags, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NPROC, (1, 1)), cwd="/", **limited)
     assert node.ends() == 1 and "cannot start a thread" in node.log and "TasksMax" in node.log
 
 
-def test_a_look_with_head_is_answered(program, tmp_path_factory):
+def test_a_look_with_head_is_answered(program, flags, tmp_path_factory):
     control, admin = tmp_path_factory.mktemp("n") / "c", free_port()
-    program(*FLAGS, "--control", control, "--admin", f"127.0.0.1:{admin}", control=control).serves()
+    program(*flags, "--control", control, "--admin", f"127.0.0.1:{admin}", control=control).serves()
     for connection in (UnixConnection(control), http.client.HTTPConnection("127.0.0.1", admin, timeout=PATIENCE_S)):
         for path in ("/metrics", "/v1/status"):
-            connection.request("HEAD", path)
+            with at_home():
+                connection.request("HEAD", path)
             response = connection.getresponse()
             assert response.status == 200 and int(response.getheader("Content-Length")) > 100 and response.read() == b""
             connection.request("GET", path)  # the connection is still in step
