@@ -10,6 +10,8 @@ namespace {
 constexpr Duration kFirstSynTime = std::chrono::seconds(1);  // RFC 6298 2.1
 constexpr Duration kLongestRetransmitTime = std::chrono::seconds(8);
 
+constexpr std::uint64_t kInitialWindow = 14'000;
+
 }  // namespace
 
 std::uint64_t ClientProfile::expected_bytes() const {
@@ -17,6 +19,15 @@ std::uint64_t ClientProfile::expected_bytes() const {
   for (const std::uint64_t bytes : answer_bytes) sum += bytes;
   return sum;
 }
+
+std::uint64_t ClientProfile::request_begin(std::size_t index) const {
+  std::uint64_t begin = index * kRequestBytes;
+  for (std::size_t each = 0; each < std::min(index, body_bytes.size()); ++each)
+    begin += body_bytes[each];
+  return begin;
+}
+
+std::uint64_t ClientProfile::request_bytes() const { return request_begin(answer_bytes.size()); }
 
 Client::Client(const ClientProfile& profile, const Identity& identity,
                std::function<void(Bytes)> send, std::function<void(std::string)> violation)
@@ -31,16 +42,28 @@ Client::Client(const ClientProfile& profile, const Identity& identity,
 }
 
 void Client::build_requests() {
+  requests_.reserve(profile_.request_bytes());
+  std::uint64_t body_position = 0;
   for (std::size_t index = 0; index < profile_.answer_bytes.size(); ++index) {
     Request request;
     request.connection = identity_.connection;
     request.answer_bytes = profile_.answer_bytes[index];
+    if (index < profile_.body_bytes.size()) request.body_bytes = profile_.body_bytes[index];
     request.server_closes = profile_.server_closes() && index + 1 == profile_.answer_bytes.size();
     const auto bytes = encode_request(request);
+    request_begins_.push_back(requests_.size());
     requests_.insert(requests_.end(), bytes.begin(), bytes.end());
+    for (std::uint64_t left = request.body_bytes; left > 0;) {
+      const auto body = pattern_at(pattern_of_bodies(identity_.connection), body_position, left);
+      requests_.insert(requests_.end(), body.begin(), body.end());
+      body_position += body.size();
+      left -= body.size();
+    }
     expected_bytes_ += request.answer_bytes;
     answer_ends_.push_back(expected_bytes_);
   }
+  request_begins_.push_back(requests_.size());
+  if (!profile_.body_bytes.empty()) congestion_window_ = kInitialWindow;
 }
 
 std::uint32_t Client::next_initial_sequence() const {
@@ -88,7 +111,11 @@ void Client::send_syn(MonotonicTime now) {
   retransmit_at_ = now + retransmit_time_;
 }
 
-std::uint64_t Client::sendable_end() const { return std::min(released_, server_edge_); }
+std::uint64_t Client::sendable_end() const {
+  const std::uint64_t congested_at =
+      congestion_window_ == UINT64_MAX ? UINT64_MAX : unacknowledged_ + congestion_window_;
+  return std::min({released_, server_edge_, congested_at});
+}
 
 void Client::send_piece(std::uint64_t begin, std::uint64_t end, bool fin, MonotonicTime now) {
   Segment piece = blank();
@@ -119,16 +146,23 @@ void Client::send_requests(MonotonicTime now) {
   if (state_ != State::established && state_ != State::finished) return;
   const std::uint64_t size = requests_.size();
   while (next_ < sendable_end() && now >= next_piece_at_) {
-    const std::size_t most = std::min<std::size_t>(server_segment_bytes_, 400) - 12;
+    // In a body: where the request before it began lies more than a request's length behind.
+    const auto after = std::upper_bound(request_begins_.begin(), request_begins_.end(), next_);
+    const bool in_body = next_ >= *(after - 1) + kRequestBytes;
+    const std::size_t most = in_body ? server_segment_bytes_ - 12
+                                     : std::min<std::size_t>(server_segment_bytes_, 400) - 12;
     const std::uint64_t length = std::min<std::uint64_t>(
-        most, random_.between(profile_.smallest_split_bytes, profile_.largest_split_bytes));
+        most, in_body
+                  ? random_.between(profile_.largest_body_piece_bytes / 2,
+                                    profile_.largest_body_piece_bytes)
+                  : random_.between(profile_.smallest_split_bytes, profile_.largest_split_bytes));
     std::uint64_t begin = next_;
     const std::uint64_t end = std::min(next_ + length, sendable_end());
     if (profile_.overlaps && length + 8 < most && random_.between(0, 1) == 0)
       begin -= std::min(begin, random_.between(1, 8));
     const bool fin = fin_wanted_ && end == size && random_.between(0, 1) == 0;
     send_piece(begin, end, fin, now);
-    next_piece_at_ = now + profile_.split_pause;
+    if (!in_body) next_piece_at_ = now + profile_.split_pause;
   }
   if (fin_wanted_ && next_ == size) send_piece(size, size, true, now);
   arm_retransmit(now);
@@ -147,6 +181,12 @@ void Client::retransmit(MonotonicTime now) {
   retransmit_time_ = std::min(2 * retransmit_time_, kLongestRetransmitTime);
   retransmit_at_ = now + retransmit_time_;
   if (state_ == State::opening) return send_syn(now);
+  if (congestion_window_ != UINT64_MAX) {
+    slow_start_threshold_ = std::max<std::uint64_t>((farthest_ - unacknowledged_) / 2, 3000);
+    congestion_window_ = 1500;
+    recovers_to_.reset();
+    duplicate_acknowledgments_ = 0;
+  }
   next_ = unacknowledged_;
   next_piece_at_ = now;
   if (next_ < released_ && next_ >= server_edge_)
@@ -155,20 +195,39 @@ void Client::retransmit(MonotonicTime now) {
     send_requests(now);
 }
 
+// The piece everything else waits for, and nothing behind it.
+void Client::retransmit_first(MonotonicTime now) {
+  ++counters_.fast_retransmissions;
+  const std::uint64_t next = next_;
+  const std::uint64_t end = std::min<std::uint64_t>(
+      {unacknowledged_ + server_segment_bytes_ - 12, requests_.size(), farthest_, server_edge_});
+  if (end <= unacknowledged_) return;
+  send_piece(unacknowledged_, end, false, now);
+  next_ = std::max(next, end);
+}
+
+void Client::note_progress(std::uint64_t acknowledged_bytes) {
+  duplicate_acknowledgments_ = 0;
+  if (congestion_window_ == UINT64_MAX || recovers_to_) return;
+  const std::uint64_t more = std::min<std::uint64_t>(acknowledged_bytes, 3000);
+  congestion_window_ += congestion_window_ < slow_start_threshold_
+                            ? more
+                            : std::max<std::uint64_t>(1, more * 1400 / congestion_window_);
+}
+
 void Client::release_requests(MonotonicTime now) {
   if (profile_.pipelined) {
     released_ = requests_.size();
     return;
   }
   while (released_ < requests_.size()) {
-    const std::size_t asked = released_ / kRequestBytes;
-    if (asked > 0 && received_in_order_ < answer_ends_[asked - 1]) return;
-    if (asked > 0 && profile_.think.count() > 0) {
+    if (asked_ > 0 && received_in_order_ < answer_ends_[asked_ - 1]) return;
+    if (asked_ > 0 && profile_.think.count() > 0) {
       if (!think_until_) think_until_ = now + profile_.think;
       if (now < *think_until_) return;
     }
     think_until_.reset();
-    released_ += kRequestBytes;
+    released_ = request_begins_[++asked_];
   }
 }
 

@@ -32,6 +32,9 @@ enum class Closing {
 struct ClientProfile {
   // --- the exchange ---
   std::vector<std::uint64_t> answer_bytes;  // one request each; at least one
+  // What follows each request, uploaded while its answer may come already; fewer than requests:
+  // the others have none. With any, the client keeps to a congestion window of its own.
+  std::vector<std::uint32_t> body_bytes;
   bool pipelined = true;  // else each request waits for the answer before, and `think`
   Duration think{};
   Closing closing = Closing::after_answers;
@@ -63,17 +66,29 @@ struct ClientProfile {
   std::size_t largest_split_bytes = 160;
   Duration split_pause{};
   bool overlaps = false;  // pieces begin a little before what was acknowledged
-  bool urgent = false;    // URG on pieces of requests; the server is to ignore it
+  std::size_t largest_body_piece_bytes = 1400;  // bodies leave in pieces of half this to this
+  bool urgent = false;  // URG on pieces of requests; the server is to ignore it
   Duration retransmit_time = std::chrono::milliseconds(500);  // doubled up to 8 s
   // --- keep-alive and junk ---
   std::optional<Duration> keep_alive;  // probes while nothing of ours is outstanding
   unsigned junk_segments = 0;  // out of window, spoofed RST and SYN, impossible acknowledgments
   Duration junk_pause = std::chrono::milliseconds(20);
+  // --- what may happen on the way ---
+  // A middlebox takes timestamps away that were agreed on: the client goes on without them, and
+  // the server may as well.
+  bool may_lose_timestamps = false;
+  // The server has not room for everyone: it may reset, or keep waiting, a client that it has
+  // given nothing yet.
+  bool may_be_refused = false;
   // --- ends early ---
   std::optional<std::uint64_t> reset_after_bytes;
   std::optional<std::uint64_t> vanish_after_bytes;
 
   std::uint64_t expected_bytes() const;
+  std::uint64_t request_bytes() const;  // all that the client sends, bodies included
+  // Where in that the request begins whose answer is this one; `index` up to their number, which
+  // gives the end of all.
+  std::uint64_t request_begin(std::size_t index) const;
   bool server_closes() const {
     return closing == Closing::after_server || closing == Closing::crossing;
   }
@@ -86,6 +101,7 @@ struct ClientCounters {
   std::uint64_t duplicate_bytes = 0;  // received again
   std::uint64_t out_of_order = 0;     // segments
   std::uint64_t timeouts = 0;         // our own retransmissions
+  std::uint64_t fast_retransmissions = 0;
   std::uint64_t keep_alives = 0;
   std::uint64_t keep_alives_answered = 0;
   std::uint64_t junk = 0;
@@ -112,6 +128,11 @@ class Client {
   void start(MonotonicTime now);
   void receive(std::span<const std::byte> packet, MonotonicTime now);
   void run(MonotonicTime now);
+  // Falls silent for ever: who waited for a place in vain.
+  void give_up() {
+    state_ = State::vanished;
+    acknowledge_at_.reset();
+  }
   std::optional<MonotonicTime> next_deadline() const;
 
   State state() const { return state_; }
@@ -134,6 +155,8 @@ class Client {
   void send_keep_alive(MonotonicTime now);
   void send_junk(MonotonicTime now);
   void retransmit(MonotonicTime now);
+  void retransmit_first(MonotonicTime now);
+  void note_progress(std::uint64_t acknowledged_bytes);
   void release_requests(MonotonicTime now);
   void consider_ending(MonotonicTime now);
   std::uint64_t sendable_end() const;
@@ -169,7 +192,9 @@ class Client {
 
   // sending
   Bytes requests_;
-  std::uint64_t released_ = 0;  // bytes of requests_ that may be sent
+  std::vector<std::uint64_t> request_begins_;  // and the end of all
+  std::uint64_t released_ = 0;                 // bytes of requests_ that may be sent
+  std::size_t asked_ = 0;                      // requests
   std::uint64_t expected_bytes_ = 0;
   std::vector<std::uint64_t> answer_ends_;
   std::optional<MonotonicTime> think_until_;
@@ -177,6 +202,11 @@ class Client {
   std::uint64_t next_ = 0;
   std::uint64_t farthest_ = 0;
   std::uint64_t server_edge_ = 0;
+  // RFC 5681 and 6582 as plainly as can be; with bodies only.
+  std::uint64_t congestion_window_ = UINT64_MAX;
+  std::uint64_t slow_start_threshold_ = UINT64_MAX;
+  unsigned duplicate_acknowledgments_ = 0;
+  std::optional<std::uint64_t> recovers_to_;
   std::uint8_t server_scale_ = 0;
   std::size_t server_segment_bytes_ = 536;
   bool fin_wanted_ = false;

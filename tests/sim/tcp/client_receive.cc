@@ -56,6 +56,7 @@ void Client::receive_opening(const Segment& segment, MonotonicTime now) {
   if (!is_ours) return;
   if (segment.has(kRst)) {
     state_ = State::reset_by_server;
+    if (profile_.may_be_refused) return;
     return violation_("the server refused the connection");
   }
   if (!segment.has(kSyn)) return;
@@ -103,6 +104,7 @@ void Client::receive_established(const Segment& segment, MonotonicTime now) {
     }
     if (begin == expected) {
       state_ = State::reset_by_server;
+      if (profile_.may_be_refused && received_in_order_ == 0 && out_of_order_.empty()) return;
       return violation_("the server reset the connection");
     }
     return send_acknowledgment(now);
@@ -110,8 +112,9 @@ void Client::receive_established(const Segment& segment, MonotonicTime now) {
   if (segment.has(kSyn)) return send_acknowledgment(now);
   if (!segment.has(kAck)) return;
   if (timestamps_on_) {
-    if (!segment.timestamps) return;
-    if (ahead(segment.timestamps->value, recent_timestamp_) < 0) {  // PAWS, RFC 7323 5.3
+    if (!segment.timestamps && !profile_.may_lose_timestamps) return;
+    if (segment.timestamps &&
+        ahead(segment.timestamps->value, recent_timestamp_) < 0) {  // PAWS, RFC 7323 5.3
       ++counters_.old_timestamps;
       return send_acknowledgment(now);
     }
@@ -121,7 +124,8 @@ void Client::receive_established(const Segment& segment, MonotonicTime now) {
   const bool is_new = end > expected || (begin == end && begin == expected);
   const auto limit = static_cast<std::int64_t>(std::max(edge_, next_expected()));
   if (begin > limit) return send_acknowledgment(now);
-  if (timestamps_on_ && begin <= static_cast<std::int64_t>(last_acknowledged_))
+  if (timestamps_on_ && segment.timestamps &&
+      begin <= static_cast<std::int64_t>(last_acknowledged_))
     recent_timestamp_ = segment.timestamps->value;  // RFC 7323 4.3
   if (!receive_acknowledgment(segment, now)) return send_acknowledgment(now);
   if (ecn_on_) {
@@ -150,10 +154,23 @@ bool Client::receive_acknowledgment(const Segment& segment, MonotonicTime now) {
   if (position > static_cast<std::int64_t>(farthest_)) return false;
   if (position < static_cast<std::int64_t>(unacknowledged_)) return true;
   const auto acknowledged = static_cast<std::uint64_t>(position);
-  server_edge_ = acknowledged + (std::uint64_t{segment.window} << server_scale_);
+  const std::uint64_t edge = acknowledged + (std::uint64_t{segment.window} << server_scale_);
+  const bool repeats = acknowledged == unacknowledged_ && edge == server_edge_ &&
+                       segment.payload.empty() && !segment.has(kFin);
+  server_edge_ = edge;
+  if (congestion_window_ != UINT64_MAX && repeats && unacknowledged_ < farthest_ &&
+      ++duplicate_acknowledgments_ == 3 && !recovers_to_) {
+    slow_start_threshold_ = std::max<std::uint64_t>((farthest_ - unacknowledged_) / 2, 3000);
+    congestion_window_ = slow_start_threshold_;
+    recovers_to_ = farthest_;
+    retransmit_first(now);
+  }
   if (acknowledged > unacknowledged_) {
+    note_progress(acknowledged - unacknowledged_);
     unacknowledged_ = acknowledged;
     next_ = std::max(next_, unacknowledged_);
+    if (recovers_to_ && unacknowledged_ >= *recovers_to_) recovers_to_.reset();
+    if (recovers_to_) retransmit_first(now);
     retransmit_time_ = profile_.retransmit_time;
     retransmit_at_.reset();
   }

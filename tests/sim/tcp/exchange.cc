@@ -42,7 +42,8 @@ std::array<std::byte, kRequestBytes> encode_request(const Request& request) {
   bytes[1] = std::byte{'F'};
   write_number(all.subspan(2, 2), request.server_closes ? 1 : 0);
   write_number(all.subspan(4, 4), request.connection);
-  write_number(all.subspan(8, 8), request.answer_bytes);
+  write_number(all.subspan(8, 4), request.body_bytes);
+  write_number(all.subspan(12, 4), request.answer_bytes);
   return bytes;
 }
 
@@ -55,11 +56,15 @@ std::expected<Request, RequestFlaw> decode_request(
   Request request;
   request.server_closes = flags == 1;
   request.connection = static_cast<std::uint32_t>(number(bytes.subspan(4, 4)));
-  request.answer_bytes = number(bytes.subspan(8, 8));
+  request.body_bytes = static_cast<std::uint32_t>(number(bytes.subspan(8, 4)));
+  request.answer_bytes = number(bytes.subspan(12, 4));
   if (request.answer_bytes > kMaximumAnswerBytes)
     return std::unexpected(RequestFlaw::answer_too_long);
+  if (request.body_bytes > kMaximumBodyBytes) return std::unexpected(RequestFlaw::body_too_long);
   return request;
 }
+
+std::uint32_t pattern_of_bodies(std::uint32_t connection) { return connection ^ 0x626f6479; }
 
 std::span<const std::byte> pattern_at(std::uint32_t connection, std::uint64_t position,
                                       std::size_t most_bytes) {

@@ -65,6 +65,7 @@ void Link::offer(Bytes packet, MonotonicTime now) {
     if (now - start_ >= blackout.from && now - start_ < blackout.to)
       return drop(packet, Drop::blackout, counters_.blacked_out, now);
 
+  pass_middlebox(options_.middlebox, now - start_, packet);
   const std::size_t mtu = mtu_at(now);
   // What may be fragmented is, and is put together again at the other end: it arrives whole.
   if (packet.size() > mtu && forbids_fragments(packet)) {

@@ -18,6 +18,7 @@
 #include "cache/base/clock.h"
 #include "tests/sim/sim_random.h"
 #include "tests/sim/tcp/event_queue.h"
+#include "tests/sim/tcp/middlebox.h"
 #include "tests/sim/tcp/packet.h"
 
 namespace nearfield::sim::tcp {
@@ -49,6 +50,7 @@ struct LinkOptions {
   // each by itself.
   Duration aggregation{};
   bool bleaches_ecn = false;  // what left ECN-capable arrives as not capable
+  MiddleboxOptions middlebox;
   std::size_t mtu = 1500;
   TooLong too_long = TooLong::answered;
   struct MtuChange {

@@ -25,7 +25,10 @@ std::size_t smallest_mtu(const LinkOptions& link) {
 }
 
 double segment_bytes(const ClientPlan& plan) {
-  const std::size_t told = plan.profile.maximum_segment_bytes.value_or(plan.is_v6 ? 1220 : 536);
+  const MiddleboxOptions& box = plan.to_server.middlebox;
+  std::size_t told = plan.profile.maximum_segment_bytes.value_or(plan.is_v6 ? 1220 : 536);
+  if (box.strips_segment_size) told = std::min<std::size_t>(told, plan.is_v6 ? 1220 : 536);
+  told = std::min<std::size_t>(told, box.clamps_segment_size.value_or(UINT16_MAX));
   const std::size_t fits = smallest_mtu(plan.to_client) - (plan.is_v6 ? 60 : 40);
   const std::size_t options = plan.profile.timestamps ? 12 : 0;
   return static_cast<double>(std::max<std::size_t>(std::min(told, fits), options + 36) - options);
@@ -33,7 +36,10 @@ double segment_bytes(const ClientPlan& plan) {
 
 double window_bytes(const ClientPlan& plan) {
   const auto buffer = static_cast<double>(plan.profile.receive_buffer_bytes);
-  return plan.profile.window_scale ? buffer : std::min(buffer, 65535.0);
+  if (!plan.profile.window_scale) return std::min(buffer, 65535.0);
+  const bool scales = !plan.to_client.middlebox.strips_window_scale &&
+                      !plan.to_server.middlebox.strips_window_scale;
+  return scales ? buffer : std::min(buffer, 65535.0);
 }
 
 double loss_rate(const LinkOptions& link) {
@@ -86,7 +92,52 @@ double allowed_for_links(const ClientPlan& plan) {
   return time;
 }
 
+// The client's own sending is plain: NewReno without SACK, no probing of a lost tail.
+double upload_time(const ClientPlan& plan) {
+  const ClientProfile& profile = plan.profile;
+  const auto bytes =
+      static_cast<double>(profile.request_bytes() - profile.answer_bytes.size() * kRequestBytes);
+  if (bytes == 0) return 0;
+  const LinkOptions& link = plan.to_server;
+  const double piece = static_cast<double>(profile.largest_body_piece_bytes) * 0.75;
+  const double pieces = bytes / piece;
+  const double swing = std::min(
+      30'000.0, link.bits_per_second > 0 ? static_cast<double>(link.queue_bytes) : 30'000.0);
+  double time = 2 * bytes / swing * round_trip(plan) + 10 * round_trip(plan);
+  if (link.bits_per_second > 0)
+    time += 3 * bytes * (piece + 80) / piece * 8 / static_cast<double>(link.bits_per_second);
+  // Acknowledgments share the way of the answers, and wait in its queue.
+  if (plan.to_client.bits_per_second > 0)
+    time += bytes / swing * static_cast<double>(plan.to_client.queue_bytes) * 8 /
+            static_cast<double>(plan.to_client.bits_per_second);
+  const double disorder =
+      std::max(link.reordering, link.duplication) + (link.jitter_reorders ? 0.1 : 0);
+  const double lost = loss_rate(link) + loss_rate(plan.to_client) / 4 + disorder / 4;
+  // Half of the losses wait for the timer, some twice; a queue that overflows costs the same.
+  time += (pieces * lost + 4 + bytes / 100e3) * 2 *
+          (2 * seconds(profile.retransmit_time) + round_trip(plan));
+  return time;
+}
+
 }  // namespace
+
+Duration allowed_for_strain(const Scenario& scenario, const ClientPlan& plan) {
+  double time = 0;
+  // Back-off doubles what the sleep took, on both sides.
+  for (const Stall& stall : scenario.options.stalls) time += 4 * seconds(stall.length) + 20;
+  if (scenario.strain.is_scarce) time += 100;
+  const std::uint64_t bodies =
+      plan.profile.request_bytes() - plan.profile.answer_bytes.size() * kRequestBytes;
+  if (scenario.strain.body_bytes_at_once > 0 && bodies > 0) {
+    const double pauses =
+        static_cast<double>(bodies) /
+        static_cast<double>(std::min<std::size_t>(scenario.strain.body_bytes_at_once, 30'000));
+    // A window that opens is told once; when that is lost, the client's timer asks, up to 8 s late.
+    time += pauses * 2 * seconds(scenario.strain.body_pause) + 20 +
+            pauses * (loss_rate(plan.to_client) + loss_rate(plan.to_server)) * 8;
+  }
+  return duration(time);
+}
 
 Duration ideal_time(const ClientPlan& plan) {
   const ClientProfile& profile = plan.profile;
@@ -152,6 +203,9 @@ Duration time_limit(const ClientPlan& plan) {
   time += pieces * 2 * seconds(profile.split_pause);
   if (profile.hold) time += 7 * seconds(profile.hold->time) + 4;
   if (profile.reneges_after_bytes) time += 10;
+  time += upload_time(plan);
+  // Windows that the two ends read differently.
+  if (plan.to_client.middlebox.strips_window_scale) time += 60 + 0.0003 * bytes;
   if (plan.to_client.bits_per_second > 0) {  // a full queue delays like a longer path
     time += 8 * static_cast<double>(plan.to_client.queue_bytes) * 8 /
             static_cast<double>(plan.to_client.bits_per_second);

@@ -142,17 +142,20 @@ TEST(SimTcpPacket, TooBigQuotesThePacketToItsSender) {
 TEST_GROUP(SimTcpExchange){};
 
 TEST(SimTcpExchange, RequestsComeBackAndNonsenseDoesNot) {
-  auto bytes = encode_request({0xdeadbeef, 123'456'789, true});
+  auto bytes = encode_request({0xdeadbeef, 123'456'789, true, 654'321});
   const auto request = decode_request(bytes);
   UNSIGNED_LONGS_EQUAL(0xdeadbeef, request->connection);
   UNSIGNED_LONGS_EQUAL(123'456'789, request->answer_bytes);
   CHECK(request->server_closes);
+  UNSIGNED_LONGS_EQUAL(654'321, request->body_bytes);
   bytes[2] = std::byte{1};
   CHECK(decode_request(bytes).error() == RequestFlaw::unknown_flags);
   bytes[0] = std::byte{'X'};
   CHECK(decode_request(bytes).error() == RequestFlaw::wrong_magic);
   CHECK(decode_request(encode_request({1, kMaximumAnswerBytes + 1, false})).error() ==
         RequestFlaw::answer_too_long);
+  CHECK(decode_request(encode_request({1, 1, false, kMaximumBodyBytes + 1})).error() ==
+        RequestFlaw::body_too_long);
 }
 
 TEST(SimTcpExchange, ThePatternKnowsItsPosition) {

@@ -39,6 +39,8 @@ struct ReferenceServer::Connection {
   std::uint64_t received = 0;  // bytes and FIN
   bool fin_received = false;
   Bytes half_request;
+  std::uint32_t body_left = 0;
+  bool closes_after_body = false;
   // sending
   std::uint32_t number = 0;
   std::uint64_t answers = 0;
@@ -254,6 +256,12 @@ void ReferenceServer::take_requests(Connection& connection, const Segment& segme
   for (std::size_t index = static_cast<std::size_t>(-begin); index < segment.payload.size();
        ++index) {
     ++connection.received;
+    if (connection.body_left > 0) {
+      --connection.body_left;
+      connection.closes =
+          connection.closes || (connection.body_left == 0 && connection.closes_after_body);
+      continue;
+    }
     connection.half_request.push_back(segment.payload[index]);
     if (connection.half_request.size() < kRequestBytes) continue;
     const auto request = decode_request(std::span(connection.half_request).first<kRequestBytes>());
@@ -261,7 +269,9 @@ void ReferenceServer::take_requests(Connection& connection, const Segment& segme
     if (!request) continue;  // the client will miss its answer
     connection.number = request->connection;
     connection.answers += request->answer_bytes;
-    connection.closes = connection.closes || request->server_closes;
+    connection.body_left = request->body_bytes;
+    connection.closes_after_body = request->server_closes;
+    connection.closes = connection.closes || (request->server_closes && connection.body_left == 0);
   }
   if (segment.has(kFin)) {
     ++connection.received;

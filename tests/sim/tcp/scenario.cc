@@ -191,13 +191,112 @@ void draw_more(Draw& draw, ClientPlan& plan) {
   }
 }
 
+// Uploads: from a third sequence of draws.
+void draw_bodies(Draw& draw, ClientPlan& plan) {
+  ClientProfile& profile = plan.profile;
+  std::uint64_t most = 1 << 20;
+  for (const LinkOptions* link : {&plan.to_server, &plan.to_client})
+    if (link->bits_per_second > 0) most = std::min(most, link->bits_per_second / 8 * 20);
+  // The client's recovery is NewReno's: slow where much is lost.
+  const double lost = plan.to_server.loss + plan.to_server.corruption + plan.to_server.burst_begins;
+  if (lost > 0.005) most = std::min<std::uint64_t>(most, 128 << 10);
+  for (std::size_t index = 0; index < profile.answer_bytes.size(); ++index) {
+    const std::uint64_t bytes =
+        draw.one_in(4) ? draw.between(0, 4000) : draw.between(64 << 10, 1 << 20);
+    profile.body_bytes.push_back(
+        static_cast<std::uint32_t>(std::min(bytes, most / profile.answer_bytes.size())));
+  }
+  profile.largest_body_piece_bytes = draw.one_of<std::size_t>({1448, 1448, 1000, 536});
+}
+
+void draw_middlebox(Draw& draw, ClientPlan& plan) {
+  MiddleboxOptions box;
+  switch (draw.between(1, 6)) {
+    case 1:
+      box.strips_sack = true;
+      break;
+    case 2:
+      box.strips_timestamps = true;
+      break;
+    case 3:
+      box.strips_window_scale = true;
+      break;
+    case 4:
+      box.strips_all_timestamps_after = draw.time(Duration{}, milliseconds(2000));
+      break;
+    case 5:
+      box.clamps_segment_size = static_cast<std::uint16_t>(draw.between(300, 1440));
+      box.strips_segment_size = draw.one_in(4);
+      break;
+    default:
+      box.strips_sack = box.strips_timestamps = box.strips_window_scale = true;
+      break;
+  }
+  const std::uint64_t which = draw.between(1, 3);
+  if (which & 1) plan.to_server.middlebox = box;
+  if (which & 2) plan.to_client.middlebox = box;
+  // The two ends read the client's windows differently then: it becomes a slow affair.
+  if (plan.to_client.middlebox.strips_window_scale)
+    for (std::uint64_t& bytes : plan.profile.answer_bytes)
+      bytes = std::min<std::uint64_t>(bytes, 20'000);
+}
+
+// Few places, many who want one; all want little.
+void draw_crowd(Draw& draw, Scenario& scenario) {
+  scenario.strain.is_scarce = true;
+  auto& clients = scenario.options.clients;
+  scenario.options.drain = std::chrono::seconds(300);
+  const std::size_t drawn = clients.size();
+  const std::size_t count = draw.between(16, 40);
+  while (clients.size() < count) clients.push_back(clients[clients.size() % drawn]);
+  const Duration within = milliseconds(draw.one_of<std::uint64_t>({0, 100, 3000}));
+  for (ClientPlan& plan : clients) {
+    plan.successor_of.reset();
+    plan.starts_after = draw.time(Duration{}, within);
+    plan.profile.may_be_refused = true;
+    plan.profile.body_bytes.clear();
+    // A stray SYN may get the place that its sender waits for.
+    plan.profile.junk_segments = 0;
+    for (std::uint64_t& bytes : plan.profile.answer_bytes)
+      bytes = std::min<std::uint64_t>(bytes, draw.between(1, 40'000));
+    plan.profile.think = std::min<Duration>(plan.profile.think, milliseconds(500));
+    // Positions that may lie behind the end now.
+    const std::uint64_t bytes = plan.profile.expected_bytes();
+    if (plan.profile.hold)
+      plan.profile.hold->after_bytes = std::min(plan.profile.hold->after_bytes, bytes);
+    for (auto* after : {&plan.profile.reneges_after_bytes, &plan.profile.reset_after_bytes,
+                        &plan.profile.vanish_after_bytes})
+      if (*after) *after = std::min(**after, bytes);
+  }
+}
+
+void draw_strain(Draw& draw, Scenario& scenario) {
+  if (draw.one_in(80)) draw_crowd(draw, scenario);
+  if (draw.one_in(40)) {
+    Duration from{};
+    for (std::uint64_t left = draw.between(1, 2); left > 0; --left) {
+      from += draw.time(Duration{}, milliseconds(3000));
+      const Duration length = draw.time(milliseconds(1000), milliseconds(20'000));
+      scenario.options.stalls.push_back(
+          {from, length, draw.one_in(2), draw.one_of<std::size_t>({0, 10, 256})});
+      from += length;
+    }
+  }
+  ServerStrain& strain = scenario.strain;
+  if (draw.one_in(2)) {
+    strain.body_bytes_at_once = draw.one_of<std::size_t>({500, 4000, 30'000, 100'000});
+    // 1 MiB takes at most some 20 s.
+    strain.body_pause = draw.time(microseconds(100), microseconds(20 * strain.body_bytes_at_once));
+  }
+}
+
 std::string summary_of(std::size_t index, const ClientPlan& plan) {
   const ClientProfile& profile = plan.profile;
-  char line[400];
+  char line[500];
   std::snprintf(
       line, sizeof line,
       "client %zu: v%d %llu bytes in %zu, %.0f kbit/s, %.1f+%.1f ms, loss %.3f/%.3f burst %.4f, "
-      "mss %d wscale %d%s%s%s, window %zu%s%s%s%s%s%s%s%s%s%s\n",
+      "mss %d wscale %d%s%s%s, window %zu%s%s%s%s%s%s%s%s%s%s%s%s\n",
       index, plan.is_v6 ? 6 : 4, static_cast<unsigned long long>(profile.expected_bytes()),
       profile.answer_bytes.size(), static_cast<double>(plan.to_client.bits_per_second) / 1e3,
       static_cast<double>(plan.to_server.delay.count()) / 1e6,
@@ -220,15 +319,20 @@ std::string summary_of(std::size_t index, const ClientPlan& plan) {
       plan.to_client.aggregation.count() + plan.to_server.aggregation.count() > 0 ? " aggregates"
                                                                                   : "",
       plan.to_client.bleaches_ecn || plan.to_server.bleaches_ecn ? " bleaches" : "",
-      !profile.pipelined && profile.think > std::chrono::seconds(3) ? " idles" : "");
+      !profile.pipelined && profile.think > std::chrono::seconds(3) ? " idles" : "",
+      profile.body_bytes.empty() ? "" : " uploads",
+      plan.to_server.middlebox.does_anything() || plan.to_client.middlebox.does_anything()
+          ? " middlebox"
+          : "");
   return line;
 }
 
 }  // namespace
 
-Scenario make_scenario(std::uint64_t seed, double patience) {
+Scenario make_scenario(std::uint64_t seed, double patience, bool with_strain) {
   Draw draw(seed);
   Draw more(seed ^ 0xa0761d6478bd642f);
+  Draw late(seed ^ 0xe7037ed1a0b428db);
   Scenario scenario;
   WorldOptions& options = scenario.options;
   options.seed = draw.between(0, UINT64_MAX - 1);
@@ -252,6 +356,8 @@ Scenario make_scenario(std::uint64_t seed, double patience) {
     draw_misbehaviour(draw, plan.profile);
     draw_trouble(draw, plan);
     draw_more(more, plan);
+    if (late.one_in(25)) draw_middlebox(late, plan);
+    if (late.one_in(30)) draw_bodies(late, plan);
     options.clients.push_back(std::move(plan));
   }
   if (count > 1 && draw.one_in(8)) {
@@ -266,6 +372,7 @@ Scenario make_scenario(std::uint64_t seed, double patience) {
     // counts on its timestamps.
     last.profile.timestamps = before.profile.timestamps;
   }
+  if (with_strain) draw_strain(late, scenario);
   Duration longest{};
   Duration before{};
   for (std::size_t index = 0; index < options.clients.size(); ++index) {
@@ -273,13 +380,23 @@ Scenario make_scenario(std::uint64_t seed, double patience) {
     plan.ideal = ideal_time(plan);
     plan.limit = Duration(
         static_cast<std::int64_t>(patience * static_cast<double>(time_limit(plan).count())));
+    plan.limit += allowed_for_strain(scenario, plan);
     // An earlier connection in the way is cleared by a challenge and a SYN sent again.
     if (plan.successor_of) plan.limit += std::chrono::seconds(10);
-    const Duration end = plan.starts_after + plan.limit;
+    const Duration end = plan.starts_after + plan.limit * (plan.profile.may_be_refused ? 2 : 1);
     longest = std::max(longest, plan.successor_of ? before + end : end);
     before = end;
     scenario.summary += summary_of(index, plan);
   }
+  for (const Stall& stall : options.stalls) {
+    char line[160];
+    std::snprintf(line, sizeof line, "the server sleeps from %.3f s on for %.3f s, its clock %s\n",
+                  static_cast<double>(stall.from.count()) / 1e9,
+                  static_cast<double>(stall.length.count()) / 1e9,
+                  stall.clock_stops ? "too" : "not");
+    scenario.summary += line;
+  }
+  if (scenario.strain.is_scarce) scenario.summary += "the server has few places\n";
   options.time_limit = longest + options.drain + std::chrono::seconds(1);
   return scenario;
 }

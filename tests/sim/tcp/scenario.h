@@ -12,6 +12,12 @@
 // - Objects: four in five below 64 KiB, one in forty up to 4 MiB; cut down where rate, window or
 //   reading speed would make a run long. One client in six that asks more than once waits up to a
 //   minute in between.
+// - One client in thirty uploads bodies of up to 1 MiB, and the server's application may read them
+//   slowly or with pauses; one path in twenty-five has a middlebox that takes options away or
+//   lowers the segment size.
+// - In one run of eighty the server has hardly any memory and a crowd of clients; in one of forty
+// it
+//   is suspended for 1 to 20 s.
 // - Any mix of options offered; acknowledgments at once, delayed or stretched; windows of 1 to 100
 //   bytes, held, shrunk; slow readers; pieces, overlaps, urgent data, keep-alive, junk; one client
 //   in fourteen resets, one in twenty vanishes.
@@ -24,13 +30,26 @@
 
 namespace nearfield::sim::tcp {
 
+// What the server is to be short of, and how its application reads.
+struct ServerStrain {
+  // Room for a few connections and a few of everything else only, far fewer than there are clients.
+  // Then nothing may be left of anyone at the end of the run, and the server's waits for peers that
+  // are not there any more are to be shorter than WorldOptions::drain.
+  bool is_scarce = false;
+  // The application takes so many bytes of a body at once, then pauses; 0: all, without pause.
+  std::size_t body_bytes_at_once = 0;
+  Duration body_pause{};
+};
+
 struct Scenario {
   WorldOptions options;
+  ServerStrain strain;
   std::string summary;  // one line for each client, for people
 };
 
-// `patience` multiplies every client's limit: 1 for a TCP with modern recovery.
-Scenario make_scenario(std::uint64_t seed, double patience = 1);
+// `patience` multiplies every client's limit: 1 for a TCP with modern recovery. Without
+// `with_strain` the server is spared crowds and suspension, and the application reads at once.
+Scenario make_scenario(std::uint64_t seed, double patience = 1, bool with_strain = true);
 
 // What a sender without losses, with ten segments at first and twice as many each round trip, needs
 // at least: round trips, serialisation, windows, reading, pauses.
@@ -41,5 +60,7 @@ Duration ideal_time(const ClientPlan& plan);
 // blackout and hold (back-off doubles), and a fixed 5 s.
 inline constexpr double kLivenessFactor = 4;
 Duration time_limit(const ClientPlan& plan);
+// What a client may wait for a server that sleeps, for a place, for an application that pauses.
+Duration allowed_for_strain(const Scenario& scenario, const ClientPlan& plan);
 
 }  // namespace nearfield::sim::tcp

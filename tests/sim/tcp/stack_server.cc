@@ -42,18 +42,24 @@ class StackServer::Session final : public net::StreamHandler {
       take = server_.random_.between(0, bytes.size() - 1);
       server_.paused_.push_back(this);
     }
-    for (std::size_t index = 0; index < take; ++index) {
-      request_[held_++] = bytes[index];
+    std::size_t index = 0;
+    while (index < take) {
+      if (body_left_ > 0) {
+        index += take_body(bytes.subspan(index, take - index));
+        if (asleep_) break;
+        continue;
+      }
+      request_[held_++] = bytes[index++];
       if (held_ == kRequestBytes) begin_answer();
     }
     stream_.wake_sender();
-    return take;
+    return index;
   }
 
   void on_receive_end() override {
     if (over_ || ended_) complain("on_receive_end twice or late");
     ended_ = true;
-    if (held_ != 0) complain("the peer ended within a request");
+    if (held_ != 0 || body_left_ > 0) complain("the peer ended within a request");
     closes_ = true;
     stream_.wake_sender();
   }
@@ -83,10 +89,16 @@ class StackServer::Session final : public net::StreamHandler {
     if (over_) complain("on_closed twice");
     over_ = true;
     std::erase(server_.paused_, this);
+    std::erase_if(server_.sleeping_, [this](const auto& one) { return one.second == this; });
     server_.sessions_.erase(this);
   }
 
   void resume() { stream_.resume_receive(); }
+  void wake() {
+    asleep_ = false;
+    taken_awake_ = 0;
+    resume();
+  }
 
  private:
   void begin_answer() {
@@ -99,7 +111,28 @@ class StackServer::Session final : public net::StreamHandler {
     }
     connection_ = request->connection;
     if (request->answer_bytes > 0) owed_.push_back(request->answer_bytes);
-    closes_ = closes_ || request->server_closes;
+    body_left_ = request->body_bytes;
+    closes_after_body_ = request->server_closes;
+    closes_ = closes_ || (closes_after_body_ && body_left_ == 0);
+  }
+
+  // How many bytes of the body it took; it may fall asleep over them, or be asleep already.
+  std::size_t take_body(std::span<const std::byte> bytes) {
+    if (asleep_) return 0;
+    const std::size_t size = std::min<std::size_t>(
+        {bytes.size(), body_left_, server_.options_.body_bytes_at_once - taken_awake_});
+    if (first_wrong_byte(pattern_of_bodies(connection_), body_position_, bytes.first(size)) < size)
+      complain("a body arrived damaged");
+    body_position_ += size;
+    body_left_ -= static_cast<std::uint32_t>(size);
+    taken_awake_ += size;
+    if (body_left_ == 0) {
+      closes_ = closes_ || closes_after_body_;
+    } else if (taken_awake_ >= server_.options_.body_bytes_at_once) {
+      asleep_ = true;
+      server_.sleeping_.emplace_back(server_.now_ + server_.options_.body_pause, this);
+    }
+    return size;
   }
 
   void complain(const std::string& what) {
@@ -111,6 +144,11 @@ class StackServer::Session final : public net::StreamHandler {
   std::array<std::byte, kRequestBytes> request_{};
   std::size_t held_ = 0;
   std::uint32_t connection_ = 0;
+  std::uint32_t body_left_ = 0;
+  std::uint64_t body_position_ = 0;  // over all bodies
+  std::size_t taken_awake_ = 0;
+  bool asleep_ = false;
+  bool closes_after_body_ = false;
   std::uint64_t position_ = 0;
   std::uint64_t appended_ = 0;
   std::uint64_t released_ = 0;
@@ -165,11 +203,22 @@ void StackServer::run(MonotonicTime now) {
   now_ = now;
   if (!stack_) return;
   for (Session* session : std::exchange(paused_, {})) session->resume();
+  wake_sleeping();
   blocked_ =
       options_.refused_per_thousand > 0 && random_.between(0, 999) < options_.refused_per_thousand;
   stack_->advance(now);
   stack_->transmit(now, 64);
   stack_->check();
+}
+
+void StackServer::wake_sleeping() {
+  std::vector<Session*> due;
+  std::erase_if(sleeping_, [&](const auto& one) {
+    if (one.first > now_) return false;
+    due.push_back(one.second);
+    return true;
+  });
+  for (Session* session : due) session->wake();
 }
 
 // A full device has room again with its next turn.
@@ -180,12 +229,16 @@ void StackServer::draw_refusal() {
 
 std::optional<MonotonicTime> StackServer::next_deadline() {
   if (!stack_) return std::nullopt;
-  return stack_->next_deadline();
+  std::optional<MonotonicTime> next = stack_->next_deadline();
+  for (const auto& [at, session] : sleeping_)
+    if (!next || at < *next) next = at;
+  return next;
 }
 
 bool StackServer::wants_to_run() { return stack_ && (stack_->wants_to_run() || !paused_.empty()); }
 
 net::StreamHandler* StackServer::on_accept(net::Stream& stream) {
+  if (sessions_.size() >= options_.maximum_sessions) return nullptr;
   auto session = std::make_unique<Session>(*this, stream);
   Session* raw = session.get();
   sessions_.emplace(raw, std::move(session));

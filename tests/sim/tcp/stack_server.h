@@ -21,6 +21,11 @@ struct StackServerOptions {
   unsigned refused_per_thousand = 0;
   // How long the device reads a payload that it took.
   Duration reads_for{};
+  // The application takes at most so many bytes of a body, then nothing for `body_pause`.
+  std::size_t body_bytes_at_once = SIZE_MAX;
+  Duration body_pause{};
+  // More at once are refused.
+  std::size_t maximum_sessions = SIZE_MAX;
 };
 
 // Small tables, so that a run costs little.
@@ -40,6 +45,7 @@ class StackServer final : public ServerUnderTest, public net::tcp::Output, publi
   // What went wrong that no client can see: a request that arrived damaged, a handler called after
   // its end, bytes released twice. Empty: nothing.
   const std::string& complaint() const { return complaint_; }
+  std::size_t sessions() const { return sessions_.size(); }
 
  private:
   class Session;
@@ -49,6 +55,7 @@ class StackServer final : public ServerUnderTest, public net::tcp::Output, publi
   net::StreamHandler* on_accept(net::Stream& stream) override;
 
   void draw_refusal();
+  void wake_sleeping();
   void send_packet(const net::tcp::OutgoingSegment& segment, net::tcp::SequenceNumber sequence,
                    std::span<const std::byte> payload, bool first, bool last);
 
@@ -58,6 +65,7 @@ class StackServer final : public ServerUnderTest, public net::tcp::Output, publi
   std::unique_ptr<net::tcp::Stack> stack_;
   std::map<Session*, std::unique_ptr<Session>> sessions_;
   std::vector<Session*> paused_;
+  std::vector<std::pair<MonotonicTime, Session*>> sleeping_;  // those that pause within a body
   net::tcp::Ticket last_ticket_ = 0;
   net::tcp::Ticket completed_ = 0;
   std::deque<std::pair<net::tcp::Ticket, MonotonicTime>> reading_;

@@ -20,10 +20,13 @@ Watch::Watch(const ClientProfile& profile, const Client::Identity& identity, boo
       identity_(identity),
       cookies_(cookies),
       violation_(std::move(violation)),
-      request_bytes_(profile.answer_bytes.size() * kRequestBytes),
+      request_bytes_(profile.request_bytes()),
       expected_bytes_(profile.expected_bytes()) {
   std::uint64_t sum = 0;
-  for (const std::uint64_t bytes : profile.answer_bytes) answer_ends_.push_back(sum += bytes);
+  for (std::size_t index = 0; index < profile.answer_bytes.size(); ++index) {
+    header_ends_.push_back(profile.request_begin(index) + kRequestBytes);
+    answer_ends_.push_back(sum += profile.answer_bytes[index]);
+  }
   if (before != nullptr) syns_ = before->syns_;
 }
 
@@ -33,7 +36,7 @@ std::int64_t Watch::server_position(const WatchedLife& life, std::uint32_t seque
 }
 
 std::int64_t Watch::client_position(std::uint32_t sequence) const {
-  return ahead(sequence, identity_.initial_sequence + 1);  // requests are few: no wrap
+  return ahead(sequence, identity_.initial_sequence + 1);  // requests are below 2^31 bytes
 }
 
 // What arrived lets the server forget the connection, but for TIME-WAIT.
@@ -107,7 +110,8 @@ void Watch::note_delivery(WatchedLife& life, const Segment& segment) const {
 
 void Watch::emitted(const Segment& segment) {
   if (segment.has(kRst)) {
-    if (server_initial_ && !server_may_be_gone()) violation_("the server sends a RST");
+    const bool refuses = profile_.may_be_refused && life_.farthest == 0;
+    if (server_initial_ && !server_may_be_gone() && !refuses) violation_("the server sends a RST");
     return;
   }
   if (segment.has(kSyn)) return check_syn(segment);
@@ -151,7 +155,9 @@ void Watch::check_syn(const Segment& segment) {
     // Fine to an old duplicate of the SYN, after the connection has gone, and while a server short
     // of room has not taken in the client's acknowledgment.
     another_began_ = another_began_ || server_may_be_gone();
-    if (spoke_ && !server_may_be_gone())
+    // A server without a place for it keeps the handshake half open, and answers junk meanwhile.
+    const bool waits = profile_.may_be_refused && life_.farthest == 0;
+    if (spoke_ && !server_may_be_gone() && !waits)
       violation_("the server sends a SYN in a connection that stands");
     return;
   }
@@ -198,8 +204,11 @@ void Watch::check_payload(const Segment& segment, std::int64_t begin) {
   if (const std::size_t wrong = first_wrong_byte(identity_.connection, first, segment.payload);
       wrong < segment.payload.size())
     violation_("the server sends a wrong byte at position " + std::to_string(first + wrong));
-  const std::uint64_t asked = std::min(life_.arrived.end_of_run(0), request_bytes_) / kRequestBytes;
-  const std::uint64_t answerable = asked == 0 ? 0 : answer_ends_[asked - 1];
+  const auto asked =
+      std::upper_bound(header_ends_.begin(), header_ends_.end(), life_.arrived.end_of_run(0)) -
+      header_ends_.begin();
+  const std::uint64_t answerable =
+      asked == 0 ? 0 : answer_ends_[static_cast<std::size_t>(asked - 1)];
   if (last > answerable)
     violation_("the server sends up to position " + text(end) + " but was asked for " +
                std::to_string(answerable));
@@ -260,10 +269,14 @@ void Watch::check_acknowledgment(const Segment& segment) {
 
 void Watch::check_timestamps(const Segment& segment) {
   if (!timestamps_on_) {
-    if (segment.timestamps) violation_("the server sends timestamps, which were not agreed on");
+    if (segment.timestamps && !profile_.may_lose_timestamps)
+      violation_("the server sends timestamps, which were not agreed on");
     return;
   }
-  if (!segment.timestamps) return violation_("the server leaves out the timestamps");
+  if (!segment.timestamps) {
+    if (!profile_.may_lose_timestamps) violation_("the server leaves out the timestamps");
+    return;
+  }
   const Timestamps& now = *segment.timestamps;
   if (!life_.first_timestamp || ahead(now.echo, *life_.first_timestamp) < 0 ||
       ahead(now.echo, life_.last_timestamp) > 0)

@@ -80,6 +80,7 @@ class Watch {
   const std::function<void(std::string)> violation_;
   const std::uint64_t request_bytes_;
   const std::uint64_t expected_bytes_;
+  std::vector<std::uint64_t> header_ends_;  // of requests, bodies come behind
   std::vector<std::uint64_t> answer_ends_;
   bool client_left_ = false;
 

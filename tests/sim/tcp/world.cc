@@ -36,6 +36,10 @@ class Run {
     result_.clients.resize(options.clients.size());
     sessions_.resize(options.clients.size());
     server_ = make_server([this](std::span<const std::byte> packet) { from_server(packet); });
+    // Scheduled before anything else: at its moment the first thing to happen.
+    for (const Stall& stall : options.stalls)
+      events_.schedule(kStart + stall.from + stall.length,
+                       [this](MonotonicTime now) { wake_server(now); });
     for (std::size_t index = 0; index < options.clients.size(); ++index)
       if (!options.clients[index].successor_of) start_later(index, kStart);
   }
@@ -73,6 +77,7 @@ class Run {
     MonotonicTime started{};
     MonotonicTime finished{};
     bool over = false;
+    bool served_late = false;
     bool replaced = false;  // a successor has taken the address and port
   };
 
@@ -102,12 +107,8 @@ class Run {
       const Address router =
           options_.clients[index].is_v6 ? make_v6(0xfe) : make_v4(192, 0, 2, 254);
       events_.schedule(at + options_.clients[index].to_server.delay,
-                       [this, index, mtu,
-                        answer = build_packet_too_big(packet, router, mtu)](MonotonicTime then) {
-                         current(index).trace->add(then, "server gets",
-                                                   "ICMP too big, mtu " + std::to_string(mtu));
-                         server_->receive(answer, then);
-                       });
+                       [this, index, mtu, answer = build_packet_too_big(packet, router, mtu)](
+                           MonotonicTime then) { give_server(index, answer, mtu, then); });
     };
     session.to_client = std::make_unique<Link>(
         plan.to_client, random_.next(), now, events_,
@@ -154,11 +155,15 @@ class Run {
     users_[session.links_of] = index;
     const auto violates = [this, index](std::string what) { violation(index, std::move(what)); };
     session.trace = std::make_unique<Trace>(options_.trace_lines);
+    ClientProfile profile = plan.profile;
+    const ClientPlan& path = options_.clients[session.links_of];
+    profile.may_lose_timestamps = path.to_server.middlebox.touches_timestamps() ||
+                                  path.to_client.middlebox.touches_timestamps();
     session.watch = std::make_unique<Watch>(
-        plan.profile, identity, options_.cookies,
+        as_offered(profile, path.to_server.middlebox), identity, options_.cookies,
         plan.successor_of ? sessions_[*plan.successor_of].watch.get() : nullptr, violates);
     session.client = std::make_unique<Client>(
-        plan.profile, identity,
+        profile, identity,
         [this, index](Bytes packet) {
           Session& sender = sessions_[index];
           if (const auto segment = read(packet))
@@ -172,12 +177,59 @@ class Run {
       events_.schedule(now + plan.limit, [this, index](MonotonicTime) { give_up(index); });
   }
 
+  // What arrives of a client's offer, which is all the server can keep to.
+  static ClientProfile as_offered(ClientProfile profile, const MiddleboxOptions& middlebox) {
+    if (middlebox.strips_sack) profile.sack = false;
+    if (middlebox.strips_window_scale) profile.window_scale.reset();
+    if (middlebox.strips_timestamps) profile.timestamps = false;
+    auto& size = profile.maximum_segment_bytes;
+    if (middlebox.strips_segment_size)
+      size.reset();
+    else if (middlebox.clamps_segment_size && size > middlebox.clamps_segment_size)
+      size = middlebox.clamps_segment_size;
+    return profile;
+  }
+
   void to_server(std::size_t links, const Bytes& packet, MonotonicTime now) {
-    if (const auto segment = read(packet)) {
-      current(links).trace->add(now, "server gets", false, *segment);
-      current(links).watch->delivered(*segment);
+    give_server(links, packet, 0, now);
+  }
+
+  // `mtu`: what the packet says when it is ICMP's, else 0.
+  void give_server(std::size_t links, const Bytes& packet, std::size_t mtu, MonotonicTime now) {
+    if (const Stall* stall = stall_at(now)) {
+      if (waiting_.size() < stall->kept_packets)
+        waiting_.push_back({links, packet, mtu});
+      else
+        current(links).trace->add(now, "server sleeps", "and misses a packet");
+      return;
     }
-    server_->receive(packet, now);
+    Session& session = current(links);
+    if (mtu > 0) {
+      session.trace->add(now, "server gets", "ICMP too big, mtu " + std::to_string(mtu));
+    } else if (const auto segment = read(packet)) {
+      session.trace->add(now, "server gets", false, *segment);
+      session.watch->delivered(*segment);
+    }
+    server_->receive(packet, now - lag_at(now));
+  }
+
+  // --- the server's sleep ---
+
+  const Stall* stall_at(MonotonicTime now) const {
+    for (const Stall& stall : options_.stalls)
+      if (now >= kStart + stall.from && now < kStart + stall.from + stall.length) return &stall;
+    return nullptr;
+  }
+  // How far the server's clock is behind.
+  Duration lag_at(MonotonicTime now) const {
+    Duration lag{};
+    for (const Stall& stall : options_.stalls)
+      if (stall.clock_stops) lag += std::clamp(now - kStart - stall.from, Duration{}, stall.length);
+    return lag;
+  }
+  void wake_server(MonotonicTime now) {
+    for (const Waiting& one : std::exchange(waiting_, {}))
+      give_server(one.links, one.packet, one.mtu, now);
   }
 
   void to_client(std::size_t links, const Bytes& packet, MonotonicTime now) {
@@ -225,9 +277,20 @@ class Run {
   void give_up(std::size_t index) {
     Session& session = sessions_[index];
     if (session.over) return;
+    const ClientPlan& plan = options_.clients[index];
+    if (plan.profile.may_be_refused && session.client->received_bytes() > 0 &&
+        !std::exchange(session.served_late, true)) {
+      events_.schedule(now_ + plan.limit, [this, index](MonotonicTime) { give_up(index); });
+      return;
+    }
     session.over = true;
     session.finished = now_;
     ++over_;
+    if (plan.profile.may_be_refused && session.client->received_bytes() == 0) {
+      session.client->give_up();
+      session.watch->client_left();
+      return start_successors(index);
+    }
     violation(index, "late: not finished within its limit");
     start_successors(index);
   }
@@ -249,9 +312,14 @@ class Run {
   }
 
   std::optional<MonotonicTime> server_run_at() {
-    std::optional<MonotonicTime> at =
-        server_->wants_to_run() ? std::optional(now_) : server_->next_deadline();
-    if (at) at = std::max(*at, server_free_at_);
+    std::optional<MonotonicTime> at = server_->next_deadline();
+    if (server_->wants_to_run())
+      at = now_;
+    else if (at)
+      at = *at + lag_at(now_);
+    if (!at) return at;
+    at = std::max({*at, server_free_at_, now_});
+    if (const Stall* stall = stall_at(*at)) at = kStart + stall->from + stall->length;
     return at;
   }
 
@@ -270,7 +338,7 @@ class Run {
     if (!server_at || *server_at > now_) return;
     // Strictly later: a server that always wants to run must not stop the clock.
     server_free_at_ = now_ + std::max(options_.server_turn, Duration(1));
-    server_->run(now_);
+    server_->run(now_ - lag_at(now_));
   }
 
   void violation(std::size_t index, std::string what) {
@@ -317,6 +385,12 @@ class Run {
     result.to_client = sessions_[session.links_of].to_client->counters();
   }
 
+  struct Waiting {
+    std::size_t links;
+    Bytes packet;
+    std::size_t mtu;
+  };
+
   const WorldOptions& options_;
   Random random_;
   MonotonicTime now_ = kStart;
@@ -326,6 +400,7 @@ class Run {
   std::map<std::size_t, std::size_t> users_;     // from there to who uses them
   std::unique_ptr<ServerUnderTest> server_;
   MonotonicTime server_free_at_ = kStart;
+  std::vector<Waiting> waiting_;  // for the server to wake
   std::size_t over_ = 0;
   WorldResult result_;
 };

@@ -53,9 +53,20 @@ struct ClientPlan {
   // connection.
   std::optional<std::size_t> successor_of;
   // Finishing later than this after its start is a violation. 0: no limit.
+  // Where the profile may be refused, one that got nothing by then has waited in vain and falls
+  // silent; one that got something has the same time again.
   Duration limit{};
   // What a perfect transport would need; for the result only.
   Duration ideal{};
+};
+
+// The server does nothing for a while, as in a virtual machine that is suspended.
+struct Stall {
+  Duration from{};  // since the start of the run
+  Duration length{};
+  bool clock_stops = false;  // else the server's clock has gone on when it wakes
+  // What arrives meanwhile is kept up to here, and given to it when it wakes; the rest is lost.
+  std::size_t kept_packets = 256;
 };
 
 struct WorldOptions {
@@ -65,6 +76,7 @@ struct WorldOptions {
   Duration server_turn = std::chrono::microseconds(1);
   // The server keeps nothing of a SYN (RFC 4987 3.6).
   bool cookies = false;
+  std::vector<Stall> stalls;  // in order of time, not overlapping
   // The whole run ends here at the latest; clients not finished then are a violation.
   Duration time_limit = std::chrono::minutes(10);
   // After the last client finished the run goes on for so long, so that the server's farewells

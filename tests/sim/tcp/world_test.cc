@@ -70,6 +70,49 @@ TEST(SimTcpWorld, EveryWayOfClosingEnds) {
   }
 }
 
+TEST(SimTcpWorld, BodiesGoUpWhileAnswersComeDown) {
+  for (const Closing closing : {Closing::after_requests, Closing::after_answers,
+                                Closing::after_server, Closing::crossing}) {
+    for (const bool pipelined : {true, false}) {
+      auto options = one_client({50'000, 0, 20'000});
+      options.clients[0].profile.body_bytes = {100'000, 1};
+      options.clients[0].profile.closing = closing;
+      options.clients[0].profile.pipelined = pipelined;
+      check_complete(options);
+      options.clients[0].to_server.loss = 0.02;
+      check_complete(options);
+    }
+  }
+}
+
+TEST(SimTcpWorld, AServerThatSleepsGoesOnWhereItWas) {
+  for (const bool clock_stops : {true, false}) {
+    for (const std::size_t kept : {0, 256}) {
+      auto options = one_client({300'000});
+      options.stalls = {{milliseconds(50), seconds(5), clock_stops, kept},
+                        {seconds(6), seconds(1), clock_stops, kept}};
+      check_complete(options);
+      const WorldResult result = run_world(options, reference());
+      CHECK(result.clients[0].took > seconds(5));
+    }
+  }
+}
+
+TEST(SimTcpWorld, AMiddleboxChangesWhatTheServerMayDo) {
+  auto options = one_client({50'000});
+  ClientPlan& plan = options.clients[0];
+  plan.to_server.middlebox.strips_window_scale = true;
+  plan.to_server.middlebox.strips_sack = true;
+  plan.to_server.middlebox.clamps_segment_size = 700;
+  check_complete(options);
+  plan.to_server.middlebox.strips_timestamps = true;
+  check_complete(options);
+  plan.to_server.middlebox = {};
+  plan.to_server.middlebox.strips_all_timestamps_after = milliseconds(60);
+  plan.to_client.middlebox.strips_all_timestamps_after = milliseconds(90);
+  check_complete(options);
+}
+
 TEST(SimTcpWorld, EveryMixOfOptionsWorksOverBothProtocols) {
   for (unsigned mix = 0; mix < 64; ++mix) {
     auto options = one_client({30'000});
