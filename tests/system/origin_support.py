@@ -215,6 +215,8 @@ class ScriptedOrigin:
 
     def close(self) -> None:
         self._closing = True
+        with contextlib.suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)  # else it listens on as long as _accept() waits
         self._listener.close()
         self.drop_connections()
 
