@@ -7,6 +7,7 @@
 
 #include "cache/base/assert.h"
 #include "dataplane/net/tcp/cubic.h"
+#include "dataplane/net/tcp/initial_sequence.h"
 
 namespace nearfield::net::tcp {
 
@@ -62,6 +63,7 @@ void Connection::open(const Handshake& handshake) {
   recent_timestamp_ = handshake.peer.timestamp_value;
   recent_timestamp_at_ = now;
   timestamp_offset_ = handshake.timestamp_offset;
+  oldest_echo_ = timestamp_now(core_.now) + timestamp_offset_;
 
   path_mtu_.start(core_.options.packet_bytes, v4_);
   if (const auto known = core_.path_mtus.find(flow_.peer.address, now)) {

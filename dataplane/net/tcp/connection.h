@@ -193,8 +193,10 @@ class Connection final : public Stream {
   StreamPosition process_sacks(const Segment& segment, StreamPosition acknowledged,
                                TransmissionLog::Delivery* delivery);
   void on_duplicate_reported(StreamPosition begin, StreamPosition end);
-  void sample_round_trip(const Segment& segment, const TransmissionLog::Delivery& delivery,
-                         bool advanced);
+  std::optional<std::uint32_t> echo_of(const Segment& segment) const;
+  // `echo`: of an acknowledgment that advances.
+  void sample_round_trip(const TransmissionLog::Delivery& delivery,
+                         std::optional<std::uint32_t> echo);
   bool update_window(const Segment& segment, StreamPosition begin, StreamPosition acknowledged);
   std::uint64_t count_duplicate(const Segment& segment, bool advanced, bool window_changed,
                                 std::uint64_t delivered_bytes);
@@ -330,6 +332,8 @@ class Connection final : public Stream {
   StreamPosition fin_position_ = 0;              // 0: no FIN so far
   MonotonicTime recent_timestamp_at_{};
   std::uint32_t timestamp_offset_ = 0;
+  // Of our clock when everything that is not acknowledged was yet to be sent for the first time.
+  std::uint32_t oldest_echo_ = 0;
   Reassembly reassembly_;
 
   Timer loss_timer_{&Connection::on_loss_timer, this};

@@ -30,6 +30,7 @@ std::uint64_t Connection::in_flight() const {
 void Connection::process_acknowledgment(const Segment& segment, StreamPosition begin,
                                         StreamPosition acknowledged) {
   const MonotonicTime now = core_.now;
+  const std::optional<std::uint32_t> echo = echo_of(segment);
   const bool advanced = acknowledged > unacknowledged_;
   const std::uint64_t passed_bytes = advanced ? acknowledged - unacknowledged_ : 0;
   const bool was_recovering = recovery_ != Recovery::none;
@@ -37,11 +38,9 @@ void Connection::process_acknowledgment(const Segment& segment, StreamPosition b
   TransmissionLog::Delivery delivery = log_.begin_delivery();
   if (advanced) {
     // The original had arrived before its retransmission was even sent (Eifel, RFC 3522).
-    const bool echoes = timestamps_ && segment.header.options.timestamps.has_value();
-    const bool spurious =
-        recovery_ != Recovery::none && episode_unproven_ && episode_retransmitted_bytes_ > 0 &&
-        echoes &&
-        static_cast<std::int32_t>(segment.header.options.timestamps->echo - episode_timestamp_) < 0;
+    const bool spurious = recovery_ != Recovery::none && episode_unproven_ &&
+                          episode_retransmitted_bytes_ > 0 && echo &&
+                          static_cast<std::int32_t>(*echo - episode_timestamp_) < 0;
     log_.acknowledge(core_.transmissions, acknowledged, &delivery);
     unacknowledged_ = acknowledged;
     consecutive_timeouts_ = 0;
@@ -61,7 +60,7 @@ void Connection::process_acknowledgment(const Segment& segment, StreamPosition b
   }
   if (delivery.any) probe_base_ = now;
   const bool window_changed = update_window(segment, begin, acknowledged);
-  sample_round_trip(segment, delivery, advanced);
+  sample_round_trip(delivery, advanced ? echo : std::nullopt);
   const std::uint64_t delivered =
       count_duplicate(segment, advanced, window_changed, delivery.bytes);
   if (delivery.timed && delivery.timed_sent_at >= path_changed_at_ &&
@@ -77,10 +76,9 @@ void Connection::process_acknowledgment(const Segment& segment, StreamPosition b
     std::optional<bool> retransmission_arrived;
     // Only an acknowledgment that advances echoes something new (RFC 7323 4.3): with SACKs alone
     // the echo is older than any retransmission, whichever of the two arrived.
-    if (advanced && timestamps_ && segment.header.options.timestamps && delivery.any) {
+    if (advanced && echo && delivery.any) {
       const std::uint32_t sent = timestamp_now(delivery.sent_at) + timestamp_offset_;
-      retransmission_arrived =
-          static_cast<std::int32_t>(segment.header.options.timestamps->echo - sent) >= 0;
+      retransmission_arrived = static_cast<std::int32_t>(*echo - sent) >= 0;
     }
     rack_.on_delivery(delivery, path(), retransmission_arrived, now);
     const bool plain = segment.payload.empty() && !advanced && !window_changed &&
@@ -203,20 +201,32 @@ void Connection::on_duplicate_reported(StreamPosition begin, StreamPosition end)
 
 // --- round trip and window ---
 
-void Connection::sample_round_trip(const Segment& segment,
-                                   const TransmissionLog::Delivery& delivery, bool advanced) {
+// What an acknowledgment that advances may prove something by. When our timestamps do not reach the
+// peer any more, taken out by a middlebox in mid-connection, it repeats the last for ever (RFC 7323
+// 4.3): that one is from before all that is not acknowledged, and proves nothing.
+std::optional<std::uint32_t> Connection::echo_of(const Segment& segment) const {
+  if (!timestamps_ || !segment.header.options.timestamps) return std::nullopt;
+  const std::uint32_t echo = segment.header.options.timestamps->echo;
+  if (echo == 0 || static_cast<std::int32_t>(echo - oldest_echo_) < 0) return std::nullopt;
+  return echo;
+}
+
+void Connection::sample_round_trip(const TransmissionLog::Delivery& delivery,
+                                   std::optional<std::uint32_t> echo) {
   const MonotonicTime now = core_.now;
   Duration sample{-1};
-  if (delivery.timed) {
+  if (delivery.timed && (sack_ || delivery.retransmitted_bytes == 0)) {
     sample = now - delivery.timed_sent_at;
-  } else if (advanced && timestamps_ && segment.header.options.timestamps &&
-             segment.header.options.timestamps->echo != 0) {
-    // All of it was sent more than once: the echo tells which one arrived, to a millisecond (RFC
-    // 7323 4.1).
-    const std::uint32_t elapsed_ms =
-        timestamp_now(now) + timestamp_offset_ - segment.header.options.timestamps->echo;
+  } else if (echo) {
+    // All of it was sent more than once, or lay behind a hole, for who knows how long, at a peer
+    // that does not tell by SACK: the echo says which one arrived, to a millisecond (RFC 7323 4.1).
+    const std::uint32_t elapsed_ms = timestamp_now(now) + timestamp_offset_ - *echo;
     if (elapsed_ms < 600'000) sample = std::chrono::milliseconds(std::max(elapsed_ms, 1u));
   }
+  // Echoes of what follows are not older: it was sent later, at least for the first time.
+  if (delivery.timed && delivery.timed_end <= unacknowledged_)
+    oldest_echo_ = timestamp_now(delivery.timed_sent_at) + timestamp_offset_;
+  if (delivery.timed) back_off_ = 0;
   if (sample < Duration::zero()) return;
   back_off_ = 0;  // only now, as what was sent twice measures nothing (RFC 6298 5, Karn)
   const std::uint64_t pairs = log_.in_flight_bytes() / (2ull * segment_bytes_) + 1;

@@ -51,6 +51,37 @@ TEST(StackTimeout, SendsTheRestByAcknowledgments) {
   LONGS_EQUAL(4000, script.app().released);
 }
 
+// RFC 6298 3: what lay behind a hole arrived long before its acknowledgment.
+TEST(StackTimeout, WhatWaitedBehindAHoleMeasuresNothingWithoutSack) {
+  script.connect("mss=1000");
+  script.send(2000);
+  script.drain();
+  script.at(5000);  // lost: the first, and its retransmissions
+  script.drain();
+  const Duration before = script.view().smoothed_round_trip;
+  script.in(". 1 ack=2001");
+  CHECK(script.view().smoothed_round_trip == before);
+}
+
+// A middlebox takes the timestamps out of what we send from now on: the peer echoes the last it saw
+// for ever (RFC 7323 4.3), which measures nothing.
+TEST(StackTimeout, AnEchoOlderThanWhatItAcknowledgesMeasuresNothing) {
+  script.connect("mss=1000 ts");
+  const std::string stale = " ecr=" + std::to_string(script.last_value());
+  script.send(1000);
+  script.at(200);
+  script.in(". 1 ack=1001" + stale);  // sent after the handshake, a round trip ago
+  script.at(20'000);
+  script.send(1000);
+  script.at(20'100);
+  script.in(". 1 ack=2001" + stale);
+  script.send(1000);
+  script.at(23'000);  // and again, and again
+  script.in(". 1 ack=3001" + stale);
+  LONGS_EQUAL(0, script.counters().spurious_recoveries);  // nor is it Eifel's
+  CHECK(script.view().smoothed_round_trip < std::chrono::milliseconds(200));
+}
+
 // RFC 6298 5: the back-off ends with a new measurement, which what was sent twice does not give
 // (Karn).
 TEST(StackTimeout, BackOffLastsUntilAMeasurement) {
