@@ -215,18 +215,17 @@ void Connection::sample_round_trip(const TransmissionLog::Delivery& delivery,
                                    std::optional<std::uint32_t> echo) {
   const MonotonicTime now = core_.now;
   Duration sample{-1};
-  if (delivery.timed && (sack_ || delivery.retransmitted_bytes == 0)) {
+  if (delivery.timed) {
     sample = now - delivery.timed_sent_at;
   } else if (echo) {
-    // All of it was sent more than once, or lay behind a hole, for who knows how long, at a peer
-    // that does not tell by SACK: the echo says which one arrived, to a millisecond (RFC 7323 4.1).
+    // Some of it was sent more than once: the echo tells which one arrived, to a millisecond (RFC
+    // 7323 4.1).
     const std::uint32_t elapsed_ms = timestamp_now(now) + timestamp_offset_ - *echo;
     if (elapsed_ms < 600'000) sample = std::chrono::milliseconds(std::max(elapsed_ms, 1u));
   }
   // Echoes of what follows are not older: it was sent later, at least for the first time.
   if (delivery.timed && delivery.timed_end <= unacknowledged_)
     oldest_echo_ = timestamp_now(delivery.timed_sent_at) + timestamp_offset_;
-  if (delivery.timed) back_off_ = 0;
   if (sample < Duration::zero()) return;
   back_off_ = 0;  // only now, as what was sent twice measures nothing (RFC 6298 5, Karn)
   const std::uint64_t pairs = log_.in_flight_bytes() / (2ull * segment_bytes_) + 1;

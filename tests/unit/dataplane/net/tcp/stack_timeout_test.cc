@@ -51,18 +51,6 @@ TEST(StackTimeout, SendsTheRestByAcknowledgments) {
   LONGS_EQUAL(4000, script.app().released);
 }
 
-// RFC 6298 3: what lay behind a hole arrived long before its acknowledgment.
-TEST(StackTimeout, WhatWaitedBehindAHoleMeasuresNothingWithoutSack) {
-  script.connect("mss=1000");
-  script.send(2000);
-  script.drain();
-  script.at(5000);  // lost: the first, and its retransmissions
-  script.drain();
-  const Duration before = script.view().smoothed_round_trip;
-  script.in(". 1 ack=2001");
-  CHECK(script.view().smoothed_round_trip == before);
-}
-
 // A middlebox takes the timestamps out of what we send from now on: the peer echoes the last it saw
 // for ever (RFC 7323 4.3), which measures nothing.
 TEST(StackTimeout, AnEchoOlderThanWhatItAcknowledgesMeasuresNothing) {
