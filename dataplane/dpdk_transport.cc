@@ -2,6 +2,7 @@
 #include "dataplane/dpdk_transport.h"
 
 #include <algorithm>
+#include <atomic>
 #include <format>
 #include <utility>
 
@@ -29,9 +30,12 @@ class EalLog final : public dpdk::LogSink {
   void write(dpdk::LogLevel level, std::string_view line) override {
     control::log(level_of(level), "dpdk: {}", line);
   }
+  void on_started() { is_started_.store(true, std::memory_order_relaxed); }
 
  private:
-  static control::LogLevel level_of(dpdk::LogLevel level) {
+  control::LogLevel level_of(dpdk::LogLevel level) const {
+    // A start that fails ends with one line, which quotes DPDK.
+    if (!is_started_.load(std::memory_order_relaxed)) return control::LogLevel::debug;
     switch (level) {
       case dpdk::LogLevel::error:
         return control::LogLevel::error;
@@ -41,6 +45,8 @@ class EalLog final : public dpdk::LogSink {
         return control::LogLevel::debug;  // how it starts is of interest to who looks for it only
     }
   }
+
+  std::atomic<bool> is_started_{false};
 };
 
 // As long as the process: DPDK keeps it.
@@ -331,7 +337,11 @@ Result<void> DpdkTransports::begin() {
                    "every {} us",
                    port.name(), port.driver(), config_.idle_sleep.count());
     }
+    if (!port.link().up) {
+      control::log(control::LogLevel::info, "port {} has no link yet", port.name());
+    }
   }
+  eal_log().on_started();
   return {};
 }
 

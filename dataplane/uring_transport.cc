@@ -79,7 +79,7 @@ class UringTransports final : public control::Transports {
 
 control::TransportKind uring_transport() {
   return {
-      .name = "io_uring",
+      .name = "uring",
       .listens_on_sockets = true,
       .open =
           [](const control::TransportPlan& plan) -> Result<std::unique_ptr<control::Transports>> {

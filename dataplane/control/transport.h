@@ -81,7 +81,7 @@ class Transports {
 };
 
 struct TransportKind {
-  std::string name;  // "io_uring"
+  std::string name;  // "uring"
   // Whether it wants sockets of the kernel to listen on, which a new process can take over.
   bool listens_on_sockets = true;
   std::function<Result<std::unique_ptr<Transports>>(const TransportPlan&)> open;

@@ -115,7 +115,7 @@ addresses = ["{self.v4}/24", "{self.v6}/64"]
 class Loopback:
     """The same of a node with the kernel's sockets: its clients are beside it."""
 
-    transport = "io_uring"
+    transport = "uring"
     v4 = client_v4 = "127.0.0.1"
 
     def listens(self, listen: str) -> str:

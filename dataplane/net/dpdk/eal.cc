@@ -276,7 +276,8 @@ Result<void> add_virtual_device(std::string_view devargs) {
   if (result == 0) return {};
   return failure(
       "DPDK device " + std::string(devargs) + " cannot be had: " + reason(-result) +
-      "; see that the driver and the interface exist and that this process may use them");
+      "; see that the driver and the interface exist and that this process may use them "
+      "(net_af_packet: CAP_NET_RAW, net_tap: CAP_NET_ADMIN, net_af_xdp: both and CAP_BPF)");
 }
 
 Result<void> remove_virtual_device(std::string_view name) {

@@ -168,6 +168,9 @@ Result<std::unique_ptr<Port>> Port::open(const PortOptions& options,
       return failure("DPDK has no driver for " + options.name +
                      ": name a PCI NIC that a driver knows, or a virtual device (net_...)");
     }
+    auto claim = InterfaceClaim::take(options.name);
+    if (!claim) return std::unexpected(claim.error());
+    if (*claim) port->claim_.emplace(*std::move(*claim));
     if (auto added = add_virtual_device(options.name); !added)
       return std::unexpected(added.error());
     port->made_ = true;
@@ -245,8 +248,10 @@ Result<void> Port::configure(const PortOptions& options,
   }
   const int set = rte_eth_dev_set_mtu(id_, options.mtu);
   if (set != 0 && set != -ENOTSUP) {
+    const bool is_forbidden = set == -EPERM || set == -EACCES;
     return failure("port " + name_ + " does not take an MTU of " + std::to_string(options.mtu) +
-                   " (" + rte_strerror(-set) + "): set mtu lower");
+                   " (" + rte_strerror(-set) +
+                   "): " + (is_forbidden ? "give the process CAP_NET_ADMIN" : "set mtu lower"));
   }
   mtu_ = options.mtu;
   queue_count_ = options.queues;

@@ -12,10 +12,12 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 
 #include "cache/base/error.h"
+#include "dataplane/net/dpdk/interface_claim.h"
 #include "dataplane/net/dpdk/packet_io.h"
 #include "dataplane/net/dpdk/packet_pool.h"
 
@@ -107,6 +109,7 @@ class Port {
   Result<void> set_up_queues(const PortOptions& options,
                              std::span<PacketPool* const> receive_pools);
 
+  std::optional<InterfaceClaim> claim_;  // goes last
   std::string name_;
   std::string driver_;
   PortCapabilities capabilities_;

@@ -32,7 +32,7 @@ inline NodeSnapshot sample_snapshot() {
   snapshot.now_ms = snapshot.started_ms + std::chrono::milliseconds(2'500);
   snapshot.listen = {*net::Endpoint::parse("127.0.0.1:8080"), *net::Endpoint::parse("[::1]:8080")};
   snapshot.workers = 2;
-  snapshot.transport = "io_uring";
+  snapshot.transport = "uring";
   snapshot.config_source = "node.toml";
   snapshot.config_loaded_ms = snapshot.started_ms;
   snapshot.policy = "s3fifo";

@@ -38,7 +38,7 @@ TEST(Metrics, ShowsTheNumbers) {
       "nearfield_origin_failures_total{group=\"origin\",server=\"192.0.2.1:9000\",kind=\"timed_"
       "out\"} 1");
   expect_line("nearfield_origin_healthy{group=\"origin\",server=\"192.0.2.1:9000\"} 1");
-  expect_line("nearfield_build_info{version=\"1.2.3\",transport=\"io_uring\"} 1");
+  expect_line("nearfield_build_info{version=\"1.2.3\",transport=\"uring\"} 1");
 }
 
 TEST(Metrics, HistogramIsCumulativeAndEndsAtInfinity) {
