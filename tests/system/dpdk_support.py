@@ -35,7 +35,7 @@ def _has_dpdk() -> bool:
 needs_dpdk = pytest.mark.skipif(not _has_dpdk(), reason="this build has no DPDK: pkg-config finds no libdpdk, or NEARFIELD_DPDK is OFF")
 
 
-def _impaired_program() -> Path:
+def impaired_program() -> Path:
     # Beside the node, wherever that was built.
     program = node_program().parents[1] / "tests" / "node" / "nearfield-dataplane-impaired"
     assert program.is_file(), f"{program} is not built: `./dev build` first"
@@ -76,7 +76,7 @@ addresses = [{listed}]
     with contextlib.ExitStack() as changed:
         if impairment:
             environment = changed.enter_context(pytest.MonkeyPatch.context())
-            environment.setenv("NEARFIELD_NODE", str(_impaired_program()))
+            environment.setenv("NEARFIELD_NODE", str(impaired_program()))
             options["env"] = os.environ | {"NEARFIELD_IMPAIRMENT": impairment}
         program = changed.enter_context(Program("--config", config, control=control, **options))
         yield program.serves()

@@ -15,11 +15,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from dpdk_support import needs_dpdk
+from children import Children
+from dpdk_support import impaired_program, needs_dpdk
 from run_support import album_folder, descendants, gone, place, program, read_until, run, work_folder  # noqa: F401
 
 from serve import link as links
-from serve import veth
+from serve import player_check, veth
 from serve.network_namespace import NetworkNamespace
 
 _DIRECTLY = urllib.request.build_opener(urllib.request.ProxyHandler({}))
@@ -65,6 +66,31 @@ def test_a_browser_plays_over_the_link(run):
         assert re.search(rf"{played}: first sample after \d+ ms, 0 rebuffers in \S+ s, \d+ files .* equal to the origin's", said), said
     assert re.search(r"Listen: http://198\.19\.\d+\.10:8080/", said), said
     assert not has_interface(interface_of(said))
+
+
+@needs_dpdk
+def test_a_browser_plays_over_a_bad_link(run):
+    process = run("--transport", "dpdk", "--once", "--node", impaired_program(),
+                  env={"NEARFIELD_IMPAIRMENT": "seed=7,loss=0.01,reordering=0.02,duplication=0.01"})
+    said, _ = process.communicate(timeout=120)
+    assert process.returncode == 0, said
+    assert len(re.findall(r"player check: (?:hls.js|Shaka) plays .* equal to the origin's", said)) == 2, said
+
+
+@needs_dpdk
+def test_a_browser_plays_over_ipv6(run):
+    process = run("--transport", "dpdk", "--no-player-check")
+    said = read_until(process, r"Listen: ")
+    address = re.search(r"node: .*(\[[0-9a-f:]+\]:\d+)", said)[1]
+    children = Children()
+    try:
+        [outcome] = player_check.run(f"http://{address}/", work_folder(said) / "docroot", [player_check.Case("hls", 0, "flac-16-44")], children,
+                                     timeout_s=60)
+    finally:
+        children.stop_all()
+    assert not outcome.faults, outcome.line()
+    process.send_signal(signal.SIGINT)
+    assert process.wait(20) == 0
 
 
 @needs_dpdk
