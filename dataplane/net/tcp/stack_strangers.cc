@@ -187,8 +187,8 @@ bool Stack::receive_for_time_wait(const Flow& flow, const Segment& segment) {
     }
     if (header.flags.fin) entry->receive_next = entry->receive_next + 1;
   }
-  // The peer's FIN again: our last ACK was lost. Anything else out of the window, a FIN with another
-  // number among it, is answered the same way, but not at any rate.
+  // The peer's FIN again: our last ACK was lost. Anything else out of the window, a FIN with
+  // another number among it, is answered the same way, but not at any rate.
   const bool bare = segment.sequence_length() == 0 && header.sequence == entry->receive_next;
   if (bare) return true;
   if (header.flags.fin && header.sequence + segment.sequence_length() == entry->receive_next) {
