@@ -271,7 +271,7 @@ Result<std::unique_ptr<control::Transports>> DpdkTransports::open(
   options.log = &eal_log();
   for (const auto& port : config.ports) {
     if (control::is_pci_address(port.name)) {
-      options.pci_devices.push_back(port.name.substr(0, port.name.find(',')));
+      options.pci_devices.push_back(port.name);
     }
   }
   auto eal = dpdk::Eal::start(options);

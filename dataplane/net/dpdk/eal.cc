@@ -153,7 +153,8 @@ Result<void> check_hugepages(const EalOptions& options) {
                  std::to_string(now + missing) + ", or let it use ordinary pages");
 }
 
-// A NIC is either handed to user space (vfio-pci, uio) or shared with the kernel (mlx5, mana).
+// A NIC is either handed to user space or shared with the kernel (mlx5, mana). Handed over means to
+// VFIO: the other ways (uio) know nothing of virtual addresses, which are all that we have.
 Result<void> check_pci_device(const std::string& address) {
   namespace fs = std::filesystem;
   const fs::path device = fs::path("/sys/bus/pci/devices") / address;
@@ -163,14 +164,11 @@ Result<void> check_pci_device(const std::string& address) {
                    ": 'lspci -D' lists addresses, as 0000:3b:00.0");
   }
   const std::string driver = fs::read_symlink(device / "driver", error).filename().string();
-  for (const char* user_space : {"vfio-pci", "uio_pci_generic", "igb_uio"}) {
-    if (driver == user_space) return {};
-  }
-  for (const char* shared : {"mlx4_core", "mlx5_core", "mana"}) {
-    if (driver == shared) return {};
+  for (const char* good : {"vfio-pci", "mlx4_core", "mlx5_core", "mana"}) {
+    if (driver == good) return {};
   }
   return failure("PCI device " + address + " is with " +
-                 (driver.empty() ? "no driver" : "the kernel driver " + driver) +
+                 (driver.empty() ? "no driver" : "the driver " + driver) +
                  ": hand it over with dpdk-devbind.py --bind=vfio-pci " + address);
 }
 
@@ -190,8 +188,9 @@ Result<Eal> Eal::start(const EalOptions& options) {
   if (options.hugepages) {
     if (auto checked = check_hugepages(options); !checked) return std::unexpected(checked.error());
   }
-  for (const std::string& address : options.pci_devices) {
-    if (auto checked = check_pci_device(address); !checked) return std::unexpected(checked.error());
+  for (const std::string& devargs : options.pci_devices) {
+    if (auto checked = check_pci_device(split_devargs(devargs).first); !checked)
+      return std::unexpected(checked.error());
   }
   static std::atomic<bool> started{false};
   if (started.exchange(true)) return failure("DPDK was started before in this process");
@@ -209,9 +208,9 @@ Result<Eal> Eal::start(const EalOptions& options) {
     arguments.insert(arguments.end(), {"--no-huge", "--no-shconf", "--file-prefix=nearfield"});
   }
   if (options.pci_devices.empty()) arguments.emplace_back("--no-pci");
-  for (const std::string& address : options.pci_devices) {
+  for (const std::string& devargs : options.pci_devices) {
     arguments.emplace_back("-a");
-    arguments.push_back(address);
+    arguments.push_back(devargs);
   }
   std::vector<char*> pointers;  // EAL may reorder them and keeps copies of the strings
   pointers.reserve(arguments.size() + 1);

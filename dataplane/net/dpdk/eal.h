@@ -31,7 +31,8 @@ class LogSink {
 };
 
 struct EalOptions {
-  // PCI devices that may be touched, as 0000:3b:00.0. Empty: the PCI bus is left alone.
+  // PCI devices that may be touched, as 0000:3b:00.0, with arguments for their driver behind a
+  // comma. Empty: the PCI bus is left alone.
   std::vector<std::string> pci_devices;
   // For packet pools and rings; the arena is not part of it. 16 to 65536.
   std::uint32_t memory_mb = 256;
