@@ -331,11 +331,13 @@ Result<void> DpdkTransports::begin() {
   for (const auto& nic : nics_) {
     if (auto started = nic->start(); !started) return started;
     const dpdk::Port& port = nic->port();
-    if (config_.idle == control::IdleMode::automatic && !port.capabilities().receive_interrupts) {
-      control::log(control::LogLevel::info,
-                   "port {} ({}) has no receive interrupts: workers without work look for packets "
-                   "every {} us",
-                   port.name(), port.driver(), config_.idle_sleep.count());
+    if (config_.idle == control::IdleMode::automatic) {
+      control::log(control::LogLevel::info, "port {} ({}) {}", port.name(), port.driver(),
+                   port.capabilities().receive_interrupts
+                       ? "wakes its workers by receive interrupts"
+                       : std::format("has no receive interrupts: workers without work look for "
+                                     "packets every {} us",
+                                     config_.idle_sleep.count()));
     }
     if (!port.link().up) {
       control::log(control::LogLevel::info, "port {} has no link yet", port.name());

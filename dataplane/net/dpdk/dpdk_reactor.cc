@@ -115,7 +115,9 @@ bool DpdkReactor::Impl::wait(Duration longest) {
   if (is_armed) worked = turn({});  // finds what came before the port was asked to wake us
   if (!worked && !helper->stopping()) {
     publish(helper->now());  // for a while nobody else will
-    const bool can_wait = is_armed && helper->wake_on(station.bell());
+    // Asked again, as timers may have filled the ring meanwhile.
+    const bool can_wait =
+        is_armed && station.can_wait() && !stack.wants_to_run() && helper->wake_on(station.bell());
     worked = sleep(std::min(can_wait ? longest : Idle::kShortSleep, until_due()));
     waits += can_wait;
   }

@@ -41,7 +41,7 @@ Result<std::optional<InterfaceClaim>> InterfaceClaim::take(std::string_view deva
   if (::bind(claim.descriptor_, reinterpret_cast<const sockaddr*>(&address), size) == 0)
     return claim;
   if (errno == EADDRINUSE) {
-    return failure("another node has its port on interface " + interface +
+    return failure("another port, of this node or of another process, has interface " + interface +
                    ": end that one first, or give this one an interface of its own");
   }
   return failure("interface " + interface + " cannot be claimed: " + std::strerror(errno));

@@ -40,9 +40,11 @@ class Mailbox {
  public:
   static constexpr std::size_t kMessages = 64;
 
-  // False: full.
-  bool put(const Message& message) {
+  // False: full. `was_empty`: whoever sleeps until there are messages has not been woken for
+  // others.
+  bool put(const Message& message, bool* was_empty = nullptr) {
     const std::lock_guard lock(mutex_);
+    if (was_empty != nullptr) *was_empty = count_ == 0;
     if (count_ == kMessages) {
       lost_.fetch_add(1, std::memory_order_relaxed);
       return false;

@@ -12,6 +12,7 @@
 #include <algorithm>
 #include <atomic>
 #include <cerrno>
+#include <mutex>
 #include <vector>
 
 #include "cache/base/assert.h"
@@ -73,9 +74,10 @@ PortCapabilities read_capabilities(const rte_eth_dev_info& info, std::string_vie
 // One queue pair. Receiving and sending are a driver's inline fast path; one virtual call a burst.
 class Port::Queue final : public PacketIo {
  public:
-  void set(std::uint16_t port, std::uint16_t queue) {
+  void set(std::uint16_t port, std::uint16_t queue, std::mutex& interrupts) {
     port_ = port;
     queue_ = queue;
+    interrupts_ = &interrupts;
   }
   std::size_t receive(std::span<rte_mbuf*> packets) override {
     return rte_eth_rx_burst(port_, queue_, packets.data(), bounded(packets.size()));
@@ -105,15 +107,21 @@ class Port::Queue final : public PacketIo {
   bool watch(int epoll_descriptor) override {
     if (!has_interrupt_) return false;
     const EalSilence silence;
+    const std::lock_guard lock(*interrupts_);
     return rte_eth_dev_rx_intr_ctl_q(port_, queue_, epoll_descriptor, RTE_INTR_EVENT_ADD,
                                      nullptr) == 0;
   }
-  // net_tap has nothing to switch: its descriptor tells of every packet.
+  // net_tap has nothing to switch: its descriptor tells of every packet. Some NICs have one mask
+  // for all queues, which their drivers read, change and write (ixgbe), so one worker at a time.
   bool arm() override {
+    const std::lock_guard lock(*interrupts_);
     const int result = rte_eth_dev_rx_intr_enable(port_, queue_);
     return result == 0 || result == -ENOTSUP;
   }
-  void disarm() override { rte_eth_dev_rx_intr_disable(port_, queue_); }
+  void disarm() override {
+    const std::lock_guard lock(*interrupts_);
+    rte_eth_dev_rx_intr_disable(port_, queue_);
+  }
 
   void set_interrupt(bool has_interrupt) { has_interrupt_ = has_interrupt; }
   std::uint64_t refused() const { return refused_.load(std::memory_order_relaxed); }
@@ -125,6 +133,7 @@ class Port::Queue final : public PacketIo {
   std::uint16_t port_ = 0;
   std::uint16_t queue_ = 0;
   bool has_interrupt_ = false;
+  std::mutex* interrupts_ = nullptr;       // the port's
   std::atomic<std::uint64_t> refused_{0};  // one writer
 };
 
@@ -142,7 +151,6 @@ std::string PortCapabilities::text() const {
   add(multiple_segments, "chained packets");
   add(external_buffers, "external buffers");
   add(receive_hash, "receive hash");
-  add(receive_interrupts, "receive interrupts");
   add(vlan_insert, "VLAN insert");
   add(vlan_strip, "VLAN strip");
   if (text.empty()) return "nothing: all is done in software";
@@ -240,8 +248,13 @@ Result<void> Port::configure(const PortOptions& options,
       configuration.rx_adv_conf.rss_conf.rss_key_len = info.hash_key_size;
     }
   }
-  if (const int result = rte_eth_dev_configure(id_, options.queues, options.queues, &configuration);
-      result != 0) {
+  int result = rte_eth_dev_configure(id_, options.queues, options.queues, &configuration);
+  if (result != 0 && wants_interrupts_) {  // some drivers refuse the whole rather than that
+    wants_interrupts_ = false;
+    configuration.intr_conf.rxq = 0;
+    result = rte_eth_dev_configure(id_, options.queues, options.queues, &configuration);
+  }
+  if (result != 0) {
     return failure("port " + name_ + " does not take " + std::to_string(options.queues) +
                    " queues and an MTU of " + std::to_string(options.mtu) + ": " +
                    rte_strerror(-result) + "; set mtu lower or use fewer workers");
@@ -280,7 +293,7 @@ Result<void> Port::set_up_queues(const PortOptions& options,
                      " cannot be set up: " + rte_strerror(-result) +
                      "; the driver's line in the log says what it lacks");
     }
-    queues_[queue].set(id_, queue);
+    queues_[queue].set(id_, queue, interrupts_);
   }
   // NDP comes to multicast groups (RFC 4861 2.3); a filter for each address would be the
   // alternative, and not every driver has one. Who cannot do either sees all frames anyway.

@@ -12,6 +12,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <span>
 #include <string>
@@ -121,6 +122,7 @@ class Port {
   bool made_ = false;   // and remove it
   bool started_ = false;
   bool wants_interrupts_ = false;
+  std::mutex interrupts_;  // held to switch a queue's
   std::unique_ptr<Queue[]> queues_;
 };
 

@@ -287,7 +287,8 @@ bool Station::take_path_error(const ip::Packet& packet) {
   const Message message{
       .kind = Message::Kind::path_error, .frame_bytes = 0, .frame = {}, .path_error = *path_error};
   on_message(message);
-  tell_siblings(message);
+  // The rest is only counted, and strangers send as many as they like.
+  if (path_error->kind == tcp::PathError::Kind::too_big) tell_siblings(message);
   return true;
 }
 
@@ -295,7 +296,10 @@ bool Station::take_path_error(const ip::Packet& packet) {
 
 void Station::tell_siblings(const Message& message) {
   for (Station* sibling : siblings_) {
-    if (sibling->mailbox_.put(message) && sibling->bell_) sibling->bell_->ring();
+    bool was_empty = false;
+    if (sibling->mailbox_.put(message, &was_empty) && was_empty && sibling->bell_) {
+      sibling->bell_->ring();
+    }
   }
 }
 

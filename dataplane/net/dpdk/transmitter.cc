@@ -21,6 +21,8 @@ namespace {
 constexpr std::size_t kQueueSlots = Transmitter::kMaximumPieces + 4 * Transmitter::kBacklogPackets;
 constexpr std::uint32_t kMinimumPoolBytes =
     256 + ip::kMaximumEthernetHeaderBytes + ip::kIpv6HeaderBytes + tcp::kMaximumHeaderBytes;
+// i40e and iavf refuse to cut into less (I40E_MIN_TSO_MSS, IAVF_MIN_TSO_MSS in DPDK 24.11).
+constexpr std::uint32_t kLeastSegmentationBytes = 256;
 // An IPv4 packet's length has 16 bits; headers at their longest leave this for a super-segment.
 constexpr std::uint32_t kMaximumSuperBytes =
     UINT16_MAX - ip::kIpv6HeaderBytes - tcp::kMaximumHeaderBytes;
@@ -136,7 +138,7 @@ std::optional<tcp::Ticket> Transmitter::transmit(const tcp::OutgoingSegment& seg
     std::uint32_t limit = std::min(payload.remaining(), piece_bytes);
     std::uint16_t maximum_segments = can.maximum_packet_segments;
     if (can.segmentation && can_chain_ && payload.remaining() > piece_bytes &&
-        !(segment.header.flags.cwr && offset == 0)) {
+        piece_bytes >= kLeastSegmentationBytes && !(segment.header.flags.cwr && offset == 0)) {
       limit = std::min(payload.remaining(),
                        std::max(piece_bytes, kMaximumSuperBytes / piece_bytes * piece_bytes));
       maximum_segments = can.maximum_segments;

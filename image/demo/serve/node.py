@@ -38,8 +38,11 @@ def require_dpdk(program: Path, folder: Path) -> None:
     configuration.write_text('[node]\nlisten = [":80"]\ntransport = "dpdk"\n'
                              '[[origin]]\nname = "any"\nhosts = ["*"]\nservers = ["http://127.0.0.1"]\n'
                              '[[dpdk.port]]\nname = "net_null0"\naddresses = ["192.0.2.1/24"]\n')
-    checked = subprocess.run([program, "--config", configuration, "--check"], stdin=subprocess.DEVNULL, capture_output=True, text=True,
-                             errors="replace", check=False, timeout=30, process_group=0)
+    try:
+        checked = subprocess.run([program, "--config", configuration, "--check"], stdin=subprocess.DEVNULL, capture_output=True, text=True,
+                                 errors="replace", check=False, timeout=30, process_group=0)
+    except subprocess.TimeoutExpired:
+        raise NodeError(f"{program}: `--check` did not end within 30 s") from None
     if checked.returncode != 0:
         said = checked.stderr.replace(f"{configuration}: ", "").strip() or f"`--check` ended with status {checked.returncode}"
         raise NodeError(f"{program}: {said}")

@@ -13,8 +13,7 @@ TEST(InterfaceClaim, has_one_owner_until_that_ends) {
     CHECK(first.has_value() && first->has_value());
     const auto second = InterfaceClaim::take("net_af_xdp3,iface=nf-claim");
     CHECK_FALSE(second.has_value());
-    STRCMP_CONTAINS("another node has its port on interface nf-claim",
-                    second.error().message.c_str());
+    STRCMP_CONTAINS("has interface nf-claim: end that one first", second.error().message.c_str());
     const InterfaceClaim moved = *std::move(*first);
     CHECK_FALSE(InterfaceClaim::take("net_af_packet0,iface=nf-claim").has_value());
     CHECK(InterfaceClaim::take("net_af_packet0,iface=nf-claim2")->has_value());

@@ -40,4 +40,12 @@ TEST(Mailbox, drops_and_counts_what_finds_no_room) {
   CHECK_FALSE(mailbox->take(message));
 }
 
+TEST(Mailbox, says_when_nobody_was_woken_yet) {
+  bool was_empty = false;
+  CHECK(mailbox->put(message, &was_empty));
+  CHECK_TRUE(was_empty);
+  CHECK(mailbox->put(message, &was_empty));
+  CHECK_FALSE(was_empty);
+}
+
 }  // namespace nearfield::net::dpdk

@@ -32,6 +32,23 @@ TEST(Transmitter, leaves_cutting_to_a_nic_that_segments) {
   CHECK(transmitter->counters().super_segments > 0);
 }
 
+// Some NICs refuse to cut into very small pieces, which a peer may ask for.
+TEST(Transmitter, cuts_itself_what_a_nic_would_not) {
+  make(segmenting());
+  tcp::OutgoingSegment small = segment(1000);
+  small.piece_bytes = 255;
+  CHECK(transmitter->transmit(small).has_value());
+  transmitter->flush();
+  CHECK_EQUAL(4U, queue.sent.size());
+  check_sent(small);
+  queue.free_all();
+  small.piece_bytes = 256;
+  small.header.flags.cwr = false;
+  CHECK(transmitter->transmit(small).has_value());
+  transmitter->flush();
+  CHECK_EQUAL(1U, queue.sent.size());
+}
+
 TEST(Transmitter, ends_a_packet_where_the_longest_chain_ends) {
   for (const std::uint16_t longest : std::initializer_list<std::uint16_t>{2, 3, 5}) {
     queue.free_all();
