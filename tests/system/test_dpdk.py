@@ -3,37 +3,19 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
+from dpdk_support import PORT, THEIR_V4, THEIR_V6, V4, V6, curl, digest, needs_dpdk, serving, transport
 from namespace_support import Client, Namespace
-from node_support import group, node_program, until
+from node_support import node_program, until
 from process_support import Program
 
-V4, V6, PORT = "198.18.7.10", "fd6e:6663::10", 8080
-THEIR_V4, THEIR_V6 = "198.18.7.1", "fd6e:6663::1"
-
-
-def _has_dpdk() -> bool:
-    with tempfile.NamedTemporaryFile("w", suffix=".toml") as config:
-        config.write(f'[node]\nlisten = [":80"]\ntransport = "dpdk"\n{group("http://127.0.0.1")}'
-                     '[[dpdk.port]]\nname = "net_null0"\naddresses = ["192.0.2.10/24"]\n')
-        config.flush()
-        checked = subprocess.run([str(node_program()), "--config", config.name, "--check"], capture_output=True, text=True, check=False)
-    if checked.returncode == 0:
-        return True
-    assert 'transport "dpdk" is not in this build' in checked.stderr, checked.stderr
-    return False
-
-
-pytestmark = pytest.mark.skipif(not _has_dpdk(), reason="this build has no DPDK: pkg-config finds no libdpdk, or NEARFIELD_DPDK is OFF")
+pytestmark = needs_dpdk
 
 
 @pytest.fixture
@@ -42,55 +24,10 @@ def client() -> Iterator[Client]:
         yield namespace
 
 
-@contextlib.contextmanager
-def serving(client: Client, origin: str, folder: Path, *, workers: int = 1, devargs: str = "", port: str = "",
-            **options: Any) -> Iterator[Program]:
-    control = Path(tempfile.mkdtemp(prefix="nearfield-test-")) / "c.sock"  # short: a socket's path has 80 bytes
-    config = folder / "node.toml"
-    config.write_text(f"""\
-[node]
-listen = [":{PORT}"]
-transport = "dpdk"
-workers = {workers}
-control = "{control}"
-drain_timeout = "1s"
-[cache]
-ram = "64M"
-hugepages = false
-[limits]
-connections = 2000
-{group(origin)}
-[dpdk]
-hugepages = false
-memory = "64M"
-[[dpdk.port]]
-name = "net_af_packet0,iface={client.port}{devargs}"
-addresses = ["{V4}/24", "{V6}/64"]
-{port}
-""")
-    with Program("--config", config, control=control, **options) as program:
-        yield program.serves()
-        assert program.process.poll() is None, program.log
-    assert program.process.returncode == 0, program.log
-
-
 @pytest.fixture
 def served(client: Client, nginx_origin, tmp_path: Path) -> Iterator[Program]:
-    with serving(client, nginx_origin.url, tmp_path) as program:
+    with serving(f"net_af_packet0,iface={client.port}", nginx_origin.url, tmp_path) as program:
         yield program
-
-
-def curl(client: Client, path: str, address: str, *more: str) -> bytes:
-    host = f"[{address}]" if ":" in address else address
-    done = client.run("curl", "-sS", "--fail", "--max-time", "20", *more, f"http://{host}:{PORT}{path}")
-    assert done.returncode == 0, done.stderr
-    return done.stdout
-
-
-def transport(program: Program) -> dict[str, int]:
-    status, counters = program.call("GET", "/v1/counters")
-    assert status == 200
-    return counters["transport"]
 
 
 @pytest.mark.parametrize("address", [V4, V6])
@@ -98,7 +35,7 @@ def test_a_mebibyte_arrives_as_it_is(client, served, nginx_origin, address):
     data = os.urandom(1024 * 1024)
     nginx_origin.put("/song.mp4", data)
     for _ in range(3):  # from the origin, then from the cache
-        assert hashlib.sha256(curl(client, "/song.mp4", address)).digest() == hashlib.sha256(data).digest()
+        assert digest(curl(client, "/song.mp4", address)) == digest(data)
     assert curl(client, "/song.mp4", address, "-r", "500000-600000") == data[500000:600001]
     until(lambda: transport(served)["accepted"] >= 4, "the connections are counted")
     assert transport(served)["tcp_sent_bytes"] >= 3 * len(data)
@@ -138,7 +75,7 @@ def test_a_restart_is_a_drain_and_a_start(client, served):
 def test_workers_share_a_port(client, nginx_origin, tmp_path):
     data = os.urandom(300_000)
     nginx_origin.put("/song.mp4", data)
-    with serving(client, nginx_origin.url, tmp_path, workers=2, devargs=",qpairs=2") as program:
+    with serving(f"net_af_packet0,iface={client.port},qpairs=2", nginx_origin.url, tmp_path, workers=2) as program:
         for number in range(24):  # with two queues some are on each, though the neighbour answered on one
             assert curl(client, "/song.mp4", (V4, V6)[number % 2]) == data
         until(lambda: transport(program)["accepted"] >= 24, "the connections are counted")
@@ -148,7 +85,8 @@ def test_the_kernel_has_the_rest_of_the_port(tmp_path):
     tap = "nf-kernel0"
     with contextlib.closing(Namespace("node")) as home, \
             contextlib.closing(Client(f"{THEIR_V4}/24", f"{THEIR_V6}/64", opposite=home)) as client, \
-            serving(client, "http://127.0.0.1:9", tmp_path, port=f'exception_tap = "{tap}"', preexec_fn=home.enter) as program:
+            serving(f"net_af_packet0,iface={client.port}", "http://127.0.0.1:9", tmp_path, port=f'exception_tap = "{tap}"',
+                    preexec_fn=home.enter) as program:
         # The kernel has the port's own addresses on the TAP, and serves there what the node does not.
         home.ip("address", "add", f"{V4}/24", "dev", tap)
         home.ip("address", "add", f"{V6}/64", "dev", tap, "nodad")
