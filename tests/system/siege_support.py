@@ -7,20 +7,18 @@ import contextlib
 import hashlib
 import itertools
 import struct
-import tempfile
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from dpdk_support import PORT, THEIR_V4, THEIR_V6, V4, V6, serving
 from namespace_support import Client
-from node_support import group, until
+from node_support import until
 from origin_support import Nginx, content
 from packet_support import ACK, TCP, Peer, Wire, address, icmp, packet, segment
 from process_support import Program
 
-V4, V6, PORT = "198.18.7.10", "fd6e:6663::10", 8080
-THEIR_V4, THEIR_V6 = "198.18.7.1", "fd6e:6663::1"
 NODE = {4: address(V4), 6: address(V6)}
 KERNEL = {4: address(THEIR_V4), 6: address(THEIR_V6)}
 SONG, LONG = content(300_000), content(6_000_000)
@@ -167,32 +165,10 @@ def link() -> contextlib.closing[Client]:
 def besieged(origin: Nginx, folder: Path, limits: str = "") -> Iterator[Siege]:
     origin.put("/song", SONG)
     origin.put("/long", LONG)
-    with link() as client, tempfile.TemporaryDirectory(prefix="nearfield-test-") as place:  # short: a socket's path has 80 bytes
+    with link() as client:
         # A small window keeps a slow client's download under way.
         client.run("sh", "-c", "echo 4096 65536 65536 > /proc/sys/net/ipv4/tcp_rmem").check_returncode()
-        control, config = Path(place) / "c.sock", folder / "node.toml"
-        config.write_text(f"""\
-[node]
-listen = [":{PORT}"]
-transport = "dpdk"
-workers = 1
-control = "{control}"
-drain_timeout = "1s"
-[cache]
-ram = "64M"
-hugepages = false
-[limits]
-{limits or "connections = 2000"}
-{group(origin.url)}
-[dpdk]
-hugepages = false
-memory = "64M"
-[[dpdk.port]]
-name = "net_af_packet0,iface={client.port}"
-addresses = ["{V4}/24", "{V6}/64"]
-""")
-        with Program("--config", config, control=control) as program:
-            program.serves()
+        with serving(f"net_af_packet0,iface={client.port}", origin.url, folder, limits=limits or "connections = 2000") as program:
             wire = Wire(client, PORT, _is_station)
             try:
                 for family in (4, 6):
@@ -204,8 +180,6 @@ addresses = ["{V4}/24", "{V6}/64"]
                 yield siege
             finally:
                 wire.close()
-            assert program.process.poll() is None, program.log
-        assert program.process.returncode == 0, program.log
 
 
 def forged(family: int, source: bytes, ports: tuple[int, int], flags: int, sequence: int, acknowledgment: int = 0, **more) -> bytes:
