@@ -127,12 +127,7 @@ def main():
               flush=True)
     result = {"command": command.strip(), "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), "cpus": os.cpu_count(),
               "congestion_control_of_the_kernel": control, "pages": next(iter(samples.values()))[0]["pages"], "ours": rows, "kernel": kernel_rows}
-    text = json.dumps(result, indent=1)
-    if arguments.out == "-":
-        print(text)
-    else:
-        Path(arguments.out).write_text(text + "\n")
-        print(f"written to {arguments.out}")
+    http.write(result, arguments.out)
 
 
 if __name__ == "__main__":

@@ -68,6 +68,17 @@ def told(arguments):
     return " ".join(kept)
 
 
+def write(result, out):
+    """As JSON, to a file or, with -, to standard output."""
+    text = json.dumps(result, indent=1)
+    if out == "-":
+        print(text)
+    else:
+        Path(out).parent.mkdir(parents=True, exist_ok=True)
+        Path(out).write_text(text + "\n")
+        print(f"written to {out}")
+
+
 def spread(values):
     if len(values) < 2:
         return 0.0
@@ -250,13 +261,7 @@ def main():
             result["cold_crowd"] = measure_crowd(
                 lambda place, port: [servers.nginx_proxy_cache(f"{place}/crowd-proxy", port), servers.node(f"{place}/crowd-node", arguments.build, port),
                                      servers.varnish(f"{place}/crowd-varnish", port)], work, max(3, arguments.rounds // 2))
-    text = json.dumps(result, indent=1)
-    if arguments.out == "-":
-        print(text)
-    else:
-        Path(arguments.out).parent.mkdir(parents=True, exist_ok=True)
-        Path(arguments.out).write_text(text + "\n")
-        print(f"written to {arguments.out}")
+    write(result, arguments.out)
 
 
 if __name__ == "__main__":

@@ -6,15 +6,11 @@ count of the time it ran. Then a kernel's client connects now and again, after p
 SYN-ACK, beside that of a worker that never sleeps, is what waking up takes."""
 
 import argparse
-import ctypes
-import fcntl
-import json
 import os
 import platform
 import random
 import socket
 import statistics
-import struct
 import subprocess
 import sys
 import tempfile
@@ -25,55 +21,26 @@ sys.path.insert(0, str(Path(__file__).parent))
 import http  # noqa: E402
 
 REPOSITORY = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(REPOSITORY / "image/demo"))
+from serve import veth  # noqa: E402
+from serve.network_namespace import NetworkNamespace  # noqa: E402
+
 NODE, CLIENT = "198.18.0.10", "198.18.0.1"
 MODES = {"poll": 'idle = "poll"', "sleep 250us": 'idle = "sleep"\nidle_sleep = "250us"', "sleep 1ms": 'idle = "sleep"\nidle_sleep = "1ms"',
          "auto": 'idle = "auto"'}
 DRIVERS = ("net_tap", "net_af_packet")
 PAUSES_MS = (20, 1500)
-SIOCETHTOOL, ETHTOOL_STXCSUM = 0x8946, 0x17
-HOME, AWAY = "nf-idle-node", "nf-idle-client"
-
-
-def run(*command):
-    subprocess.run(command, check=True, capture_output=True, text=True)
-
-
-def inside(name, *command):
-    """`ip netns exec` mounts a new /sys, which not every place this runs in allows."""
-    return ["nsenter", f"--net=/run/netns/{name}", *command]
-
-
-def remove_namespaces():
-    for name in (HOME, AWAY):
-        subprocess.run(["ip", "netns", "del", name], capture_output=True)
-
-
-def enter(name):
-    with open(f"/run/netns/{name}") as place:
-        os.setns(place.fileno(), os.CLONE_NEWNET)
-
-
-def complete_checksums(interface):
-    """A veth passes on packets whose checksums nobody made: `ethtool -K interface tx off`."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
-        held = ctypes.create_string_buffer(struct.pack("II", ETHTOOL_STXCSUM, 0))
-        fcntl.ioctl(any_socket, SIOCETHTOOL, struct.pack("16sP16x", interface.encode(), ctypes.addressof(held)))
 
 
 def make_network(driver):
-    """Returns what the node's port is called and the namespace the node has to be in."""
-    remove_namespaces()
-    for name in (HOME, AWAY):
-        run("ip", "netns", "add", name)
+    """Returns what the node's port is called, the namespace the node has to be in and that of the client; they end with this process at the
+    latest."""
+    away = NetworkNamespace.new()
     if driver == "net_tap":
-        return "net_tap0,iface=nf_idle", AWAY  # the client is the kernel behind the TAP
-    run("ip", "link", "add", "nf_idle", "netns", HOME, "type", "veth", "peer", "name", "nf_client", "netns", AWAY)
-    # The kernel sees what comes in there too: it is not to answer.
-    run(*inside(HOME, "sh", "-c", "echo 1 > /proc/sys/net/ipv4/conf/nf_idle/rp_filter && echo 8 > /proc/sys/net/ipv4/conf/nf_idle/arp_ignore && "
-                                  "echo 1 > /proc/sys/net/ipv6/conf/nf_idle/disable_ipv6 && ip link set nf_idle up"))
-    run(*inside(AWAY, "ip", "address", "add", CLIENT + "/24", "dev", "nf_client"))
-    run(*inside(AWAY, "ip", "link", "set", "nf_client", "up"))
-    return "net_af_packet0,iface=nf_idle", HOME
+        return "net_tap0,iface=nf_idle", away, away  # the client is the kernel behind the TAP
+    home = NetworkNamespace.new()
+    veth.join("nf_idle", home, "nf_client", away, [CLIENT + "/24"])
+    return "net_af_packet0,iface=nf_idle", home, away
 
 
 def configuration(port, mode, control):
@@ -102,20 +69,19 @@ addresses = ["{NODE}/24"]
 
 class Node:
     def __init__(self, program, driver, mode, folder):
-        port, namespace = make_network(driver)
+        port, self.home, self.away = make_network(driver)
         place = Path(folder)
         (place / "node.toml").write_text(configuration(port, mode, place / "c.sock"))
         self.log = place / "node.log"
-        with self.log.open("wb") as log:
-            self.process = subprocess.Popen([program, "--config", str(place / "node.toml")], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                                            preexec_fn=lambda: enter(namespace))
+        with self.log.open("wb") as log, self.home.inside():
+            self.process = subprocess.Popen([program, "--config", str(place / "node.toml")], stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         try:
-            self.begin(driver, place)
+            self.begin(driver)
         except BaseException:
             self.close()
             raise
 
-    def begin(self, driver, place):
+    def begin(self, driver):
         deadline = time.monotonic() + 30
         while " serves on " not in self.log.read_text():
             if self.process.poll() is not None or time.monotonic() > deadline:
@@ -123,11 +89,9 @@ class Node:
             time.sleep(0.05)
         if driver == "net_tap":
             # The driver gives both ends one MAC address, and no kernel answers itself.
-            run(*inside(AWAY, "ip", "link", "set", "nf_idle", "address", "02:00:00:00:00:01"))
-            run(*inside(AWAY, "ip", "address", "add", CLIENT + "/24", "dev", "nf_idle"))
-        enter(AWAY)
-        if driver != "net_tap":
-            complete_checksums("nf_client")
+            with self.away.inside():
+                veth.ip("link", "set", "nf_idle", "address", "02:00:00:00:00:01")
+                veth.ip("address", "add", CLIENT + "/24", "dev", "nf_idle")
         while True:  # until the neighbours know each other
             try:
                 self.connect()
@@ -138,7 +102,7 @@ class Node:
                 time.sleep(0.1)
 
     def connect(self):
-        with socket.socket() as connection:
+        with self.away.inside(), socket.socket() as connection:
             connection.settimeout(5)
             begin = time.perf_counter()
             connection.connect((NODE, 80))
@@ -165,7 +129,8 @@ class Node:
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
-        remove_namespaces()
+        for namespace in {self.home, self.away}:
+            namespace.close()
 
 
 def measure(arguments, driver, mode):
@@ -215,12 +180,7 @@ def main():
             print(f"{driver:>14} {mode:<12} {row['worker_share'] * 100:6.2f} % of a core; connects in {waits}", flush=True)
     result = {"command": ("./dev bench idle " + http.told(sys.argv[1:])).strip(), "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
               "kernel": platform.release(), "processors": os.cpu_count(), "cells": rows}
-    text = json.dumps(result, indent=1)
-    if arguments.out == "-":
-        print(text)
-    else:
-        Path(arguments.out).write_text(text + "\n")
-        print(f"written to {arguments.out}")
+    http.write(result, arguments.out)
 
 
 if __name__ == "__main__":

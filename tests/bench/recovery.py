@@ -7,7 +7,6 @@ differs as soon as they send differently. A cell of the table is the ratio of th
 
 import argparse
 import concurrent.futures
-import json
 import os
 import platform
 import signal
@@ -177,12 +176,7 @@ def main():
     result = {"command": ("./dev bench recovery " + http.told(sys.argv[1:])).strip(), "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
               "kernel": platform.release(), "object_bytes": OBJECT, "megabits_per_second": arguments.mbit,
               "queue": "one round trip's worth, at least 64 KiB", "cells": rows}
-    text = json.dumps(result, indent=1)
-    if arguments.out == "-":
-        print(text)
-    else:
-        Path(arguments.out).write_text(text + "\n")
-        print(f"written to {arguments.out}")
+    http.write(result, arguments.out)
 
 
 if __name__ == "__main__":
