@@ -18,6 +18,7 @@
 #include <span>
 
 #include "dataplane/net/endpoint.h"
+#include "dataplane/net/security.h"
 #include "dataplane/net/send_plan.h"
 
 namespace nearfield::net {
@@ -65,6 +66,8 @@ class Stream {
   virtual std::uint64_t acknowledged_bytes() = 0;
   virtual const Endpoint& peer() const = 0;
   virtual const Endpoint& local() const = 0;
+  // Null: clear text. Stays as it is until on_closed().
+  virtual const StreamSecurity* security() const { return nullptr; }
 
  protected:
   ~Stream() = default;
