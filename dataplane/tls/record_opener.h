@@ -1,0 +1,110 @@
+// RecordOpener: the receiving direction of one TLS connection after its handshake. Bytes in as the
+// network delivers them, events out: application data, alerts, what the peer asks for. Knows no
+// socket, no clock and no thread but its caller's.
+//
+// A record that lies whole in the input is opened from there; only a record cut by the end of the
+// input is held back, in a buffer of its size that lives until it is complete. A connection at
+// rest holds none. Everything that a peer could send without end and without sense (empty records,
+// tickets, KeyUpdates, warnings) is bounded by kMaximumIdleRecords. KeyUpdate switches the
+// receiving keys here (RFC 8446 4.6.3).
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+
+#include "dataplane/tls/aead.h"
+#include "dataplane/tls/post_handshake.h"
+#include "dataplane/tls/record.h"
+#include "dataplane/tls/secrets.h"
+
+namespace nearfield::tls {
+
+class RecordOpener {
+ public:
+  // Size of the scratch that feed() opens into: a plaintext and its TLS 1.3 content type.
+  static constexpr std::size_t kScratchBytes = kMaximumPlaintext + 1;
+  // Records in a row without application data, of whatever kind, before the connection is refused.
+  static constexpr unsigned kMaximumIdleRecords = 32;
+  // Renegotiations a TLS 1.2 peer may ask for (and is denied) before the connection is refused.
+  static constexpr unsigned kMaximumRenegotiations = 3;
+
+  enum class Event : std::uint8_t {
+    need_more,         // all of the input is consumed
+    application_data,  // `data`
+    alert,             // `alert`, `fatal`
+    key_update,        // receiving keys are new; `update_requested`: answer with our own KeyUpdate
+                       // before the next record (one answer is enough for several requests)
+    renegotiation,     // TLS 1.2: answer with the warning no_renegotiation
+    error,             // the peer broke the protocol: send the fatal `alert` and close
+  };
+
+  struct Step {
+    std::size_t consumed = 0;  // of the input
+    Event event = Event::need_more;
+    std::span<const std::byte> data;  // in the scratch; never empty with application_data
+    AlertDescription alert = AlertDescription::close_notify;
+    // The connection is over. With TLS 1.3 by the alert's description: all are fatal but
+    // close_notify (an orderly end) and user_canceled (RFC 8446 6).
+    bool fatal = false;
+    bool update_requested = false;
+  };
+
+  // `engine` outlives the opener. Keeps copies of secrets.receive and wipes them at the end; of
+  // `secrets.send` nothing.
+  RecordOpener(const AeadEngine& engine, const ConnectionSecrets& secrets, bool is_server);
+  ~RecordOpener();
+  RecordOpener(const RecordOpener&) = delete;
+  RecordOpener& operator=(const RecordOpener&) = delete;
+
+  // Works on `in` until there is an event to report or nothing left. Call again with the rest
+  // (in.subspan(step.consumed)) until the event is need_more. `scratch` has at least
+  // kScratchBytes, overlaps neither `in` nor anything else, and may be another one at every call;
+  // a worker's connections share one. After error every call reports the same error and consumes
+  // all; after close_notify or a fatal alert what follows is consumed unread (RFC 8446 6.1).
+  Step feed(std::span<const std::byte> in, std::span<std::byte> scratch);
+
+  // Part of a record has been received: the end of the stream now is a truncation.
+  bool holds_partial_record() const { return held_bytes_ != 0; }
+  // close_notify has been received: the end of the stream now is orderly.
+  bool closed() const { return state_ == State::closed; }
+  // Bytes allocated for a partial record now.
+  std::size_t buffer_bytes() const { return buffer_bytes_; }
+
+ private:
+  enum class State : std::uint8_t { open, closed, failed };
+
+  Step fail(AlertDescription alert);
+  // The five bytes of `header` announce an acceptable record; its length, or the alert.
+  bool check_header(const std::byte* header, std::size_t* body_bytes,
+                    AlertDescription* alert) const;
+  // Opens one whole record (header and body). False: nothing to report, go on.
+  bool open_record(std::span<const std::byte> record, std::span<std::byte> scratch, Step* step);
+  bool dispatch(ContentType type, std::span<const std::byte> plaintext, Step* step);
+  bool dispatch_alert(std::span<const std::byte> plaintext, Step* step);
+  bool dispatch_handshake(std::span<const std::byte> plaintext, Step* step);
+  bool idle_record(Step* step);
+  void release_buffer();
+
+  const AeadEngine& engine_;
+  const Version version_;
+  const Aead aead_;
+  const Hash hash_;
+  State state_ = State::open;
+  AlertDescription failure_ = AlertDescription::internal_error;
+  unsigned idle_records_ = 0;
+  unsigned renegotiations_ = 0;
+  PostHandshake messages_;
+  TrafficKeys keys_;
+  ExpandedKey expanded_;
+
+  // A record cut by the end of the input: the header first, the body in a buffer of its size.
+  std::array<std::byte, kRecordHeaderBytes> held_header_{};
+  std::size_t held_bytes_ = 0;  // header and body
+  std::unique_ptr<std::byte[]> buffer_;
+  std::size_t buffer_bytes_ = 0;
+};
+
+}  // namespace nearfield::tls
