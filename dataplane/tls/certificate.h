@@ -1,0 +1,77 @@
+// Certificate: one chain and its private key, as read from two PEM files, checked for what would
+// only be noticed by clients otherwise. Immutable after load(); shared by every handshake of the
+// settings that hold it, on all threads.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "cache/base/clock.h"
+#include "cache/base/error.h"
+
+struct mbedtls_x509_crt;
+struct mbedtls_pk_context;
+
+namespace nearfield::tls {
+
+struct CertificateFiles {
+  std::string chain;  // PEM: the certificate first, then the intermediates up to the root's child
+  std::string key;    // PEM, not encrypted; may be the same file as `chain`
+};
+
+enum class KeyType : std::uint8_t { ecdsa, rsa };
+
+// What metrics and warnings say of one certificate.
+struct CertificateExpiry {
+  std::string file;                // of the chain
+  std::string subject;             // RFC 4514 like text: "CN=cache.example"
+  std::vector<std::string> names;  // of the subject alternative name extension, lower case
+  WallTime not_after;
+};
+
+class Certificate {
+ public:
+  // Refuses, naming the file and the mend: unreadable or unparsable files, a key that does not
+  // belong to the certificate, keys other than ECDSA on P-256 or P-384 and RSA of 2048 to 8192
+  // bits. Appends to `warnings`: expired, not valid yet, key file readable by others, no name.
+  static Result<std::shared_ptr<const Certificate>> load(const CertificateFiles& files,
+                                                         WallTime now,
+                                                         std::vector<std::string>& warnings);
+  Certificate(const Certificate&) = delete;
+  Certificate& operator=(const Certificate&) = delete;
+  ~Certificate();  // wipes the key
+
+  KeyType key_type() const { return key_type_; }
+  // DNS names in lower case, wildcards as "*.example"; from the subject's CN only when there is no
+  // subject alternative name.
+  const std::vector<std::string>& names() const { return expiry_.names; }
+  const CertificateExpiry& expiry() const { return expiry_; }
+
+  // For the library, which takes no const pointers and does not write.
+  mbedtls_x509_crt* chain() const { return chain_.get(); }
+  mbedtls_pk_context* key() const { return key_.get(); }
+
+ private:
+  Certificate();
+  struct ChainDeleter {
+    void operator()(mbedtls_x509_crt* chain) const;
+  };
+  struct KeyDeleter {
+    void operator()(mbedtls_pk_context* key) const;
+  };
+
+  std::unique_ptr<mbedtls_x509_crt, ChainDeleter> chain_;
+  std::unique_ptr<mbedtls_pk_context, KeyDeleter> key_;
+  KeyType key_type_ = KeyType::ecdsa;
+  CertificateExpiry expiry_;
+};
+
+// The certificates that end within `within` of `now` or have ended, as sentences for a log.
+std::vector<std::string> expiry_warnings(const std::vector<CertificateExpiry>& certificates,
+                                         WallTime now, Duration within = std::chrono::days(30));
+
+}  // namespace nearfield::tls

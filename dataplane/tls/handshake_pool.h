@@ -1,0 +1,150 @@
+// HandshakePool: the helper threads that run handshake steps, so that workers never do. One job is
+// one step of one handshake.
+//
+// Invariants: no call by a worker waits for a helper (the mutex is held for list operations only);
+// the number of jobs is bounded, in all and per client prefix; prefixes take turns, so that a flood
+// from one delays the others by at most one step a turn. What is refused is refused at once and
+// counted: the caller drops the connection.
+//
+// Ownership: submit() takes the job, with its handshake; the worker's HandshakeMailbox gives it
+// back. In between the worker may cancel() it by its address.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <chrono>
+#include <condition_variable>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <thread>
+#include <unordered_map>
+#include <vector>
+
+#include "cache/base/clock.h"
+#include "cache/base/ref.h"
+#include "cache/base/signal.h"
+#include "dataplane/net/endpoint.h"
+#include "dataplane/tls/handshake.h"
+
+namespace nearfield::tls {
+
+class HandshakeMailbox;
+
+struct HandshakeJob {
+  std::unique_ptr<Handshake> handshake;
+  net::Address client;            // truncated by the pool to /24 or /56
+  WallTime now{};                 // for Handshake::step()
+  void* owner = nullptr;          // the submitter's
+  Ref<HandshakeMailbox> mailbox;  // where the job goes afterwards
+
+  // Results.
+  Handshake::Step result = Handshake::Step::need_more;
+  Duration cpu{};  // of this step
+
+ private:
+  friend class HandshakePool;
+  friend class HandshakeMailbox;
+  enum class Place : std::uint8_t { outside, queued, running, returned };
+  Place place_ = Place::outside;
+  bool cancelled_ = false;
+  net::Address prefix_;
+  HandshakeJob* next_ = nullptr;
+  HandshakeJob* previous_ = nullptr;
+};
+
+// One per worker, which alone takes from it. Raises `signal` for every job put in. Jobs left in it
+// when it dies die with it.
+class HandshakeMailbox : public RefCounted<HandshakeMailbox> {
+ public:
+  explicit HandshakeMailbox(Ref<Signal> signal);
+  ~HandshakeMailbox();
+  // Null when there is none.
+  std::unique_ptr<HandshakeJob> take();
+
+ private:
+  friend class HandshakePool;
+  const Ref<Signal> signal_;
+  std::mutex mutex_;
+  HandshakeJob* first_ = nullptr;
+  HandshakeJob* last_ = nullptr;
+};
+
+struct HandshakePoolOptions {
+  unsigned threads = 2;  // 1 to 64
+  // Jobs queued or running; each holds about 45 KiB.
+  std::size_t maximum_jobs = 1024;
+  std::size_t maximum_jobs_per_prefix = 64;
+  // Added to the threads' nice value (0 to 19): listeners that are there come first.
+  int nice = 5;
+};
+
+struct HandshakePoolCounts {
+  std::uint64_t submitted = 0;
+  std::uint64_t refused_full = 0;
+  std::uint64_t refused_prefix = 0;
+  std::uint64_t cancelled = 0;
+  // Handshakes, not steps.
+  std::uint64_t finished_full = 0;
+  std::uint64_t finished_resumed = 0;
+  std::array<std::uint64_t, kHandshakeFailures> failed{};  // by HandshakeFailure
+  std::size_t queued = 0;                                  // now
+  std::size_t jobs = 0;                                    // now: queued or running
+  // All steps of those handshakes.
+  std::chrono::nanoseconds cpu_full{};
+  std::chrono::nanoseconds cpu_resumed{};
+  std::chrono::nanoseconds cpu_failed{};
+};
+
+class HandshakePool {
+ public:
+  explicit HandshakePool(const HandshakePoolOptions& options);
+  HandshakePool(const HandshakePool&) = delete;
+  HandshakePool& operator=(const HandshakePool&) = delete;
+  ~HandshakePool();  // stop()
+
+  enum class Submitted : std::uint8_t { yes, full, prefix_full, stopped };
+  // Any thread. On anything but `yes`, `job` stays the caller's.
+  Submitted submit(std::unique_ptr<HandshakeJob>& job);
+
+  // By the worker whose mailbox the job has, for a job it submitted and has not taken back: the job
+  // is dropped now, or by the helper that runs it; it never comes back.
+  void cancel(HandshakeJob* job);
+
+  // Joins the helpers; what is queued is dropped. Any thread but a helper; again is harmless.
+  void stop();
+
+  HandshakePoolCounts counts() const;
+
+ private:
+  struct Prefix {
+    HandshakeJob* first = nullptr;
+    HandshakeJob* last = nullptr;
+    std::size_t jobs = 0;  // queued or running
+    // The ring of prefixes with something queued.
+    Prefix* next = nullptr;
+    Prefix* previous = nullptr;
+  };
+  struct AddressHash {
+    std::size_t operator()(const net::Address& address) const;
+  };
+
+  void run(unsigned number);
+  HandshakeJob* pop();                      // with the mutex held
+  void unlink(HandshakeJob& job, Prefix&);  // with the mutex held
+  void uncount(const HandshakeJob& job);    // with the mutex held
+  void give_back(std::unique_ptr<HandshakeJob> job);
+  void count_result(const HandshakeJob& job);
+
+  const HandshakePoolOptions options_;
+  mutable std::mutex mutex_;
+  std::condition_variable wake_;
+  bool stopping_ = false;
+  std::unordered_map<net::Address, Prefix, AddressHash> prefixes_;
+  Prefix* turn_ = nullptr;
+  HandshakePoolCounts counts_;
+  std::vector<std::thread> threads_;
+};
+
+}  // namespace nearfield::tls

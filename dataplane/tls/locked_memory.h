@@ -1,0 +1,22 @@
+// Locked memory: keeps private keys and session secrets out of swap and core files. The TLS library
+// allocates with malloc() and offers no allocator of ours in this build, so single pages cannot be
+// picked: the whole process is locked, pages as they are touched.
+#pragma once
+
+#include <cstddef>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace nearfield::tls {
+
+// Once at start, before keys are loaded. Locks present and future memory as it is touched
+// (mlockall(2) with MCL_ONFAULT); returns what could not be done, for the log: empty is good. Needs
+// RLIMIT_MEMLOCK as large as the process will grow, or CAP_IPC_LOCK.
+std::vector<std::string> lock_memory();
+
+// Leaves `bytes` out of core files (MADV_DONTDUMP); whole pages inside it only. For slabs of
+// secrets of ours.
+void exclude_from_core(std::span<std::byte> bytes);
+
+}  // namespace nearfield::tls
