@@ -1,0 +1,102 @@
+// AccessCheck: may this request be served? One per worker, asked for each request before the cache
+// is looked at. Cheap refusals come first, signatures are verified once a token, and what is
+// remembered is bounded.
+//
+// Order: rule, place of the token, its size and form, algorithm and key, table of good tokens,
+// times as far as they refuse, table of bad tokens, limits of verification, signature, then every
+// claim. That times and key ids are looked at before the signature is known to be good tells nobody
+// anything: each refusal is answered by the same bytes.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "cache/base/clock.h"
+#include "cache/base/siphash.h"
+#include "dataplane/access/options.h"
+#include "dataplane/access/policy.h"
+#include "dataplane/access/reason.h"
+#include "dataplane/access/replay_table.h"
+#include "dataplane/http/fields.h"
+#include "dataplane/http/request_head.h"
+#include "dataplane/net/endpoint.h"
+
+namespace nearfield::access {
+
+// Views are read during the call only.
+struct AccessRequest {
+  std::string_view method = "GET";
+  http::Scheme scheme = http::Scheme::kHttp;
+  std::string_view authority;            // as RequestHead::authority
+  std::string_view target;               // as RequestHead::target; "*" is never served
+  const http::Fields* fields = nullptr;  // of the request; null: none
+  net::Address client;
+  WallTime now{};
+  MonotonicTime monotonic_now{};
+  // False while the kernel says that the clock is not synchronised (adjtimex: TIME_ERROR), or
+  // whatever else the node knows.
+  bool clock_trusted = true;
+};
+
+// A new token for the listener, to be sent with a 2xx or 3xx answer and with no other, and only to
+// this listener: never store it with the object.
+struct Renewal {
+  std::string field_name;  // "Set-Cookie", or the header that the token asks for
+  std::string field_value;
+};
+
+struct Decision {
+  Reason reason = Reason::kNoRules;
+  // The target without any token that stands in it: what names the object, is forwarded, and may be
+  // logged; all of them are taken out, also those that were not looked at. Equal to the request's
+  // when there was none. Valid until the next check() of the same AccessCheck, and no longer than
+  // the request's target.
+  std::string_view target;
+  // Name of the rule ("" without one); valid as long as the policy.
+  std::string_view rule;
+  // Fields that carried a token and must neither be forwarded nor logged: remove_token_fields().
+  bool token_in_fields = false;
+  std::vector<Renewal> renewals;  // at most one
+
+  bool allowed() const { return is_allowed(reason); }
+  // What to answer when refused: 403 with an empty body whatever the reason, or 503 with
+  // Retry-After: 1 for kBusy, for which a listener's player should try again.
+  std::uint16_t status() const { return reason == Reason::kBusy ? 503 : 403; }
+};
+
+class AccessCheck {
+ public:
+  // `replay` may be null: then tokens for one use are refused (kUnsupportedClaim). `key`: secret,
+  // for the tables whose keys strangers choose.
+  AccessCheck(const CheckOptions& options, std::shared_ptr<const AccessPolicy> policy,
+              std::shared_ptr<ReplayTable> replay, SipHashKey key);
+  ~AccessCheck();
+  AccessCheck(const AccessCheck&) = delete;
+  AccessCheck& operator=(const AccessCheck&) = delete;
+
+  // Of the worker's thread, like check(). Good tokens stay known as long as the key that verified
+  // them is trusted, so that a reload costs no storm of verifications.
+  void set_policy(std::shared_ptr<const AccessPolicy> policy);
+  const AccessPolicy& policy() const;
+
+  // Never throws; allocates only for tokens not seen before, renewals and targets with a token.
+  Decision check(const AccessRequest& request);
+
+  // May be read by other threads.
+  const CheckCounters& counters() const;
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+// Takes out of the fields what may have carried a token for this request: the token headers of its
+// rule, and the token cookies from Cookie (a Cookie that is empty then goes). To be done before the
+// request is forwarded; costs a look when there is none.
+void remove_token_fields(const AccessPolicy& policy, std::string_view authority,
+                         std::string_view target, http::Fields& fields);
+
+}  // namespace nearfield::access

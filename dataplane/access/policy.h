@@ -1,0 +1,52 @@
+// AccessPolicy: the rules, keys and databases in force, checked and ready. Immutable: any number of
+// threads read it at once; a reload makes a new one and hands it to each AccessCheck, and the old
+// one goes, with its keys wiped and its databases unmapped, when the last of them lets go.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "cache/base/error.h"
+#include "dataplane/access/options.h"
+#include "dataplane/access/prefix_database.h"
+
+namespace nearfield::access {
+
+struct Rule;
+
+class AccessPolicy {
+ public:
+  // Reads key files and maps databases (the only I/O of this folder). Every error names the rule,
+  // key set, key or file, and what to do.
+  static Result<std::shared_ptr<const AccessPolicy>> make(const AccessOptions& options);
+  // With databases that the caller brings (either may be null: there is none); the paths of the
+  // options are not looked at.
+  static Result<std::shared_ptr<const AccessPolicy>> make(
+      const AccessOptions& options, std::shared_ptr<const PrefixDatabase> territories,
+      std::shared_ptr<const PrefixDatabase> networks);
+  // Everything is open.
+  static std::shared_ptr<const AccessPolicy> open();
+
+  ~AccessPolicy();
+  AccessPolicy(const AccessPolicy&) = delete;
+  AccessPolicy& operator=(const AccessPolicy&) = delete;
+
+  // True when there is no rule: a caller may then skip the check altogether.
+  bool is_open() const;
+  // What is in force, for a log line: "3 rules, 2 key sets with 5 keys, territory database of
+  // 2026-11-01".
+  std::string summary() const;
+
+  // For this folder. `authority` as in RequestHead; `path` without query and without path
+  // parameters that are tokens, in normal form. Null when none matches.
+  const Rule* find(std::string_view authority, std::string_view path) const;
+  struct Parts;
+  const Parts& parts() const { return *parts_; }
+
+ private:
+  explicit AccessPolicy(std::unique_ptr<Parts> parts);
+  std::unique_ptr<Parts> parts_;
+};
+
+}  // namespace nearfield::access
