@@ -89,6 +89,16 @@ void append_via(Fields& fields, std::uint8_t received_minor, std::string_view ps
   fields.add("Via", member);
 }
 
+void append_via(Fields& fields, const RequestHead& received, std::string_view pseudonym) {
+  if (received.version_major < 2) {
+    append_via(fields, received.version_minor, pseudonym);
+    return;
+  }
+  std::string member = "2 ";
+  member += pseudonym;
+  fields.add("Via", member);
+}
+
 bool via_contains(const Fields& request, std::string_view pseudonym) {
   bool found = false;
   request.each_value("Via", [&](std::string_view value) {

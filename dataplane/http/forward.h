@@ -34,6 +34,8 @@ void ensure_date(Fields& response, WallTime received);
 // Adds "1.1 nearfield" as a new Via member (RFC 9110 7.6.3). `received_minor` is the version the
 // message came in with.
 void append_via(Fields& fields, std::uint8_t received_minor, std::string_view pseudonym);
+// The same for a request, which may have come by HTTP/2: "2 nearfield".
+void append_via(Fields& fields, const RequestHead& received, std::string_view pseudonym);
 // True when Via already names this pseudonym: the request has gone in a circle.
 bool via_contains(const Fields& request, std::string_view pseudonym);
 

@@ -28,7 +28,7 @@ enum class BodyFraming : std::uint8_t {
 struct RequestHead {
   Method method = Method::kGet;
   std::string method_text = "GET";
-  Scheme scheme = Scheme::kHttp;  // as the parser was configured
+  Scheme scheme = Scheme::kHttp;  // as the parser was configured, or as the stream is protected
   // Host in lower case with the port as received ("example.net", "example.net:8080", "[::1]:80");
   // "" only for an empty Host field of an HTTP/1.1 request, or for HTTP/1.0 without one.
   std::string authority;
@@ -36,6 +36,8 @@ struct RequestHead {
   // is what is forwarded.
   std::string target = "/";
   std::uint32_t path_size = 1;  // where the '?' stands, or target.size()
+  // 1 or 2. With 2 the minor is 1: what may be said to HTTP/1.1 may be said to its successor.
+  std::uint8_t version_major = 1;
   std::uint8_t version_minor = 1;
   BodyFraming framing = BodyFraming::kNone;  // kNone, kLength or kChunked
   bool keep_alive = true;            // the client lets the connection live on after this exchange
@@ -52,5 +54,9 @@ struct RequestHead {
   bool is_asterisk() const { return target == "*"; }
   void clear();
 };
+
+// Printable ASCII without '#': a fragment is never sent (RFC 9112 3.2), and bytes outside ASCII
+// mean different things to different origins. Odd but harmless characters such as '|' pass.
+bool is_request_target(std::string_view target);
 
 }  // namespace nearfield::http

@@ -37,17 +37,6 @@ std::uint16_t status_of(Fault fault) {
   return 400;
 }
 
-// Printable ASCII without '#': a fragment is never sent (RFC 9112 3.2), and bytes outside ASCII
-// mean different things to different origins. Odd but harmless characters such as '|' pass.
-bool is_target(std::string_view target) {
-  unsigned char forbidden = 0;
-  for (char c : target) {
-    const auto byte = static_cast<unsigned char>(c);
-    forbidden |= static_cast<unsigned char>((byte <= 0x20) | (byte >= 0x7f) | (byte == '#'));
-  }
-  return forbidden == 0 && !target.empty();
-}
-
 }  // namespace
 
 struct RequestParser::State {
@@ -167,7 +156,7 @@ RequestError RequestParser::State::take_target() {
   }
 
   std::string_view text = reader.line_text();
-  if (!is_target(text)) return {400, "forbidden character in the request target"};
+  if (!is_request_target(text)) return {400, "forbidden character in the request target"};
   if (text == "*") {
     if (head.method != Method::kOptions) return {400, "asterisk form is for OPTIONS"};
     head.target = "*";
@@ -242,6 +231,12 @@ ParseStep RequestParser::feed(std::span<const std::byte> input) {
       return {ParseEvent::kError, 0, {}};
   }
   return {ParseEvent::kError, 0, {}};
+}
+
+void RequestParser::set_scheme(Scheme scheme) {
+  NEARFIELD_ASSERT(!started());
+  state_->scheme = scheme;
+  state_->head.scheme = scheme;
 }
 
 bool RequestParser::started() const { return state_->phase != State::Phase::kStart; }

@@ -66,6 +66,9 @@ class RequestParser {
   // (RFC 9112 2.2), a second is an error.
   ParseStep feed(std::span<const std::byte> input);
 
+  // Of the connection it reads from now on; before a request has begun.
+  void set_scheme(Scheme scheme);
+
   // True from the first byte of a request (other than a skipped CRLF) until reset(): tells an idle
   // connection from one that is slow with its head, and whether a parser may go back to the pool.
   bool started() const;

@@ -45,6 +45,16 @@ namespace nearfield::proxy {
   X(limit_fetches, "Requests refused because too many fetches are under way")                  \
   X(limit_waiting, "Requests refused because too many listeners wait for one fetch")           \
   X(limit_request_body, "Requests refused with 413")                                           \
+  X(http2_connections, "Listener connections that speak HTTP/2")                               \
+  X(http2_streams, "Streams that listeners opened over HTTP/2")                                \
+  X(http2_streams_reset, "Streams that listeners reset before the response was whole")         \
+  X(http2_streams_refused, "Streams refused because of how they were asked, or over a limit")  \
+  X(http2_protocol_errors, "HTTP/2 connections ended because the listener broke its rules")    \
+  X(http2_limit_resets, "HTTP/2 connections ended because too many streams were reset")        \
+  X(http2_limit_frames, "HTTP/2 connections ended because of frames that ask for nothing")     \
+  X(http2_limit_headers, "HTTP/2 connections ended because of header blocks without end")      \
+  X(http2_stalled_streams, "Streams ended because the listener gave no window for too long")   \
+  X(https_redirects, "Requests in clear text sent to https")                                   \
   X(timeout_header, "Connections closed because a request head took too long")                 \
   X(timeout_body, "Connections closed because a request body took too long")                   \
   X(timeout_idle, "Idle connections closed")                                                   \

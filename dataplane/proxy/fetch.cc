@@ -73,7 +73,7 @@ origin::OriginRequest Fetch::lead_request() {
   out.idempotent = http::is_idempotent(asked.method);
   http::remove_hop_by_hop(out.fields);
   if (asked.expect_continue) out.fields.remove("Expect");  // answered here
-  http::append_via(out.fields, asked.version_minor, request_.settings->node_name);
+  http::append_via(out.fields, asked, request_.settings->node_name);
 
   if (asked.method == http::Method::kGet || asked.method == http::Method::kHead) {
     const std::optional<std::string> range = out.fields.combined("Range");

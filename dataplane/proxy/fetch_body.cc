@@ -197,7 +197,7 @@ void Fetch::start_part(std::uint64_t begin, std::optional<std::uint64_t> end, un
   request.idempotent = true;
   http::remove_hop_by_hop(request.fields);
   http::remove_conditions(request.fields);
-  http::append_via(request.fields, asked.version_minor, request_.settings->node_name);
+  http::append_via(request.fields, asked, request_.settings->node_name);
   std::optional<std::uint64_t> last;
   if (end && end != blob_->total_bytes()) last = *end - 1;
   http::add_range(request.fields, begin, last, head_->fields(), head_->received());

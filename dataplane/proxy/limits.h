@@ -27,6 +27,31 @@ struct Limits {
   // remember. 0: not limited.
   std::uint32_t requests_per_connection = 0;
 
+  // HTTP/2. Streams of one connection at one time: what RFC 9113 6.5.2 names as the least that
+  // should be allowed, and what clients count on. Over: the stream is refused (REFUSED_STREAM).
+  std::uint32_t http2_streams = 100;
+  // Request bodies held on one connection in all its streams. Over: the stream is refused.
+  std::uint32_t http2_body_bytes = 4 * 1024 * 1024;
+  // Streams that a listener may open and reset, or break, at once and per second: one who leaves a
+  // page or seeks cancels all it has, once; a rapid reset (CVE-2023-44487) goes on. Over: GOAWAY
+  // with ENHANCE_YOUR_CALM.
+  std::uint32_t http2_resets_burst = 200;
+  std::uint32_t http2_resets_per_second = 20;
+  // Frames that ask for nothing (SETTINGS, PING, PRIORITY, WINDOW_UPDATE, empty DATA, unknown
+  // ones; CVE-2019-9512, 9515, 9518), at once and per second. Each request and each DATA frame sent
+  // to the listener earns some more, so that window updates for what was sent are never too many.
+  // Over: GOAWAY with ENHANCE_YOUR_CALM.
+  std::uint32_t http2_frames_burst = 1000;
+  std::uint32_t http2_frames_per_second = 100;
+  // CONTINUATION frames of one header block (CVE-2024-27316): header_bytes fit in two. Over: as
+  // above.
+  std::uint32_t http2_continuations = 8;
+  // Members of one SETTINGS frame; there are ten registered ones (CVE-2020-11080). Over: as above.
+  std::uint32_t http2_settings = 32;
+  // Acknowledgments of PING and SETTINGS that wait to be sent because the listener reads nothing.
+  // Over: as above.
+  std::uint32_t http2_acknowledgments = 200;
+
   // From the first byte of a request to the end of its head, and of its body. Over: 408 and close
   // (slowloris).
   std::chrono::milliseconds header_timeout{10'000};

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <chrono>
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -11,6 +12,18 @@
 #include "dataplane/proxy/limits.h"
 
 namespace nearfield::proxy {
+
+// What this node does so that listeners use https (RFC 6797).
+struct HttpsPolicy {
+  // Requests in clear text are sent to https: GET and HEAD with 301, which every client knows,
+  // others with 308, which keeps their method and content (RFC 9110 15.4.2, 15.4.9).
+  bool redirect = false;
+  std::uint16_t redirect_port = 443;
+  // max-age of Strict-Transport-Security, on responses over TLS only (RFC 6797 7.2); 0: no field.
+  std::chrono::seconds hsts{0};
+  bool hsts_subdomains = false;
+  bool hsts_preload = false;
+};
 
 struct Settings {
   Limits limits;
@@ -30,6 +43,7 @@ struct Settings {
   std::uint64_t range_fetch_threshold_bytes = 256 * 1024;
   // Tell listeners in Cache-Status what happened (RFC 9211).
   bool send_cache_status = true;
+  HttpsPolicy https;
 };
 
 }  // namespace nearfield::proxy
