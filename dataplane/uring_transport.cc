@@ -50,6 +50,8 @@ class UringTransport final : public control::Transport {
         {"zero_copy_copied", "Of these, copied by the kernel all the same", now.zero_copy_copied,
          false},
         {"resets_received", "Connections reset by their peer", now.resets_received, false},
+        {"staging_waits", "Sends put off by a turn for want of room to make TLS records in",
+         now.staging_waits, false},
         {"completion_overflows", "Turns that found the completion queue had been full",
          now.completion_overflows, false},
     };

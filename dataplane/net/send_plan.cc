@@ -41,7 +41,8 @@ struct TextBlock {
 struct Piece {
   Ref<cache::Blob> blob;       // null: text
   TextBlock* block = nullptr;  // of text
-  std::uint64_t offset = 0;    // in the blob, or in the block
+  PlanSource* source = nullptr;
+  std::uint64_t offset = 0;  // in the blob, or in the block; not of a source
   std::uint64_t length = 0;
 };
 
@@ -62,6 +63,7 @@ struct SendPlan::Impl {
     NEARFIELD_ASSERT(count < kMaximumPieces);
     return at(count++);
   }
+  Piece* last() { return count > 0 ? &at(count - 1) : nullptr; }
 
   void drop_block_reference(TextBlock* block) {
     NEARFIELD_ASSERT(block->pieces > 0);
@@ -79,6 +81,7 @@ struct SendPlan::Impl {
     Piece& piece = at(0);
     if (piece.block != nullptr) drop_block_reference(std::exchange(piece.block, nullptr));
     piece.blob.reset();
+    piece.source = nullptr;
     head = (head + 1) & (kMaximumPieces - 1);
     --count;
   }
@@ -159,7 +162,8 @@ void SendPlan::append_text(std::string_view text) {
   if (impl_ == nullptr) impl_ = recycler<Impl>().take();
   TextBlock* block = impl_->block_for(text.size());
   std::memcpy(block->bytes() + block->used, text.data(), text.size());
-  Piece* last = impl_->count > 0 ? &impl_->at(impl_->count - 1) : nullptr;
+  Piece* last = impl_->last();
+  NEARFIELD_ASSERT(last == nullptr || last->source == nullptr);
   if (last != nullptr && last->block == block && last->offset + last->length == block->used) {
     last->length += text.size();
   } else {
@@ -178,7 +182,8 @@ void SendPlan::append_blob(const Ref<cache::Blob>& blob, std::uint64_t offset,
   if (length == 0) return;
   NEARFIELD_ASSERT(blob);
   if (impl_ == nullptr) impl_ = recycler<Impl>().take();
-  Piece* last = impl_->count > 0 ? &impl_->at(impl_->count - 1) : nullptr;
+  Piece* last = impl_->last();
+  NEARFIELD_ASSERT(last == nullptr || last->source == nullptr);
   if (last != nullptr && last->blob == blob && last->offset + last->length == offset) {
     last->length += length;
   } else {
@@ -188,6 +193,26 @@ void SendPlan::append_blob(const Ref<cache::Blob>& blob, std::uint64_t offset,
     piece.length = length;
   }
   impl_->size_bytes += length;
+}
+
+void SendPlan::append_source(PlanSource& source, std::uint64_t length) {
+  if (length == 0) return;
+  if (impl_ == nullptr) impl_ = recycler<Impl>().take();
+  Piece* last = impl_->last();
+  if (last != nullptr && last->source != nullptr) {
+    NEARFIELD_ASSERT(last->source == &source);
+    last->length += length;
+  } else {
+    Piece& piece = impl_->push();
+    piece.source = &source;
+    piece.offset = 0;
+    piece.length = length;
+  }
+  impl_->size_bytes += length;
+}
+
+bool SendPlan::has_source() const {
+  return impl_ != nullptr && impl_->count > 0 && impl_->last()->source != nullptr;
 }
 
 std::uint64_t SendPlan::size_bytes() const { return impl_ == nullptr ? 0 : impl_->size_bytes; }
@@ -210,6 +235,8 @@ std::size_t SendPlan::peek(std::uint64_t offset, std::uint64_t maximum_bytes,
     if (piece.block != nullptr) {
       vectors[used++] = {piece.block->bytes() + piece.offset + offset,
                          static_cast<std::size_t>(length)};
+    } else if (piece.source != nullptr) {
+      used += piece.source->peek(offset, length, vectors.subspan(used), &covered);
     } else {
       used += piece.blob->addresses(piece.offset + offset, length, vectors.subspan(used), &covered);
     }
@@ -227,6 +254,7 @@ void SendPlan::release(std::uint64_t bytes) {
   impl_->size_bytes -= bytes;
   while (bytes > 0) {
     Piece& piece = impl_->at(0);
+    if (piece.source != nullptr) piece.source->release(std::min(bytes, piece.length));
     if (bytes < piece.length) {
       piece.offset += bytes;
       piece.length -= bytes;

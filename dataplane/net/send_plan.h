@@ -24,6 +24,21 @@
 
 namespace nearfield::net {
 
+// PlanSource: bytes that do not exist until they are pulled, always the same ones for one place:
+// TLS records, sealed just in time from a plan of clear text (tls/secure_stream.h).
+class PlanSource {
+ public:
+  // As SendPlan::peek(), `offset` counted from this source's first unreleased byte. The bytes are
+  // made in the stream's Staging and stay there as that says. Covers nothing when there is no room
+  // to make them in: ask again later.
+  virtual std::size_t peek(std::uint64_t offset, std::uint64_t maximum_bytes,
+                           std::span<iovec> vectors, std::uint64_t* covered_bytes) = 0;
+  virtual void release(std::uint64_t bytes) = 0;
+
+ protected:
+  ~PlanSource() = default;
+};
+
 class SendPlan {
  public:
   static constexpr std::size_t kMaximumPieces = 64;
@@ -40,14 +55,19 @@ class SendPlan {
   void append_text(std::string_view text);
   // [offset, offset + length) must be published in `blob`.
   void append_blob(const Ref<cache::Blob>& blob, std::uint64_t offset, std::uint64_t length);
+  // `length` more bytes of `source`, which outlives the plan's use of it. From then on a plan takes
+  // bytes of this source only, until it is empty.
+  void append_source(PlanSource& source, std::uint64_t length);
 
   // --- transport ---
   std::uint64_t size_bytes() const;  // appended and not yet released
   // Addresses of up to `maximum_bytes` starting `offset` bytes after the first unreleased one.
-  // Returns the vectors used;
-  // `*covered_bytes` says how much they hold.
+  // Returns the vectors used; `*covered_bytes` says how much they hold: not nothing, but for bytes
+  // of a source.
   std::size_t peek(std::uint64_t offset, std::uint64_t maximum_bytes, std::span<iovec> vectors,
                    std::uint64_t* covered_bytes) const;
+  // Whether some of it comes from a source.
+  bool has_source() const;
   // The first `bytes` will never be pulled again. At most size_bytes().
   void release(std::uint64_t bytes);
   void clear();

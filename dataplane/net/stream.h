@@ -23,6 +23,8 @@
 
 namespace nearfield::net {
 
+class Staging;
+
 enum class CloseReason {
   finished,         // both directions ended in order
   peer_reset,       // RST, or a send to a closed peer
@@ -68,6 +70,9 @@ class Stream {
   virtual const Endpoint& local() const = 0;
   // Null: clear text. Stays as it is until on_closed().
   virtual const StreamSecurity* security() const { return nullptr; }
+  // Where a source of its plan makes bytes (net/staging.h); null: plans with sources cannot be
+  // sent.
+  virtual Staging* staging() { return nullptr; }
 
  protected:
   ~Stream() = default;

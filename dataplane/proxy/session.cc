@@ -19,7 +19,7 @@ constexpr std::uint32_t kStalledChecks = 6;
 }  // namespace
 
 Session::Session(WorkerContext& context, SessionOwner& owner, net::Stream& stream,
-                 PrefixLimiter::Slot slot)
+                 net::PrefixLimiter::Slot slot)
     : context_(context),
       owner_(owner),
       stream_(stream),

@@ -16,7 +16,7 @@
 #include "dataplane/net/stream.h"
 #include "dataplane/net/timer.h"
 #include "dataplane/proxy/exchange.h"
-#include "dataplane/proxy/prefix_limiter.h"
+#include "dataplane/net/prefix_limiter.h"
 
 namespace nearfield::proxy {
 
@@ -37,7 +37,7 @@ class SessionOwner {
 class Session final : public net::StreamHandler, private Exchange::Host {
  public:
   Session(WorkerContext& context, SessionOwner& owner, net::Stream& stream,
-          PrefixLimiter::Slot slot);
+          net::PrefixLimiter::Slot slot);
   ~Session();
 
   // Closes now if idle, else after the response under way.
@@ -77,7 +77,7 @@ class Session final : public net::StreamHandler, private Exchange::Host {
   WorkerContext& context_;
   SessionOwner& owner_;
   net::Stream& stream_;
-  PrefixLimiter::Slot slot_;
+  net::PrefixLimiter::Slot slot_;
   net::Timer timer_;
   MonotonicTime deadline_{};
   std::unique_ptr<RequestWork> work_;

@@ -92,7 +92,7 @@ net::StreamHandler* ProxyWorker::on_accept(net::Stream& stream) {
     count(context.counters.connections_refused_total);
     return nullptr;
   }
-  PrefixLimiter::Slot slot;
+  net::PrefixLimiter::Slot slot;
   const net::Address prefix =
       stream.peer().address.truncated(limits.prefix_v4_bits, limits.prefix_v6_bits);
   if (!shared.prefixes.take(prefix, limits.connections_per_prefix, slot)) {

@@ -16,7 +16,7 @@
 #include "dataplane/origin/client.h"
 #include "dataplane/proxy/access_record.h"
 #include "dataplane/proxy/counters.h"
-#include "dataplane/proxy/prefix_limiter.h"
+#include "dataplane/net/prefix_limiter.h"
 #include "dataplane/proxy/settings.h"
 
 namespace nearfield::proxy {
@@ -29,7 +29,7 @@ struct SharedState {
   ~SharedState();
 
   cache::Store& store;
-  PrefixLimiter prefixes;
+  net::PrefixLimiter prefixes;
   std::atomic<std::uint32_t> connections{0};
   std::atomic<std::uint32_t> fetches{0};
   std::unique_ptr<FetchTable> table;

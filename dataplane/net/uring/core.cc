@@ -24,8 +24,10 @@ struct Core::Slab {
 
 Core::Core(const UringOptions& wanted)
     : options(wanted),
+      staging_memory(std::make_unique_for_overwrite<std::byte[]>(kStagingBytes)),
       now(std::chrono::steady_clock::now()),
       wheel(now),
+      staging({staging_memory.get(), kStagingBytes}),
       slab_limit_((wanted.maximum_streams + kSlabStreams - 1) / kSlabStreams),
       scratches_(std::make_unique<std::array<SendScratch, kScratches>>()) {
   slabs_.reserve(slab_limit_);
@@ -43,6 +45,7 @@ void Core::mark_ready(UringStream& stream) {
 
 void Core::process_ready() {
   scratches_used_ = 0;
+  if (!ring->has_unsubmitted()) staging.retire(submissions_);
   UringStream* const last = ready_last_;
   while (ready_first_ != nullptr && ring->room() >= kSubmissionsPerStream &&
          scratches_used_ < kScratches) {
@@ -52,6 +55,7 @@ void Core::process_ready() {
     stream.process();
     if (&stream == last) break;  // what became ready meanwhile has its turn in the next
   }
+  staging.settle(++submissions_);
 }
 
 SendScratch& Core::take_scratch() {

@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "dataplane/net/inbox.h"
+#include "dataplane/net/staging.h"
 #include "dataplane/net/timer_wheel.h"
 #include "dataplane/net/uring/receive_buffers.h"
 #include "dataplane/net/uring/ring.h"
@@ -44,7 +45,7 @@ struct Counters {
   Counter turns, completions, streams_now, accepted, accept_refused, accept_overflows,
       accept_failures, connects, connect_failures, received_bytes, receives,
       receive_buffer_exhaustions, receive_pauses, sent_bytes, sends, short_sends, zero_copy_sends,
-      zero_copy_copied, resets_received, completion_overflows;
+      zero_copy_copied, resets_received, completion_overflows, staging_waits;
 };
 
 // The low four bits of user_data; the rest is the address of a stream or listener, which stays
@@ -56,6 +57,7 @@ enum class Operation : std::uint64_t {
   receive = 3,
   connect = 4,
   watch = 5,
+  writable = 6,
   send = 8,  // to 11: which of the stream's sends, because notifications of zero copy come in any
              // order
 };
@@ -78,6 +80,9 @@ class Core {
   // The most submissions one stream makes at a time: see UringStream::process().
   static constexpr unsigned kSubmissionsPerStream = 4;
   static constexpr std::size_t kScratches = 256;
+  // For what is made to be sent: stays in a core's second-level cache, and is submitted whenever it
+  // is full.
+  static constexpr std::size_t kStagingBytes = 512 * 1024;
 
   explicit Core(const UringOptions& wanted);
   ~Core();
@@ -98,12 +103,16 @@ class Core {
   void note_zero_copy(bool copied);
 
   const UringOptions options;
+  const std::unique_ptr<std::byte[]> staging_memory;
   std::unique_ptr<Ring> ring;
   std::unique_ptr<ReceiveBuffers> client_buffers;
   std::unique_ptr<ReceiveBuffers> origin_buffers;
   MonotonicTime now;
   TimerWheel wheel;
   Counters counters;
+  // Bytes made for sends that do not wait: the kernel has read them when it has taken the
+  // submission, so the ring is free again every turn.
+  Staging staging;
   bool stopping = false;
 
  private:
@@ -115,6 +124,7 @@ class Core {
   UringStream* ready_last_ = nullptr;
   std::unique_ptr<std::array<SendScratch, kScratches>> scratches_;
   std::size_t scratches_used_ = 0;
+  std::uint64_t submissions_ = 0;  // rounds of process_ready(): the staging's uses
   int copied_in_a_row_ = 0;
   MonotonicTime probe_again_at_{};
 };

@@ -31,6 +31,8 @@ class Ring {
   Result<void> enable();
 
   unsigned room() { return io_uring_sq_space_left(&ring_); }
+  // Whether entries wait that the kernel has not read.
+  bool has_unsubmitted() { return io_uring_sq_ready(&ring_) > 0; }
   // A cleared entry; there must be room().
   io_uring_sqe* submission();
   // Submits, and waits for a completion for at most `longest`; zero does not wait. Returns how many

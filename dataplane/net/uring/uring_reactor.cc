@@ -260,6 +260,7 @@ UringStatistics UringReactor::statistics() const {
           .zero_copy_sends = from.zero_copy_sends.value(),
           .zero_copy_copied = from.zero_copy_copied.value(),
           .resets_received = from.resets_received.value(),
+          .staging_waits = from.staging_waits.value(),
           .completion_overflows = from.completion_overflows.value()};
 }
 

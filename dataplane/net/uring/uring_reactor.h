@@ -67,6 +67,7 @@ struct UringStatistics {
   std::uint64_t zero_copy_sends = 0;
   std::uint64_t zero_copy_copied = 0;  // reported by the kernel as copied all the same
   std::uint64_t resets_received = 0;
+  std::uint64_t staging_waits = 0;         // sends put off a turn: no room to make their bytes in
   std::uint64_t completion_overflows = 0;  // turns that found the completion queue had been full
 };
 

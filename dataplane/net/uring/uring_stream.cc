@@ -1,5 +1,6 @@
 #include "dataplane/net/uring/uring_stream.h"
 
+#include <poll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -20,6 +21,8 @@ constexpr Duration kLingerTime = std::chrono::seconds(1);
 constexpr std::uint32_t kLingerBytes = 64 * 1024;
 // A cancellation that missed (the operation was just being retried) is repeated.
 constexpr Duration kCancelAgain = std::chrono::milliseconds(100);
+// One send of bytes made for it: a fourth of the staging, so that some streams share a submission.
+constexpr std::uint64_t kMadeSendBytes = Core::kStagingBytes / 4;
 // A multishot receive can post 32 buffers (the kernel's own limit) in each of the few wake-ups that
 // pass before its cancellation counts; afterwards a stream receives singly. More than this means
 // the kernel does not stop.
@@ -207,7 +210,8 @@ void UringStream::process_receiving() {
 }
 
 void UringStream::process_sending() {
-  if (send_running_) return;
+  if (send_running_ || room_awaited_) return;
+  if (room_wanted_) return await_room();
   if (phase_ == Phase::open && plan_.size_bytes() - sent_bytes_ < core_.options.send_bytes) {
     handler_->on_send_ready(plan_);
     if (closing()) return;
@@ -228,17 +232,32 @@ bool UringStream::choose_zero_copy(std::uint64_t bytes) {
   return true;
 }
 
+void UringStream::await_room() {
+  room_wanted_ = false;
+  room_awaited_ = true;
+  ++operations_;
+  io_uring_sqe* sqe = core_.ring->submission();
+  io_uring_prep_poll_add(sqe, descriptor_, POLLOUT);
+  io_uring_sqe_set_data64(sqe, tag(this, Operation::writable));
+}
+
 void UringStream::start_send(std::uint64_t unsent) {
   SendScratch& scratch = core_.take_scratch();
+  const bool made = plan_.has_source();
+  const std::uint64_t most = made ? kMadeSendBytes : core_.options.send_bytes;
   std::uint64_t covered = 0;
   const std::size_t used =
-      plan_.peek(sent_bytes_, std::min<std::uint64_t>(unsent, core_.options.send_bytes),
-                 scratch.vectors, &covered);
+      plan_.peek(sent_bytes_, std::min(unsent, most), scratch.vectors, &covered);
+  if (made && covered == 0) {  // the staging is full until this turn's submission
+    core_.counters.staging_waits.add();
+    return ready();
+  }
   NEARFIELD_ASSERT(used > 0 && covered > 0);
-  const bool zero_copy = choose_zero_copy(covered);
+  const bool zero_copy = !made && choose_zero_copy(covered);
   // What follows is in the plan already and goes out in the next turn: no need for a short segment
   // between.
-  const int flags = MSG_NOSIGNAL | MSG_WAITALL | (covered < unsent ? MSG_MORE : 0);
+  const int flags =
+      MSG_NOSIGNAL | (made ? MSG_DONTWAIT : MSG_WAITALL) | (covered < unsent ? MSG_MORE : 0);
   io_uring_sqe* sqe = core_.ring->submission();
   if (used == 1 && !zero_copy) {
     io_uring_prep_send(sqe, descriptor_, scratch.vectors[0].iov_base, scratch.vectors[0].iov_len,
@@ -324,6 +343,8 @@ void UringStream::reset_slot() {
   from_origin_ = false;
   connect_submitted_ = false;
   send_running_ = false;
+  room_wanted_ = false;
+  room_awaited_ = false;
   receive_armed_ = false;
   receive_multishot_ = false;
   receive_cancelled_ = false;
@@ -364,6 +385,11 @@ void UringStream::complete(Operation operation, const io_uring_cqe& cqe) {
       break;
     case Operation::receive:
       complete_receive(cqe);
+      break;
+    case Operation::writable:
+      --operations_;
+      room_awaited_ = false;
+      ready();
       break;
     default:
       complete_send(static_cast<unsigned>(operation) - static_cast<unsigned>(Operation::send), cqe);
@@ -461,7 +487,10 @@ void UringStream::complete_send(unsigned number, const io_uring_cqe& cqe) {
         std::exchange(send.bytes, cqe.res > 0 ? static_cast<std::uint32_t>(cqe.res) : 0);
     sent_bytes_ += send.bytes;
     core_.counters.sent_bytes.add(send.bytes);
-    if (send.bytes < wanted) core_.counters.short_sends.add();
+    if (send.bytes < wanted) {
+      core_.counters.short_sends.add();
+      room_wanted_ = plan_.has_source();
+    }
     if (cqe.res < 0 && !closing()) {
       const bool without_copy =
           zero_copy_ == ZeroCopyState::probing || zero_copy_ == ZeroCopyState::on;

@@ -2,9 +2,11 @@
 //
 // Invariant: the slot is reused only after every operation that names it has completed (operations_
 // and notifications_ are zero), and plan bytes are released only when the kernel reads them no
-// more. The awkward part is the end: a close has to cancel what is under way, wait for it, and with
-// zero copy wait for the peer's acknowledgement too, before the handler may hear on_closed() and
-// let go of the blobs.
+// more. What is made just in time (net/staging.h) is never left with the kernel: such a send takes
+// what the socket has room for, and the rest is made again when there is more, so that a slow peer
+// holds none of it. The awkward part is the end: a close has to cancel what is under way, wait for
+// it, and with zero copy wait for the peer's acknowledgement too, before the handler may hear
+// on_closed() and let go of the blobs.
 #pragma once
 
 #include <array>
@@ -46,6 +48,7 @@ class alignas(16) UringStream final : public Stream {
   std::uint64_t acknowledged_bytes() override;
   const Endpoint& peer() const override { return peer_; }
   const Endpoint& local() const override;
+  Staging* staging() override { return &core_.staging; }
 
  private:
   friend class Core;
@@ -78,6 +81,7 @@ class alignas(16) UringStream final : public Stream {
   void process_sending();
   void process_closing();
   void start_send(std::uint64_t unsent);
+  void await_room();
   bool choose_zero_copy(std::uint64_t bytes);
   void begin_lingering();
   void announce_end_if_due();
@@ -113,6 +117,8 @@ class alignas(16) UringStream final : public Stream {
   bool from_origin_ : 1 = false;  // made by connect()
   bool connect_submitted_ : 1 = false;
   bool send_running_ : 1 = false;
+  bool room_wanted_ : 1 = false;   // the socket took less than it was given
+  bool room_awaited_ : 1 = false;  // and says when there is room
   bool receive_armed_ : 1 = false;
   bool receive_multishot_ : 1 = false;  // how it is armed
   bool receive_cancelled_ : 1 = false;

@@ -1,10 +1,10 @@
 // PrefixLimiter: counts in and out, per prefix.
-#include "dataplane/proxy/prefix_limiter.h"
+#include "dataplane/net/prefix_limiter.h"
 
 #include "CppUTest/TestHarness.h"
 
 using nearfield::net::Address;
-using nearfield::proxy::PrefixLimiter;
+using nearfield::net::PrefixLimiter;
 
 TEST_GROUP(PrefixLimiter){};
 

@@ -15,7 +15,7 @@
 
 #include "dataplane/net/endpoint.h"
 
-namespace nearfield::proxy {
+namespace nearfield::net {
 
 class PrefixLimiter {
  public:
@@ -42,26 +42,26 @@ class PrefixLimiter {
     friend class PrefixLimiter;
     void release();
     PrefixLimiter* limiter_ = nullptr;
-    net::Address prefix_;
+    Address prefix_;
   };
 
   // `prefix` is already truncated. False when it has `maximum` connections; `slot` is filled when
   // it is counted.
-  bool take(const net::Address& prefix, std::uint32_t maximum, Slot& slot);
-  std::uint32_t connections(const net::Address& prefix) const;
+  bool take(const Address& prefix, std::uint32_t maximum, Slot& slot);
+  std::uint32_t connections(const Address& prefix) const;
 
  private:
   struct AddressHash {
-    std::size_t operator()(const net::Address& address) const;
+    std::size_t operator()(const Address& address) const;
   };
   struct alignas(64) Shard {
     mutable std::mutex mutex;
-    std::unordered_map<net::Address, std::uint32_t, AddressHash> connections;
+    std::unordered_map<Address, std::uint32_t, AddressHash> connections;
   };
-  Shard& shard(const net::Address& prefix);
-  const Shard& shard(const net::Address& prefix) const;
+  Shard& shard(const Address& prefix);
+  const Shard& shard(const Address& prefix) const;
 
   std::array<Shard, kShards> shards_;
 };
 
-}  // namespace nearfield::proxy
+}  // namespace nearfield::net

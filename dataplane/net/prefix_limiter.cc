@@ -1,15 +1,15 @@
 // See prefix_limiter.h.
-#include "dataplane/proxy/prefix_limiter.h"
+#include "dataplane/net/prefix_limiter.h"
 
 #include <cstring>
 
 #include "cache/base/assert.h"
 
-namespace nearfield::proxy {
+namespace nearfield::net {
 
 // Prefixes are spread by the bytes a truncated address has; an attacker who aims at one shard or
 // bucket gains nothing but its own limit.
-std::size_t PrefixLimiter::AddressHash::operator()(const net::Address& address) const {
+std::size_t PrefixLimiter::AddressHash::operator()(const Address& address) const {
   std::uint64_t high = 0;
   std::uint64_t low = 0;
   std::memcpy(&high, address.bytes.data(), 8);
@@ -19,15 +19,15 @@ std::size_t PrefixLimiter::AddressHash::operator()(const net::Address& address) 
   return static_cast<std::size_t>(hash * 0x94d049bb133111ebULL);
 }
 
-PrefixLimiter::Shard& PrefixLimiter::shard(const net::Address& prefix) {
+PrefixLimiter::Shard& PrefixLimiter::shard(const Address& prefix) {
   return shards_[(AddressHash{}(prefix) >> 56) % kShards];
 }
 
-const PrefixLimiter::Shard& PrefixLimiter::shard(const net::Address& prefix) const {
+const PrefixLimiter::Shard& PrefixLimiter::shard(const Address& prefix) const {
   return shards_[(AddressHash{}(prefix) >> 56) % kShards];
 }
 
-bool PrefixLimiter::take(const net::Address& prefix, std::uint32_t maximum, Slot& slot) {
+bool PrefixLimiter::take(const Address& prefix, std::uint32_t maximum, Slot& slot) {
   NEARFIELD_ASSERT(slot.limiter_ == nullptr);
   if (maximum == 0) return true;
   Shard& own = shard(prefix);
@@ -45,7 +45,7 @@ bool PrefixLimiter::take(const net::Address& prefix, std::uint32_t maximum, Slot
   return true;
 }
 
-std::uint32_t PrefixLimiter::connections(const net::Address& prefix) const {
+std::uint32_t PrefixLimiter::connections(const Address& prefix) const {
   const Shard& own = shard(prefix);
   const std::lock_guard lock(own.mutex);
   const auto place = own.connections.find(prefix);
@@ -62,4 +62,4 @@ void PrefixLimiter::Slot::release() {
   if (--place->second == 0) own.connections.erase(place);
 }
 
-}  // namespace nearfield::proxy
+}  // namespace nearfield::net
