@@ -52,6 +52,7 @@ class BodyFeeder {
   // `outstanding_bytes` of the plan are not yet released: what was read before them may be
   // forgotten.
   void released(std::uint64_t outstanding_bytes);
+  bool holds_readers() const { return bool(reader_) || bool(earlier_reader_); }
   void stop(const Ref<Signal>& signal);
   // The places that keep what is in the plan from being forgotten, appended to `readers`: to be
   // held until the plan is released. None for bodies that are whole and kept.

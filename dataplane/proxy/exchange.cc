@@ -10,6 +10,7 @@
 #include "dataplane/http/cors.h"
 #include "dataplane/http/forward.h"
 #include "dataplane/http/reuse.h"
+#include "dataplane/http/text.h"
 #include "dataplane/http/vary.h"
 #include "dataplane/proxy/fetch.h"
 #include "dataplane/proxy/wanted_ranges.h"
@@ -74,7 +75,7 @@ void Exchange::start(const http::RequestHead& head, std::string body, bool close
 
 void Exchange::decide() {
   candidate_.reset();
-  if (answer_here()) return;
+  if (answer_elsewhere() || answer_here()) return;
   if (passes_through(request_->fields, settings_->node_name) > kMaximumPasses) {
     answer_error(508, "the request goes in a circle: an origin of this node leads back to it");
     return;
@@ -109,6 +110,35 @@ void Exchange::decide() {
     return;
   }
   fetch_for(nullptr, nullptr, http::Forwarded::kUriMiss);
+}
+
+// What was asked in clear text and is only answered over TLS.
+bool Exchange::answer_elsewhere() {
+  const HttpsPolicy& policy = settings_->https;
+  const http::RequestHead& request = *request_;
+  if (!policy.redirect || request.scheme == http::Scheme::kHttps || request.authority.empty() ||
+      request.is_asterisk()) {
+    return false;
+  }
+  count(context_.counters.https_redirects);
+  const bool simple = request.method == http::Method::kGet || request.method == http::Method::kHead;
+  begin_head(simple ? 301 : 308);
+  std::string_view host = request.authority;
+  const std::size_t colon = host.rfind(':');
+  if (colon != std::string_view::npos && host.find(']', colon) == std::string_view::npos)
+    host = host.substr(0, colon);
+  head_text_ += "Location: https://";
+  head_text_ += host;
+  if (policy.redirect_port != 443) {
+    head_text_ += ':';
+    http::append_number(head_text_, policy.redirect_port);
+  }
+  head_text_ += request.target;
+  head_text_ += "\r\n";
+  append_length(0);
+  feeder_.start_empty();
+  finish_head(nullptr);
+  return true;
 }
 
 // What needs no origin and no cache: preflights, OPTIONS *, and methods that stop at a cache.

@@ -2,9 +2,10 @@
 // the answer to the connection.
 //
 // The steps are visible: decide() chooses, answer_from() builds, produce() sends; between them an
-// exchange waits for a ticket. Invariants: exactly one final head is sent; a body is either whole
-// or visibly cut; a stored response is only used when RFC 9111 4 lets it. Pooled and reused; one
-// thread.
+// exchange waits for a ticket. A response leaves as HTTP/1.1 text with the body in its framing, or
+// in parts, for a session that frames by itself (HTTP/2): heads to be taken, and bare content.
+// Invariants: exactly one final head is sent; a body is either whole or visibly cut; a stored
+// response is only used when RFC 9111 4 lets it. Pooled and reused; one thread.
 #pragma once
 
 #include <cstdint>
@@ -12,6 +13,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "cache/store.h"
 #include "dataplane/http/cache_control.h"
@@ -38,6 +40,11 @@ class Exchange {
     ~Host() = default;
   };
 
+  enum class Delivery : std::uint8_t {
+    message,  // heads and chunk framing go into the plan
+    parts     // heads are taken by their functions below, the plan gets content only
+  };
+
   enum class Progress : std::uint8_t {
     plan_full,  // call again when the plan has room
     waiting,    // call again after exchange_has_more()
@@ -51,7 +58,10 @@ class Exchange {
   Exchange& operator=(const Exchange&) = delete;
 
   // Who it works for from now on; only between end() and start().
-  void bind(Host* host) { host_ = host; }
+  void bind(Host* host, Delivery delivery = Delivery::message) {
+    host_ = host;
+    delivery_ = delivery;
+  }
   // `head` stays the caller's until the exchange ended; `close_after`: the connection ends with
   // this response in any case.
   void start(const http::RequestHead& head, std::string body, bool close_after);
@@ -62,6 +72,17 @@ class Exchange {
   Progress produce(net::SendPlan& plan);
   void released(std::uint64_t outstanding_bytes) { feeder_.released(outstanding_bytes); }
   void take_readers(std::vector<cache::BlobReader>& readers) { feeder_.take_readers(readers); }
+  // Whether released() matters to it: nothing of a body that is whole and kept is forgotten.
+  bool holds_readers() const { return feeder_.holds_readers(); }
+
+  // Delivery in parts. Interim heads first, "HTTP/1.1 103 Early Hints\r\nfields\r\n\r\n" each,
+  // none, one or several; then, once head_ready(), the final one without its empty line, which
+  // counts as sent with the next produce(). The text stays until then.
+  std::string take_interim() { return std::exchange(interim_text_, {}); }
+  bool head_ready() const { return step_ == Step::head; }
+  std::uint16_t status() const { return status_; }
+  std::string_view head_text() const { return std::string_view(head_text_).substr(0, head_bytes_); }
+
   // Waits for a head: how long, for the response time-out. The exchange answers 504 on
   // give_up_waiting().
   bool waiting_for_head() const { return step_ == Step::waiting; }
@@ -80,6 +101,7 @@ class Exchange {
   // Decisions.
   void decide();
   bool answer_here();
+  bool answer_elsewhere();
   void use_or_validate(const cache::Found& found);
   bool covers(const cache::Found& found);
   void fetch_for(const cache::Found* validate, const cache::Found* extend, http::Forwarded why);
@@ -105,12 +127,14 @@ class Exchange {
                             bool from_origin);
   void finish_head(const http::Fields* stored);
   void append_field(std::string_view name, std::string_view value);
+  void append_hsts(const http::Fields* stored);
   void append_length(std::uint64_t bytes);
   std::string& cache_status_text(const StoredResponse* stored, bool from_origin);
   void count_status();
 
   WorkerContext& context_;
   Host* host_ = nullptr;
+  Delivery delivery_ = Delivery::message;
   Ref<Signal> signal_;
 
   Step step_ = Step::idle;
@@ -130,7 +154,8 @@ class Exchange {
   unsigned rounds_ = 0;
 
   // The response.
-  std::string head_text_;
+  std::string head_text_;       // of an error also its text
+  std::size_t head_bytes_ = 0;  // of it, the status line and the fields
   BodyFeeder feeder_;
   // What the body belongs to, so that it can be continued if a shared fetch leaves it behind.
   Ref<const cache::Metadata> source_;

@@ -63,6 +63,13 @@ void Exchange::append_stored_fields(const StoredResponse& stored, std::uint16_t 
       if (!http::equals_ignoring_case(field.name, "Content-Type"))
         append_field(field.name, field.value);
     }
+  } else if (request_->scheme == http::Scheme::kHttp &&
+             stored.fields().contains("Strict-Transport-Security")) {
+    // Whatever the origin says: not in clear text (RFC 6797 7.2).
+    for (const http::Field& field : stored.fields()) {
+      if (!http::equals_ignoring_case(field.name, "Strict-Transport-Security"))
+        append_field(field.name, field.value);
+    }
   } else {
     stored.fields().append_to(head_text_);
   }
@@ -111,15 +118,33 @@ void Exchange::finish_head(const http::Fields* stored) {
       }
     }
   }
-  if (close_) {
-    append_field("Connection", "close");
-  } else if (request_ != nullptr && request_->version_minor == 0) {
-    append_field("Connection", "keep-alive");
+  append_hsts(stored);
+  if (delivery_ == Delivery::message) {
+    if (close_) {
+      append_field("Connection", "close");
+    } else if (request_ != nullptr && request_->version_minor == 0) {
+      append_field("Connection", "keep-alive");
+    }
   }
+  head_bytes_ = head_text_.size();
   head_text_ += "\r\n";
   count_status();
   step_ = Step::head;
   host_->exchange_has_more();
+}
+
+// Only where it came over TLS may it be said, and only once (RFC 6797 7.1, 7.2).
+void Exchange::append_hsts(const http::Fields* stored) {
+  const HttpsPolicy& policy = settings_->https;
+  if (policy.hsts.count() <= 0 || request_ == nullptr || request_->scheme != http::Scheme::kHttps ||
+      (stored != nullptr && stored->contains("Strict-Transport-Security"))) {
+    return;
+  }
+  head_text_ += "Strict-Transport-Security: max-age=";
+  http::append_number(head_text_, static_cast<std::uint64_t>(policy.hsts.count()));
+  if (policy.hsts_subdomains) head_text_ += "; includeSubDomains";
+  if (policy.hsts_preload) head_text_ += "; preload";
+  head_text_ += "\r\n";
 }
 
 void Exchange::answer_from(const cache::Found& found, bool from_origin) {
@@ -174,6 +199,8 @@ void Exchange::answer_from(const cache::Found& found, bool from_origin) {
   } else if (total) {
     append_length(*total);
     feeder_.start(found.blob, std::nullopt, Framing::by_length, std::move(reader));
+  } else if (delivery_ == Delivery::parts) {
+    feeder_.start(found.blob, std::nullopt, Framing::until_close, std::move(reader));
   } else if (request.version_minor >= 1) {
     append_field("Transfer-Encoding", "chunked");
     feeder_.start(found.blob, std::nullopt, Framing::chunked, std::move(reader));
@@ -244,6 +271,8 @@ void Exchange::start_error(const http::RequestHead* head, std::uint16_t status,
   request_ = head;
   settings_ = context_.settings;
   close_ = true;
+  status_ = 0;
+  rest_failed_ = false;
   cache_status_ = {};
   cache_status_line_.clear();
   from_cache_ = false;
@@ -269,13 +298,16 @@ void Exchange::count_status() {
 Exchange::Progress Exchange::produce(net::SendPlan& plan) {
   NEARFIELD_ASSERT(step_ != Step::idle);
   if (plan.room() < 2) return Progress::plan_full;
-  if (!interim_text_.empty()) {
+  if (!interim_text_.empty() && delivery_ == Delivery::message) {
     plan.append_text(interim_text_);
     interim_text_.clear();
   }
   if (step_ == Step::waiting) return Progress::waiting;
   if (step_ == Step::head) {
-    plan.append_text(head_text_);
+    // Its empty line is part of an HTTP/1.1 head; what follows is an error's text.
+    plan.append_text(delivery_ == Delivery::message
+                         ? std::string_view(head_text_)
+                         : std::string_view(head_text_).substr(head_bytes_ + 2));
     first_byte_ = context_.reactor.now();
     step_ = Step::body;
   }
@@ -322,6 +354,10 @@ void Exchange::end(bool cut_short) {
     record.first_byte = since(first_byte_ == MonotonicTime{} ? now : first_byte_);
     record.duration = since(now);
     record.client_prefix = host_->exchange_peer().address.truncated(24, 48);
+    record.protocol = request_->version_major >= 2   ? Protocol::http_2
+                      : request_->version_minor == 0 ? Protocol::http_1_0
+                                                     : Protocol::http_1_1;
+    record.secure = request_->scheme == http::Scheme::kHttps;
     record.broken = cut_short;
     context_.access_sink->record(record);
   }
