@@ -69,23 +69,23 @@ class RecordOpener {
   // Part of a record has been received: the end of the stream now is a truncation.
   bool holds_partial_record() const { return held_bytes_ != 0; }
   // close_notify has been received: the end of the stream now is orderly.
-  bool closed() const { return state_ == State::closed; }
+  bool closed() const { return closed_orderly_; }
   // Bytes allocated for a partial record now.
-  std::size_t buffer_bytes() const { return buffer_bytes_; }
+  std::size_t buffer_bytes() const { return buffer_ == nullptr ? 0 : buffer_bytes_; }
 
  private:
   enum class State : std::uint8_t { open, closed, failed };
 
-  Step fail(AlertDescription alert);
-  // The five bytes of `header` announce an acceptable record; its length, or the alert.
-  bool check_header(const std::byte* header, std::size_t* body_bytes,
-                    AlertDescription* alert) const;
-  // Opens one whole record (header and body). False: nothing to report, go on.
-  bool open_record(std::span<const std::byte> record, std::span<std::byte> scratch, Step* step);
+  // The steps of feed(). True: *step holds an event to report now.
+  bool fail(AlertDescription alert, Step* step);  // always true
+  bool open_record(const std::byte* header, std::span<const std::byte> body,
+                   std::span<std::byte> scratch, Step* step);
   bool dispatch(ContentType type, std::span<const std::byte> plaintext, Step* step);
   bool dispatch_alert(std::span<const std::byte> plaintext, Step* step);
   bool dispatch_handshake(std::span<const std::byte> plaintext, Step* step);
-  bool idle_record(Step* step);
+  // False: the header was refused, fail() was called.
+  bool check_header(const std::byte* header, std::size_t* body_bytes, Step* step);
+  bool hold(std::span<const std::byte>* left, Step* step);
   void release_buffer();
 
   const AeadEngine& engine_;
@@ -94,6 +94,7 @@ class RecordOpener {
   const Hash hash_;
   State state_ = State::open;
   AlertDescription failure_ = AlertDescription::internal_error;
+  bool closed_orderly_ = false;
   unsigned idle_records_ = 0;
   unsigned renegotiations_ = 0;
   PostHandshake messages_;
@@ -104,7 +105,7 @@ class RecordOpener {
   std::array<std::byte, kRecordHeaderBytes> held_header_{};
   std::size_t held_bytes_ = 0;  // header and body
   std::unique_ptr<std::byte[]> buffer_;
-  std::size_t buffer_bytes_ = 0;
+  std::size_t buffer_bytes_ = 0;  // the size of that body
 };
 
 }  // namespace nearfield::tls

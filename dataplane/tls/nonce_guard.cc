@@ -1,0 +1,60 @@
+// The checks, and the fingerprint of what was sealed.
+#include "dataplane/tls/nonce_guard.h"
+
+#include <array>
+#include <cstring>
+
+#include "cache/base/assert.h"
+
+namespace nearfield::tls {
+
+namespace {
+
+// Type, length and every byte. The pieces are joined first: cut another way, the same plaintext
+// is the same record.
+std::uint64_t fingerprint(ContentType type, std::span<const iovec> plaintext) {
+  static const SipHashKey key = SipHashKey::random();
+  std::array<std::byte, 1 + kMaximumPlaintext> joined;
+  joined[0] = std::byte{static_cast<std::uint8_t>(type)};
+  std::size_t size = 1;
+  for (const iovec& piece : plaintext) {
+    if (piece.iov_len == 0) continue;
+    NEARFIELD_ASSERT(piece.iov_len <= joined.size() - size);
+    std::memcpy(joined.data() + size, piece.iov_base, piece.iov_len);
+    size += piece.iov_len;
+  }
+  const std::uint64_t print = siphash(key, std::span(joined).first(size));  // covers the length
+  wipe(std::span(joined).first(size));
+  return print;
+}
+
+}  // namespace
+
+void NonceGuard::seal(std::uint64_t sequence, ContentType type, std::span<const iovec> plaintext) {
+  NEARFIELD_ASSERT(sequence <= next_);      // no number is left out
+  NEARFIELD_ASSERT(sequence >= released_);  // its plaintext is no longer pinned
+  const bool is_new = sequence == next_;
+  NEARFIELD_ASSERT(!is_new || next_ < limit_);
+  if constexpr (kNonceGuardRemembers) {
+    const std::uint64_t print = fingerprint(type, plaintext);
+    if (is_new) {
+      fingerprints_.push_back(print);
+      if (fingerprints_.size() > kRememberedRecords) fingerprints_.pop_front();
+    } else if (next_ - sequence <= fingerprints_.size()) {
+      // Sealed before as something else: the content under it was not held still.
+      NEARFIELD_ASSERT(fingerprints_[fingerprints_.size() - (next_ - sequence)] == print);
+    }
+  }
+  if (is_new) ++next_;
+}
+
+void NonceGuard::release_below(std::uint64_t sequence) {
+  NEARFIELD_ASSERT(sequence <= next_);
+  if (sequence <= released_) return;
+  released_ = sequence;
+  if constexpr (kNonceGuardRemembers) {
+    while (fingerprints_.size() > next_ - released_) fingerprints_.pop_front();
+  }
+}
+
+}  // namespace nearfield::tls
