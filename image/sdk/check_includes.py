@@ -23,12 +23,16 @@ ALLOWED = {
     "dataplane/net/dpdk": [
         "cache/base", "cache", "dataplane/net", "dataplane/net/ip", "dataplane/net/tcp", "dataplane/net/uring",
     ],
+    "dataplane/tls": ["cache/base", "cache", "dataplane/net"],
     "dataplane/http": ["cache/base"],
-    "dataplane/origin": ["cache/base", "cache", "dataplane/net", "dataplane/http"],
-    "dataplane/proxy": ["cache/base", "cache", "dataplane/net", "dataplane/http", "dataplane/origin"],
+    "dataplane/access": ["cache/base", "dataplane/net", "dataplane/http"],
+    "dataplane/origin": ["cache/base", "cache", "dataplane/net", "dataplane/tls", "dataplane/http"],
+    "dataplane/proxy": [
+        "cache/base", "cache", "dataplane/net", "dataplane/http", "dataplane/access", "dataplane/origin",
+    ],
     "dataplane/control": [
-        "cache/base", "cache", "dataplane/net", "dataplane/net/ip", "dataplane/http", "dataplane/origin",
-        "dataplane/proxy",
+        "cache/base", "cache", "dataplane/net", "dataplane/net/ip", "dataplane/tls", "dataplane/http",
+        "dataplane/access", "dataplane/origin", "dataplane/proxy",
     ],
 }
 # main.cc puts the boxes together.

@@ -1,0 +1,97 @@
+// See secure_acceptor.h.
+#include "dataplane/tls/secure_acceptor.h"
+
+#include <utility>
+
+#include "cache/base/assert.h"
+
+namespace nearfield::tls {
+
+struct SecureAcceptor::Entry {
+  Entry(SecureAcceptor& owner, net::Stream& transport, net::PrefixLimiter::Slot counted)
+      : slot(std::move(counted)),
+        stream(owner.context_, owner, transport, owner.settings_, owner.limits_.timeout) {}
+
+  net::PrefixLimiter::Slot slot;
+  bool is_handshaking = true;
+  SecureStream stream;
+};
+
+SecureAcceptor::SecureAcceptor(SecureContext& context, HandshakeTally& tally, net::Acceptor& above,
+                               std::shared_ptr<const ServerSettings> settings,
+                               const HandshakeLimits& limits)
+    : context_(context),
+      tally_(tally),
+      above_(above),
+      settings_(std::move(settings)),
+      limits_(limits) {}
+
+SecureAcceptor::~SecureAcceptor() { NEARFIELD_ASSERT(streams_.empty()); }
+
+void SecureAcceptor::apply(std::shared_ptr<const ServerSettings> settings,
+                           const HandshakeLimits& limits) {
+  settings_ = std::move(settings);
+  limits_ = limits;
+}
+
+net::StreamHandler* SecureAcceptor::on_accept(net::Stream& stream) {
+  SecureCounters& counters = context_.counters;
+  if (tally_.total.fetch_add(1, std::memory_order_relaxed) >= limits_.total) {
+    tally_.total.fetch_sub(1, std::memory_order_relaxed);
+    count(counters.handshakes_refused_total);
+    return nullptr;
+  }
+  net::PrefixLimiter::Slot slot;
+  const net::Address prefix =
+      stream.peer().address.truncated(limits_.prefix_v4_bits, limits_.prefix_v6_bits);
+  if (!tally_.prefixes.take(prefix, limits_.per_prefix, slot)) {
+    tally_.total.fetch_sub(1, std::memory_order_relaxed);
+    count(counters.handshakes_refused_prefix);
+    return nullptr;
+  }
+  count(counters.handshakes_begun);
+  ++handshakes_;
+  auto entry = std::make_unique<Entry>(*this, stream, std::move(slot));
+  SecureStream& accepted = entry->stream;
+  accepted.index = streams_.size();
+  streams_.push_back(std::move(entry));
+  return &accepted;
+}
+
+void SecureAcceptor::handshake_over(Entry& entry) {
+  if (!std::exchange(entry.is_handshaking, false)) return;
+  entry.slot = {};
+  --handshakes_;
+  tally_.total.fetch_sub(1, std::memory_order_relaxed);
+}
+
+net::StreamHandler* SecureAcceptor::on_secured(SecureStream& stream) {
+  count(context_.counters.handshakes_finished);
+  if (stream.security()->resumed) count(context_.counters.handshakes_resumed);
+  handshake_over(*streams_[stream.index]);
+  return above_.on_accept(stream);
+}
+
+void SecureAcceptor::on_handshake_failed(SecureStream& stream) {
+  count(context_.counters.handshakes_failed);
+  handshake_over(*streams_[stream.index]);
+}
+
+void SecureAcceptor::on_secure_ended(SecureStream& stream) {
+  const std::size_t index = stream.index;
+  NEARFIELD_ASSERT(&streams_[index]->stream == &stream);
+  const auto ended = std::move(streams_[index]);
+  if (index + 1 != streams_.size()) {
+    streams_[index] = std::move(streams_.back());
+    streams_[index]->stream.index = index;
+  }
+  streams_.pop_back();
+}
+
+void SecureAcceptor::abort_handshakes() {
+  for (const auto& entry : streams_) {
+    if (entry->is_handshaking) entry->stream.abort();
+  }
+}
+
+}  // namespace nearfield::tls

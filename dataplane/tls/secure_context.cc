@@ -1,0 +1,53 @@
+// See secure_context.h.
+#include "dataplane/tls/secure_context.h"
+
+#include <utility>
+
+#include "dataplane/tls/record_opener.h"
+#include "dataplane/tls/secure_stream.h"
+
+namespace nearfield::tls {
+namespace {
+
+// 3 KiB of keys each; a burst of senders should not be remembered for ever.
+constexpr std::size_t kIdleSealings = 256;
+
+}  // namespace
+
+SecureContext::SecureContext(net::Reactor& worker_reactor, HandshakePool& helper_pool,
+                             const AeadEngine& aead_engine)
+    : reactor(worker_reactor),
+      pool(helper_pool),
+      engine(aead_engine),
+      signal_(reactor.make_signal([this] { take_results(); })),
+      mailbox_(make_ref<HandshakeMailbox>(signal_)),
+      scratch_memory_(std::make_unique_for_overwrite<std::byte[]>(RecordOpener::kScratchBytes)),
+      scratch_(scratch_memory_.get(), RecordOpener::kScratchBytes) {
+  idle_.reserve(kIdleSealings);
+}
+
+SecureContext::~SecureContext() {
+  reactor.cancel_signal(signal_);
+  wipe(scratch_);
+}
+
+void SecureContext::take_results() {
+  while (std::unique_ptr<HandshakeJob> job = mailbox_->take()) {
+    auto* stream = static_cast<SecureStream*>(job->owner);
+    stream->on_step(std::move(job));
+  }
+}
+
+std::unique_ptr<Sealing> SecureContext::lend_sealing() {
+  if (idle_.empty()) return std::make_unique<Sealing>();
+  std::unique_ptr<Sealing> sealing = std::move(idle_.back());
+  idle_.pop_back();
+  return sealing;
+}
+
+void SecureContext::return_sealing(std::unique_ptr<Sealing> sealing) {
+  sealing->end();
+  if (idle_.size() < kIdleSealings) idle_.push_back(std::move(sealing));
+}
+
+}  // namespace nearfield::tls

@@ -1,0 +1,81 @@
+// SecureContext: what the TLS connections of one worker share: the reactor, the engine, the helper
+// pool with the worker's mailbox, a scratch to open records into, pooled sealings, counters.
+//
+// Made and used on the worker's thread, counters excepted. It outlives every SecureStream.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "dataplane/net/reactor.h"
+#include "dataplane/tls/aead.h"
+#include "dataplane/tls/handshake_pool.h"
+#include "dataplane/tls/sealing.h"
+
+namespace nearfield::tls {
+
+// X(name, "help")
+#define NEARFIELD_TLS_COUNTERS(X)                                                                \
+  X(handshakes_begun, "TLS handshakes begun by listeners")                                       \
+  X(handshakes_finished, "TLS handshakes of listeners that ended well")                          \
+  X(handshakes_resumed, "Of these, sessions resumed")                                            \
+  X(handshakes_failed, "TLS handshakes of listeners that failed")                                \
+  X(handshakes_expired, "TLS handshakes given up because the listener took too long")            \
+  X(handshakes_refused_total, "Connections reset because too many TLS handshakes are under way") \
+  X(handshakes_refused_prefix,                                                                   \
+    "Connections reset because too many TLS handshakes of their client prefix are under way")    \
+  X(handshakes_refused_queue, "Connections reset because the TLS helpers' queue was full")       \
+  X(origin_handshakes_finished, "TLS handshakes with origins that ended well")                   \
+  X(origin_handshakes_failed, "TLS handshakes with origins that failed")                         \
+  X(records_refused, "TLS connections ended because the peer sent a bad record or message")      \
+  X(alerts_received, "TLS connections ended by a fatal alert of the peer")                       \
+  X(key_updates_received, "TLS keys renewed by a peer")                                          \
+  X(key_updates_sent, "TLS keys renewed by this node")                                           \
+  X(truncated, "TLS connections whose peer ended without saying so (close_notify)")
+
+// Written by the worker only, read by anyone.
+struct SecureCounters {
+#define NEARFIELD_TLS_MEMBER(name, help) std::atomic<std::uint64_t> name{0};
+  NEARFIELD_TLS_COUNTERS(NEARFIELD_TLS_MEMBER)
+#undef NEARFIELD_TLS_MEMBER
+};
+
+inline void count(std::atomic<std::uint64_t>& counter) {
+  counter.store(counter.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+}
+
+class SecureContext {
+ public:
+  // All outlive it.
+  SecureContext(net::Reactor& worker_reactor, HandshakePool& helper_pool,
+                const AeadEngine& aead_engine);
+  ~SecureContext();
+  SecureContext(const SecureContext&) = delete;
+  SecureContext& operator=(const SecureContext&) = delete;
+
+  net::Reactor& reactor;
+  HandshakePool& pool;
+  const AeadEngine& engine;
+  SecureCounters counters;
+
+  const Ref<HandshakeMailbox>& mailbox() const { return mailbox_; }
+  std::span<std::byte> scratch() { return scratch_; }
+  std::unique_ptr<Sealing> lend_sealing();
+  void return_sealing(std::unique_ptr<Sealing> sealing);
+
+ private:
+  void take_results();
+
+  Ref<Signal> signal_;
+  Ref<HandshakeMailbox> mailbox_;
+  std::unique_ptr<std::byte[]> scratch_memory_;
+  std::span<std::byte> scratch_;
+  std::vector<std::unique_ptr<Sealing>> idle_;
+};
+
+}  // namespace nearfield::tls

@@ -1,0 +1,54 @@
+// What a SecureStream has only for a part of its life, each allocated when that begins. For its own
+// source files.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <utility>
+#include <vector>
+
+#include "dataplane/net/security.h"
+#include "dataplane/tls/handshake_pool.h"
+#include "dataplane/tls/record_opener.h"
+#include "dataplane/tls/secure_stream.h"
+
+namespace nearfield::tls {
+
+struct SecureStream::Handshaking {
+  explicit Handshaking(std::unique_ptr<Handshake> begun) : handshake(std::move(begun)) {}
+
+  std::unique_ptr<Handshake> handshake;  // null while a helper has it
+  HandshakeJob* job = nullptr;           // the helper's
+  std::vector<std::byte> pending;        // received meanwhile
+  std::vector<std::byte> output;         // to be sent
+  bool is_begun = false;
+};
+
+struct SecureStream::Established {
+  Established(const AeadEngine& engine, const ConnectionSecrets& secrets, bool is_server,
+              const net::StreamSecurity& agreed)
+      : version(secrets.version),
+        aead(secrets.aead),
+        hash(secrets.hash),
+        send(secrets.send),
+        security(agreed),
+        opener(engine, secrets, is_server) {}
+  ~Established() { wipe(std::as_writable_bytes(std::span(&send, 1))); }
+  Established(const Established&) = delete;
+  Established& operator=(const Established&) = delete;
+
+  const Version version;
+  const Aead aead;
+  const Hash hash;
+  std::uint32_t generation = 0;  // of our keys
+  TrafficKeys send;
+  const net::StreamSecurity security;
+  RecordOpener opener;
+};
+
+struct SecureStream::Held {
+  std::vector<std::byte> clear;   // of one record
+  std::vector<std::byte> sealed;  // what followed the handshake
+};
+
+}  // namespace nearfield::tls
