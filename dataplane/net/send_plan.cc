@@ -211,6 +211,31 @@ void SendPlan::append_source(PlanSource& source, std::uint64_t length) {
   impl_->size_bytes += length;
 }
 
+std::uint64_t SendPlan::front_bytes(std::size_t pieces) const {
+  if (impl_ == nullptr) return 0;
+  if (pieces >= impl_->count) return impl_->size_bytes;
+  std::uint64_t bytes = 0;
+  for (std::size_t index = 0; index < pieces; ++index) bytes += impl_->at(index).length;
+  return bytes;
+}
+
+void SendPlan::move_front(std::uint64_t bytes, SendPlan& to) {
+  if (bytes == 0) return;
+  NEARFIELD_ASSERT(impl_ != nullptr && bytes <= impl_->size_bytes && !has_source());
+  std::uint64_t left = bytes;
+  for (std::size_t index = 0; left > 0; ++index) {
+    const Piece& piece = impl_->at(index);
+    const std::uint64_t length = std::min(piece.length, left);
+    if (piece.block != nullptr) {
+      to.append_text({piece.block->bytes() + piece.offset, static_cast<std::size_t>(length)});
+    } else {
+      to.append_blob(piece.blob, piece.offset, length);
+    }
+    left -= length;
+  }
+  release(bytes);
+}
+
 bool SendPlan::has_source() const {
   return impl_ != nullptr && impl_->count > 0 && impl_->last()->source != nullptr;
 }

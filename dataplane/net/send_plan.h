@@ -58,6 +58,11 @@ class SendPlan {
   // `length` more bytes of `source`, which outlives the plan's use of it. From then on a plan takes
   // bytes of this source only, until it is empty.
   void append_source(PlanSource& source, std::uint64_t length);
+  // Of a plan that only collects what goes into another, and has no source. The bytes of its first
+  // `pieces` pieces; and moving its first `bytes` to the end of `to`, which must have room for
+  // their pieces. Text is copied, content is not.
+  std::uint64_t front_bytes(std::size_t pieces) const;
+  void move_front(std::uint64_t bytes, SendPlan& to);
 
   // --- transport ---
   std::uint64_t size_bytes() const;  // appended and not yet released
