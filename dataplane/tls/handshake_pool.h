@@ -78,6 +78,8 @@ struct HandshakePoolOptions {
   std::size_t maximum_jobs_per_prefix = 64;
   // Added to the threads' nice value (0 to 19): listeners that are there come first.
   int nice = 5;
+
+  bool operator==(const HandshakePoolOptions&) const = default;
 };
 
 struct HandshakePoolCounts {

@@ -55,6 +55,7 @@ net::StreamHandler* SecureAcceptor::on_accept(net::Stream& stream) {
   SecureStream& accepted = entry->stream;
   accepted.index = streams_.size();
   streams_.push_back(std::move(entry));
+  counters.connections_open.store(streams_.size(), std::memory_order_relaxed);
   return &accepted;
 }
 
@@ -86,6 +87,7 @@ void SecureAcceptor::on_secure_ended(SecureStream& stream) {
     streams_[index]->stream.index = index;
   }
   streams_.pop_back();
+  context_.counters.connections_open.store(streams_.size(), std::memory_order_relaxed);
 }
 
 void SecureAcceptor::abort_handshakes() {

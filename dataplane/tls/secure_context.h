@@ -43,6 +43,7 @@ struct SecureCounters {
 #define NEARFIELD_TLS_MEMBER(name, help) std::atomic<std::uint64_t> name{0};
   NEARFIELD_TLS_COUNTERS(NEARFIELD_TLS_MEMBER)
 #undef NEARFIELD_TLS_MEMBER
+  std::atomic<std::uint64_t> connections_open{0};  // of listeners, handshakes included
 };
 
 inline void count(std::atomic<std::uint64_t>& counter) {
