@@ -153,6 +153,8 @@ void add_station(const dpdk::DpdkStatistics& now, std::vector<TransportValue>& v
   add("send_queue_full", "Times a queue was full", now.transmitter.queue_full);
   add("send_pool_exhausted", "Times no packet was free", now.transmitter.pool_exhausted);
   add("send_epoch_full", "Times too many buffers had not come back", now.transmitter.epoch_full);
+  add("send_staging_full", "Times there was no room to make TLS records in",
+      now.transmitter.staging_full);
   add("neighbour_solicitations_sent", "Neighbours asked for", now.neighbours.solicitations_sent);
   add("neighbour_answers_sent", "Questions for our addresses answered",
       now.neighbours.answers_sent);

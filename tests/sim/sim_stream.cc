@@ -143,13 +143,20 @@ void SimEnd::pump() {
   }
 }
 
-std::string SimEnd::pull(std::size_t bytes) const {
+std::string SimEnd::pull(std::size_t bytes) {
   std::string result;
   std::array<iovec, 3> vectors;  // few, so that pulls meet the end of the vectors
   while (result.size() < bytes) {
     std::uint64_t covered = 0;
     const std::uint64_t from = in_flight_bytes_ + result.size();
     const std::size_t used = plan_.peek(from, bytes - result.size(), vectors, &covered);
+    if (plan_.has_source()) {
+      // What was made stays for a while, as with a device; when the staging is full, all is over.
+      reactor_.staging.settle(++reactor_.staging_use);
+      const std::uint64_t kept = used == 0 ? 0 : reactor_.random.between(0, 3);
+      reactor_.staging.retire(reactor_.staging_use - std::min(kept, reactor_.staging_use));
+      if (used == 0) continue;
+    }
     NEARFIELD_ASSERT(used > 0 && covered > 0);
     for (std::size_t index = 0; index < used; ++index) {
       result.append(static_cast<const char*>(vectors[index].iov_base), vectors[index].iov_len);

@@ -24,6 +24,7 @@ class SimEnd final : public SimStream, public std::enable_shared_from_this<SimEn
   std::uint64_t acknowledged_bytes() override { return acknowledged_bytes_; }
   const net::Endpoint& peer() const override { return peer_; }
   const net::Endpoint& local() const override { return local_; }
+  net::Staging* staging() override { return &reactor_.staging; }
   void shutdown_send() override;
   void abandon() override;
 
@@ -45,7 +46,7 @@ class SimEnd final : public SimStream, public std::enable_shared_from_this<SimEn
   void later(Duration after, Function function);
   void pump();
   bool ask_for_more();
-  std::string pull(std::size_t bytes) const;
+  std::string pull(std::size_t bytes);
   void send_segment(std::size_t bytes);
   // Nothing of ours arrives any more.
   bool is_silent() const {

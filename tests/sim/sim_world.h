@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "dataplane/net/inbox.h"
+#include "dataplane/net/staging.h"
 #include "dataplane/net/timer_wheel.h"
 #include "tests/sim/sim_random.h"
 #include "tests/sim/sim_reactor.h"
@@ -64,6 +65,8 @@ struct World::Impl {
 };
 
 struct SimReactor::Impl {
+  static constexpr std::size_t kStagingBytes = 128 * 1024;
+
   Impl(World::Impl& of, std::uint64_t seed) : world(of), random(seed), wheel(of.now) {}
 
   void run_inbox();
@@ -72,6 +75,9 @@ struct SimReactor::Impl {
   Random random;
   net::TimerWheel wheel;
   Ref<net::Inbox> inbox;
+  std::vector<std::byte> staging_memory = std::vector<std::byte>(kStagingBytes);
+  net::Staging staging{staging_memory};
+  std::uint64_t staging_use = 0;
   std::size_t streams = 0;
   int connects_to_fail = 0;
   net::Address address;

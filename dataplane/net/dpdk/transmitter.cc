@@ -5,11 +5,14 @@
 // repeats it, so a segment with CWR sends its first piece alone.
 #include "dataplane/net/dpdk/transmitter.h"
 
+#include <rte_malloc.h>
 #include <rte_mbuf.h>
 
 #include <algorithm>
 #include <array>
+#include <cstdlib>
 #include <cstring>
+#include <new>
 
 #include "cache/base/assert.h"
 #include "dataplane/net/dpdk/header_template.h"
@@ -42,13 +45,14 @@ class Transmitter::Payload {
       : plan_(segment.plan), offset_(segment.plan_offset), remaining_(segment.payload_bytes) {}
 
   std::uint32_t remaining() const { return remaining_; }
-  // The next bytes, at most `maximum` and as far as they lie together.
+  // The next bytes, at most `maximum` and as far as they lie together. None: a source has no room
+  // to make them in.
   std::span<const std::byte> next(std::uint32_t maximum) {
     while (index_ < count_ && used_ == vectors_[index_].iov_len) {
       ++index_;
       used_ = 0;
     }
-    if (index_ == count_) refill();
+    if (index_ == count_ && !refill()) return {};
     const iovec& vector = vectors_[index_];
     return {static_cast<const std::byte*>(vector.iov_base) + used_,
             std::min<std::size_t>(maximum, vector.iov_len - used_)};
@@ -62,12 +66,14 @@ class Transmitter::Payload {
   std::uint32_t copied = 0;
 
  private:
-  void refill() {
+  bool refill() {
     std::uint64_t covered = 0;
     count_ = plan_->peek(offset_, remaining_, vectors_, &covered);
-    NEARFIELD_ASSERT(covered > 0);  // the segment names bytes that the plan has
     index_ = 0;
     used_ = 0;
+    // The segment names bytes that the plan has.
+    NEARFIELD_ASSERT(covered > 0 || plan_->has_source());
+    return covered > 0;
   }
 
   const SendPlan* plan_;
@@ -99,6 +105,8 @@ Transmitter::Transmitter(const TransmitterOptions& options, PacketIo& io, Packet
       pool_(pool),
       next_hop_(next_hop),
       memory_(memory),
+      staging_memory_(make_staging(options.staging_bytes)),
+      staging_({staging_memory_.get(), options.staging_bytes}),
       can_chain_(options.capabilities.multiple_segments &&
                  options.capabilities.maximum_packet_segments >= 2),
       sums_tcp_(!options.capabilities.tcp_checksum),
@@ -108,9 +116,23 @@ Transmitter::Transmitter(const TransmitterOptions& options, PacketIo& io, Packet
   NEARFIELD_ASSERT(pool.data_bytes() >= kMinimumPoolBytes);
   NEARFIELD_ASSERT(can_chain_ || pool.data_bytes() >= Port::frame_bytes(options.mtu));
   if (!options_.capabilities.external_buffers || !can_chain_) memory_ = nullptr;
+  points_to_staging_ =
+      options_.capabilities.external_buffers && can_chain_ && staging_memory_.get_deleter().is_dpdk;
 }
 
 Transmitter::~Transmitter() { drop_from(begin_); }
+
+std::unique_ptr<std::byte, Transmitter::FreeStaging> Transmitter::make_staging(std::size_t bytes) {
+  if (void* memory = rte_malloc("staging", bytes, RTE_CACHE_LINE_SIZE); memory != nullptr)
+    return {static_cast<std::byte*>(memory), FreeStaging{.is_dpdk = true}};
+  void* memory = std::malloc(bytes);
+  if (memory == nullptr) throw std::bad_alloc();
+  return {static_cast<std::byte*>(memory), FreeStaging{.is_dpdk = false}};
+}
+
+void Transmitter::FreeStaging::operator()(std::byte* memory) const {
+  is_dpdk ? rte_free(memory) : std::free(memory);
+}
 
 std::optional<tcp::Ticket> Transmitter::transmit(const tcp::OutgoingSegment& segment) {
   if (!make_room()) {
@@ -120,9 +142,17 @@ std::optional<tcp::Ticket> Transmitter::transmit(const tcp::OutgoingSegment& seg
   is_ticket_given_ = true;
   const auto link = next_hop_.resolve(segment.flow->peer.address, now_);
   NEARFIELD_ASSERT(segment.payload_bytes == 0 || segment.piece_bytes > 0);
-  if (!link) return hold(segment);
+  const bool is_made = segment.plan != nullptr && segment.plan->has_source();
+  if (is_made) staging_.retire(epochs_.completed());
+  const auto ticket = link ? make_packets(segment, *link) : hold(segment);
+  // Buffers of this segment, if any, are of the open epoch or of one before.
+  if (is_made) staging_.settle(epochs_.open());
+  return ticket;
+}
 
-  const HeaderTemplate headers(segment, *link, options_.hop_limit, identification_of(segment),
+std::optional<tcp::Ticket> Transmitter::make_packets(const tcp::OutgoingSegment& segment,
+                                                     const ip::FrameHeader& link) {
+  const HeaderTemplate headers(segment, link, options_.hop_limit, identification_of(segment),
                                sums_tcp_);
   const std::uint32_t piece_bytes = segment.piece_bytes;
   const std::size_t start = end_;
@@ -152,8 +182,10 @@ std::optional<tcp::Ticket> Transmitter::transmit(const tcp::OutgoingSegment& seg
       headers.copy_to(data_of(packet.first));
       step = fill(packet, payload, limit, maximum_segments, true);
     }
-    if (step == Step::kNoPacket || step == Step::kNoReference) {
-      ++(step == Step::kNoPacket ? counters_.pool_exhausted : counters_.epoch_full);
+    if (step == Step::kNoPacket || step == Step::kNoReference || step == Step::kNoStaging) {
+      ++(step == Step::kNoPacket      ? counters_.pool_exhausted
+         : step == Step::kNoReference ? counters_.epoch_full
+                                      : counters_.staging_full);
       drop_from(start);
       return std::nullopt;
     }
@@ -195,9 +227,11 @@ std::optional<tcp::Ticket> Transmitter::hold(const tcp::OutgoingSegment& segment
   }
   if (step != Step::kDone) {
     PacketPool::give(packet.first);
-    ++(step == Step::kNoPacket ? counters_.pool_exhausted : counters_.too_long);
-    if (step == Step::kNoPacket) return std::nullopt;
-    return epochs_.open();
+    ++(step == Step::kNoPacket    ? counters_.pool_exhausted
+       : step == Step::kNoStaging ? counters_.staging_full
+                                  : counters_.too_long);
+    if (step == Step::kTooLong) return epochs_.open();
+    return std::nullopt;
   }
   finish(headers, packet, 0, segment.piece_bytes);
   counters_.payload_bytes += packet.payload_bytes;
@@ -229,13 +263,17 @@ void Transmitter::release() {
 }
 
 bool Transmitter::is_external(std::span<const std::byte> bytes) const {
-  return memory_ != nullptr && memory_->holds(bytes.data());
+  if (memory_ != nullptr && memory_->holds(bytes.data())) return true;
+  return points_to_staging_ && reinterpret_cast<std::uintptr_t>(bytes.data()) -
+                                       reinterpret_cast<std::uintptr_t>(staging_memory_.get()) <
+                                   options_.staging_bytes;
 }
 
 Transmitter::Step Transmitter::fill(Packet& packet, Payload& payload, std::uint32_t limit_bytes,
                                     std::uint16_t maximum_segments, bool may_point) {
   while (packet.payload_bytes < limit_bytes) {
     std::span<const std::byte> bytes = payload.next(limit_bytes - packet.payload_bytes);
+    if (bytes.empty()) return Step::kNoStaging;
     const bool is_short = bytes.size() < options_.copy_below_bytes;
     Step step;
     if (may_point && is_external(bytes) && !(is_short && bytes.size() <= room_of(packet.last))) {

@@ -33,6 +33,7 @@
 #include "dataplane/net/dpdk/port.h"
 #include "dataplane/net/ip/frame.h"
 #include "dataplane/net/ip/packet.h"
+#include "dataplane/net/staging.h"
 #include "dataplane/net/tcp/output.h"
 
 namespace nearfield::net::dpdk {
@@ -46,6 +47,9 @@ struct TransmitterOptions {
   // descriptor and a pool packet, copying this much about as long.
   std::uint32_t copy_below_bytes = 256;
   std::uint8_t hop_limit = 64;
+  // For what sources of plans make (TLS records): bounds how much of it the port may hold unsent.
+  // About what a second-level cache holds.
+  std::size_t staging_bytes = 1024 * 1024;
   SipHashKey key{};  // secret; for IPv4 identifications
 };
 
@@ -65,6 +69,7 @@ struct TransmitterCounters {
   std::uint64_t queue_full = 0;      // transmit() said no: the ring is full
   std::uint64_t pool_exhausted = 0;  // transmit() said no: no packet to be had
   std::uint64_t epoch_full = 0;      // transmit() said no: too many buffers not come back
+  std::uint64_t staging_full = 0;    // transmit() said no: no room to make the bytes in
 };
 
 class Transmitter final : public tcp::Output, public ip::FrameSink {
@@ -88,6 +93,7 @@ class Transmitter final : public tcp::Output, public ip::FrameSink {
   // next turn.
   std::optional<tcp::Ticket> transmit(const tcp::OutgoingSegment& segment) override;
   tcp::Ticket completed() override { return epochs_.completed(); }
+  Staging* staging() override { return &staging_; }
   bool send_frame(std::span<const std::byte> frame) override;
   // Sends what is held for neighbours that have answered, and drops it for those given up. After
   // whatever the next hop may have heard or decided; one comparison when nothing is held.
@@ -104,9 +110,11 @@ class Transmitter final : public tcp::Output, public ip::FrameSink {
  private:
   class Payload;
   struct Packet;
-  enum class Step { kDone, kChainFull, kNoPacket, kNoReference, kTooLong };
+  enum class Step { kDone, kChainFull, kNoPacket, kNoReference, kNoStaging, kTooLong };
 
   void push();
+  std::optional<tcp::Ticket> make_packets(const tcp::OutgoingSegment& segment,
+                                          const ip::FrameHeader& link);
   std::optional<tcp::Ticket> hold(const tcp::OutgoingSegment& segment);
   void release();
   std::uint16_t identification_of(const tcp::OutgoingSegment& segment);
@@ -129,8 +137,17 @@ class Transmitter final : public tcp::Output, public ip::FrameSink {
   PacketPool& pool_;
   NextHop& next_hop_;
   const ExternalMemory* memory_;
+  // Of DPDK's own memory, which devices may read.
+  struct FreeStaging {
+    bool is_dpdk = true;  // else of the heap, and copied from: DPDK had none
+    void operator()(std::byte* memory) const;
+  };
+  static std::unique_ptr<std::byte, FreeStaging> make_staging(std::size_t bytes);
+  std::unique_ptr<std::byte, FreeStaging> staging_memory_;
+  Staging staging_;
   bool can_chain_ = false;
   bool sums_tcp_ = false;  // checksums are made here
+  bool points_to_staging_ = false;
   MonotonicTime now_{};
   Epochs epochs_;
   bool is_ticket_given_ = false;  // of the open epoch

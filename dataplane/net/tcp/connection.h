@@ -148,6 +148,7 @@ class Connection final : public Stream {
   std::uint64_t acknowledged_bytes() override;
   const Endpoint& peer() const override { return flow_.peer; }
   const Endpoint& local() const override { return flow_.local; }
+  Staging* staging() override { return core_.output.staging(); }
 
  private:
   friend struct Core;

@@ -7,6 +7,8 @@
 //
 // Invariant: plan bytes named by an accepted segment stay as they are and where they are until its
 // ticket is completed, even when they are acknowledged before: a device may still be reading them.
+// Bytes that a source makes are made anew each time they are asked for, in the staging, which keeps
+// them as long.
 #pragma once
 
 #include <cstdint>
@@ -14,6 +16,7 @@
 
 #include "dataplane/net/endpoint.h"
 #include "dataplane/net/send_plan.h"
+#include "dataplane/net/staging.h"
 #include "dataplane/net/tcp/segment.h"
 
 namespace nearfield::net::tcp {
@@ -47,6 +50,8 @@ class Output {
   virtual std::optional<Ticket> transmit(const OutgoingSegment& segment) = 0;
   // The ticket up to which no device refers to a plan's bytes any more.
   virtual Ticket completed() = 0;
+  // Where sources of plans make their bytes; null: plans with sources cannot be sent.
+  virtual Staging* staging() { return nullptr; }
 
  protected:
   ~Output() = default;
