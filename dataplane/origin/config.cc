@@ -15,6 +15,9 @@ namespace {
 constexpr Duration kLongestTimeout = std::chrono::hours(24);
 constexpr std::size_t kMaximumServers = 64;  // a call remembers which it tried in one word
 constexpr std::size_t kMaximumHosts = 4096;
+constexpr std::size_t kMaximumPins = 16;
+constexpr std::uint16_t kHttpPort = 80;
+constexpr std::uint16_t kHttpsPort = 443;
 constexpr std::size_t kMaximumHostBytes = 253;  // RFC 1035 2.3.4, as text
 
 bool is_host_character(char c) {
@@ -96,8 +99,6 @@ class Check {
 
 void check_server(Check& check, const OriginServer& server, std::size_t index) {
   const std::string key = std::format("servers[{}]", index);
-  check.require(server.scheme == Scheme::http, key + ".url",
-                "begins with https, which is not spoken to origins yet: use http");
   check.require(is_host_name(server.host) || is_ip_literal(server.host), key + ".url",
                 std::format("has no usable host ('{}')", server.host));
   check.require_range(server.port, 1, 65535, key + ".port");
@@ -133,11 +134,32 @@ void check_health(Check& check, const HealthCheck& health) {
       std::format("is {}: use 100 to 599, or 0 for any from 200 to 399", health.expected_status));
 }
 
+void check_tls(Check& check, const OriginTls& tls, bool is_used) {
+  if (tls == OriginTls{}) return;
+  check.require(is_used, "tls", "is set, but no server's url begins with https");
+  check.require(tls.verify || tls.ca_file.empty(), "tls.ca_file",
+                "is set, but tls.verify is false: leave one of them out");
+  check.require(
+      tls.server_name.empty() || is_host_name(tls.server_name) || is_ip_literal(tls.server_name),
+      "tls.server_name", std::format("is '{}': use a lower-case host", tls.server_name));
+  check.require(
+      tls.certificate_file.empty() == tls.key_file.empty(),
+      tls.key_file.empty() ? "tls.certificate_file" : "tls.key_file",
+      tls.key_file.empty() ? "is set without tls.key_file" : "is set without tls.certificate_file");
+  check.require(tls.pins.size() <= kMaximumPins, "tls.pins", "has more than 16 entries");
+  check.require(tls.minimum_version == "1.2" || tls.minimum_version == "1.3", "tls.minimum_version",
+                std::format("is '{}': use 1.2 or 1.3", tls.minimum_version));
+}
+
 }  // namespace
 
 std::string OriginServer::name() const {
   return host.find(':') == std::string::npos ? std::format("{}:{}", host, port)
                                              : std::format("[{}]:{}", host, port);
+}
+
+std::string OriginServer::url() const {
+  return std::format("{}://{}", scheme == Scheme::https ? "https" : "http", name());
 }
 
 Result<OriginServer> parse_origin_url(std::string_view url) {
@@ -151,10 +173,10 @@ Result<OriginServer> parse_origin_url(std::string_view url) {
   if (rest.starts_with("http://")) {
     rest.remove_prefix(7);
   } else if (rest.starts_with("https://")) {
-    return failure(std::format(
-        "origin '{}' begins with https, which is not spoken to origins yet: use http", url));
+    rest.remove_prefix(8);
+    server.scheme = Scheme::https;
   } else {
-    return bad("does not begin with http://");
+    return bad("does not begin with http:// or https://");
   }
   if (rest.find('@') != std::string_view::npos) return bad("has a user name");
   if (const auto end = rest.find_first_of("/?#"); end != std::string_view::npos) {
@@ -177,11 +199,20 @@ Result<OriginServer> parse_origin_url(std::string_view url) {
     port = colon == std::string_view::npos ? std::string_view() : rest.substr(colon);
     if (!is_host_name(host)) return bad("has no usable host");
   }
-  const auto number = parse_port(port, 80);
+  const auto number = parse_port(port, server.scheme == Scheme::https ? kHttpsPort : kHttpPort);
   if (!number.has_value()) return bad("has a bad port (1 to 65535)");
   server.host = host;
   server.port = *number;
   return server;
+}
+
+bool OriginGroup::speaks_tls() const {
+  return std::ranges::any_of(
+      servers, [](const OriginServer& server) { return server.scheme == Scheme::https; });
+}
+
+bool speaks_tls(const std::vector<OriginGroup>& groups) {
+  return std::ranges::any_of(groups, &OriginGroup::speaks_tls);
 }
 
 Result<void> OriginGroup::validate() const {
@@ -217,6 +248,7 @@ Result<void> OriginGroup::validate() const {
   check.require_range(pool.waiting_calls, 1, 1 << 20, "pool.waiting_calls");
   check.require_range(retries, 0, 16, "retries");
   check_health(check, health);
+  check_tls(check, tls, speaks_tls());
   return check.result();
 }
 

@@ -19,19 +19,21 @@ enum class Scheme { http, https };
 
 struct OriginServer {
   Scheme scheme = Scheme::http;
-  std::string host;  // a name, 192.0.2.1, or 2001:db8::1 (without brackets)
-  std::uint16_t port = 80;
+  std::string host;         // a name, 192.0.2.1, or 2001:db8::1 (without brackets)
+  std::uint16_t port = 80;  // 443 is the usual one of https
   std::uint32_t priority =
       1;  // 1-1000; the lowest with a healthy server is used, higher ones are stand-bys
   std::uint32_t weight = 1;  // 1-1000; share of the calls among servers of one priority
 
   // host:port, or [2001:db8::1]:port: its name in logs and metrics.
   std::string name() const;
+  // "https://host:port", as parse_origin_url() takes it.
+  std::string url() const;
   bool operator==(const OriginServer&) const = default;
 };
 
-// "http://host", "http://host:8080", "http://[2001:db8::1]:8080", a closing '/' allowed. No user,
-// path, query or fragment.
+// "http://host", "https://host:8443", "http://[2001:db8::1]:8080", a closing '/' allowed. Without a
+// port: 80 or 443. No user, path, query or fragment.
 Result<OriginServer> parse_origin_url(std::string_view url);
 
 // Applied to the path of every request: first strip, then add. "/music" strips "/music", "/music/a"
@@ -86,6 +88,23 @@ struct HealthCheck {
   bool operator==(const HealthCheck&) const = default;
 };
 
+// For the https servers of a group. Each must prove to be the host of its url (or `server_name`)
+// with a certificate that leads to one of the trusted ones.
+struct OriginTls {
+  bool verify = true;       // false: anyone in between may pose as the server, `pins` excepted
+  std::string ca_file;      // PEM bundle of what is trusted; empty: the system's
+  std::string server_name;  // asked for (SNI) and verified instead of the host of the url
+  // For servers that want to know who asks: PEM, the certificate first. Both or none.
+  std::string certificate_file;
+  std::string key_file;
+  // Public keys of which the server's certificate must have one: "sha256/BASE64" or 64 hexadecimal
+  // digits, the SHA-256 of the SubjectPublicKeyInfo. At most 16.
+  std::vector<std::string> pins;
+  std::string minimum_version = "1.2";  // or "1.3"
+
+  bool operator==(const OriginTls&) const = default;
+};
+
 struct OriginGroup {
   std::string name;
   // As listeners ask for them: "music.example", "music.example:8080", "*.music.example" (any depth,
@@ -98,13 +117,19 @@ struct OriginGroup {
   OriginPoolLimits pool;
   std::uint32_t retries = 2;  // 0-16, beyond the first attempt
   HealthCheck health;
+  OriginTls tls;
+
+  bool speaks_tls() const;  // one of its servers is https
 
   // Nothing, or an Error like "origin group 'music': servers[1].weight is 0: use 1 to 1000".
   Result<void> validate() const;
   bool operator==(const OriginGroup&) const = default;
 };
 
-// Each group by itself, and that names and host patterns are not used twice.
+// One of them has an https server: workers need a tls::SecureConnector.
+bool speaks_tls(const std::vector<OriginGroup>& groups);
+
+// Each group by itself, and that names and host patterns are not used twice. Opens no file.
 Result<void> validate(const std::vector<OriginGroup>& groups);
 
 // Everything from everywhere comes from one server: `--origin URL`.

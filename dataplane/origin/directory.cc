@@ -38,8 +38,16 @@ std::size_t port_position(std::string_view authority) {
 
 Result<std::shared_ptr<const OriginDirectory>> OriginDirectory::create(
     std::vector<OriginGroup> groups, std::shared_ptr<Resolver> resolver,
-    const HealthListener& listener, const OriginDirectory* previous) {
+    const HealthListener& listener, const OriginDirectory* previous, const OriginTlsSetup& tls) {
   if (auto good = validate(groups); !good.has_value()) return std::unexpected(good.error());
+  for (const OriginGroup& group : groups) {
+    if (group.speaks_tls() && !tls.available) {
+      return failure(std::format(
+          "origin group '{}': servers has a url that begins with https, and TLS is not set up in "
+          "this node: use http",
+          group.name));
+    }
+  }
   std::shared_ptr<OriginDirectory> directory(new OriginDirectory);
   directory->resolver_ = std::move(resolver);
   for (OriginGroup& config : groups) {
@@ -77,6 +85,19 @@ Result<std::shared_ptr<const OriginDirectory>> OriginDirectory::create(
     directory->groups_.push_back(std::move(entry));
   }
   return directory;
+}
+
+std::vector<std::string> OriginDirectory::warnings() const {
+  std::vector<std::string> result;
+  for (const auto& group : groups_) {
+    if (group->config.speaks_tls() && !group->config.tls.verify) {
+      result.push_back(
+          std::format("origin group '{}': tls.verify is false: its https servers are not asked to "
+                      "prove who they are",
+                      group->config.name));
+    }
+  }
+  return result;
 }
 
 const std::shared_ptr<const OriginGroupEntry>* OriginDirectory::find_pattern(

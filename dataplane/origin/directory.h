@@ -3,8 +3,8 @@
 // they began with.
 //
 // What a server has learnt (health, statistics) outlives a reload as long as its group's name and
-// host:port stay. A group that did not change at all is the very same object in both, so that its
-// kept connections stay, too.
+// host:port stay. A group that did not change at all, nor its files of certificates and keys, is
+// the very same object in both, so that its kept connections stay, too.
 #pragma once
 
 #include <cstdint>
@@ -20,6 +20,7 @@
 #include "dataplane/origin/health.h"
 #include "dataplane/origin/resolver.h"
 #include "dataplane/origin/statistics.h"
+#include "dataplane/tls/client_settings.h"
 
 namespace nearfield::origin {
 
@@ -34,15 +35,30 @@ struct Origin {
 struct OriginGroupEntry {
   OriginGroup config;
   std::vector<Origin> origins;  // in the order of config.servers
+  // What its https servers are asked to prove; null without such servers.
+  std::shared_ptr<const tls::ClientSettings> tls;
+  std::string tls_files;  // which versions of its files `tls` was made from
+};
+
+// What a directory with https servers needs from its surroundings.
+struct OriginTlsSetup {
+  // The workers' clients have a connector (HttpOriginOptions); without, https is refused.
+  bool available = false;
+  WallTime now{};  // certificates are judged by it
 };
 
 class OriginDirectory {
  public:
-  // Fails with what validate() says. `previous` (may be null) lends what did not change. `listener`
-  // is for servers that are new; those that stay keep theirs.
+  // Fails with what validate() says, or when a file of certificates or keys cannot be used: its
+  // name is in the message. `previous` (may be null) lends what did not change. `listener` is for
+  // servers that are new; those that stay keep theirs. Reads files: not on a worker.
   static Result<std::shared_ptr<const OriginDirectory>> create(
       std::vector<OriginGroup> groups, std::shared_ptr<Resolver> resolver,
-      const HealthListener& listener, const OriginDirectory* previous = nullptr);
+      const HealthListener& listener, const OriginDirectory* previous = nullptr,
+      const OriginTlsSetup& tls = {});
+
+  // For the log, each time a directory is made: what is allowed but unwise, or will end soon.
+  std::vector<std::string> warnings() const;
 
   // The group that serves `authority` (host or host:port, lower case; may be empty); null when none
   // does.

@@ -103,6 +103,8 @@ void OriginHealth::report_failure(const std::string& reason, MonotonicTime now,
   std::optional<Change> change;
   {
     const std::lock_guard lock(mutex_);
+    last_failure_ = reason;
+    last_failure_at_ = now;
     const std::uint32_t failures = failures_.load(std::memory_order_relaxed) + 1;
     failures_ = failures;
     const HealthState state = state_;
@@ -119,6 +121,12 @@ void OriginHealth::report_failure(const std::string& reason, MonotonicTime now,
   if (change.has_value()) tell(*change);
 }
 
+void OriginHealth::note_failure(const std::string& reason, MonotonicTime now) {
+  const std::lock_guard lock(mutex_);
+  last_failure_ = reason;
+  last_failure_at_ = now;
+}
+
 void OriginHealth::report_check(const std::string& problem, MonotonicTime now) {
   std::optional<Change> change;
   {
@@ -132,6 +140,8 @@ void OriginHealth::report_check(const std::string& problem, MonotonicTime now) {
         change = change_to(HealthState::healthy, "active checks are good again");
       }
     } else {
+      last_failure_ = problem;
+      last_failure_at_ = now;
       good_checks_ = 0;
       bad_checks_ = std::min(bad_checks_ + 1, settings_.unhealthy_after);
       if (state_ != HealthState::unhealthy && bad_checks_ >= settings_.unhealthy_after) {
@@ -149,7 +159,9 @@ HealthSnapshot OriginHealth::snapshot() const {
           .failures_in_a_row = failures_,
           .retry_at = MonotonicTime(Duration(retry_at_.load())),
           .changes = changes_,
-          .reason = reason_};
+          .reason = reason_,
+          .last_failure = last_failure_,
+          .last_failure_at = last_failure_at_};
 }
 
 OriginHealth::Change OriginHealth::change_to(HealthState state, std::string reason) {

@@ -45,6 +45,9 @@ struct HealthSnapshot {
   MonotonicTime retry_at{};  // when ejected: from when on a call may probe
   std::uint64_t changes = 0;
   std::string reason;  // of the last change
+  // The last call, connection or check that failed, whatever came of it, and when; empty: none yet.
+  std::string last_failure;
+  MonotonicTime last_failure_at{};
 };
 
 class OriginHealth {
@@ -70,6 +73,8 @@ class OriginHealth {
   // A response came whole: ends the row of failures.
   void report_success();
   void report_failure(const std::string& reason, MonotonicTime now, std::uint64_t random);
+  // For people, without a consequence: what went wrong last.
+  void note_failure(const std::string& reason, MonotonicTime now);
   // The result of one active check; `problem` is empty when it was good.
   void report_check(const std::string& problem, MonotonicTime now);
 
@@ -100,6 +105,8 @@ class OriginHealth {
   std::uint32_t good_checks_ = 0;
   std::uint64_t changes_ = 0;
   std::string reason_;
+  std::string last_failure_;
+  MonotonicTime last_failure_at_{};
 };
 
 }  // namespace nearfield::origin

@@ -17,6 +17,10 @@
 #include "dataplane/origin/client.h"
 #include "dataplane/origin/directory.h"
 
+namespace nearfield::tls {
+class SecureConnector;
+}
+
 namespace nearfield::origin {
 
 class HealthProber;
@@ -27,6 +31,9 @@ struct HttpOriginOptions {
   http::ResponseLimits response;
   // True on exactly one worker of the process.
   bool runs_health_checks = false;
+  // This worker's, for https; lives until the reactor has ended the client's connections. Null: a
+  // directory with https servers is not given to this client (OriginTlsSetup::available).
+  tls::SecureConnector* secure = nullptr;
 };
 
 class HttpOriginClient final : public OriginClient {

@@ -41,7 +41,8 @@ std::string mapped_host(const OriginGroup& group, const OriginServer& server,
   if (!group.host_header.empty()) return group.host_header;
   if (!authority.empty()) return std::string(authority);
   std::string name = server.name();
-  if (server.port == 80) name.resize(name.rfind(':'));
+  const std::uint16_t usual_port = server.scheme == Scheme::https ? 443 : 80;
+  if (server.port == usual_port) name.resize(name.rfind(':'));
   return name;
 }
 

@@ -24,6 +24,13 @@ std::string complaint(const std::function<void(OriginGroup&)>& change) {
   return result.has_value() ? std::string("none") : result.error().message;
 }
 
+std::function<void(OriginGroup&)> secured(const std::function<void(OriginTls&)>& change) {
+  return [change](OriginGroup& group) {
+    group.servers[0].scheme = Scheme::https;
+    change(group.tls);
+  };
+}
+
 }  // namespace
 
 TEST_GROUP(OriginConfig){};
@@ -66,12 +73,14 @@ TEST(OriginConfig, RefusesOddUrls) {
   }
 }
 
-TEST(OriginConfig, SaysThatHttpsIsNotSpokenYet) {
-  const auto result = parse_origin_url("https://origin.example");
-  CHECK(!result.has_value());
-  STRCMP_CONTAINS("not spoken to origins yet", result.error().message.c_str());
-  const std::string group = complaint([](OriginGroup& g) { g.servers[0].scheme = Scheme::https; });
-  STRCMP_CONTAINS("origin group 'music': servers[0].url", group.c_str());
+TEST(OriginConfig, HttpsHasItsOwnPort) {
+  const auto usual = parse_origin_url("HTTPS://Origin.Example");
+  CHECK(usual.has_value());
+  CHECK(usual->scheme == Scheme::https);
+  CHECK_EQUAL(443, usual->port);
+  STRCMP_EQUAL("https://origin.example:443", usual->url().c_str());
+  STRCMP_EQUAL("https://[::1]:8443", parse_origin_url("https://[::1]:8443")->url().c_str());
+  STRCMP_EQUAL("http://a:443", parse_origin_url("http://a:443")->url().c_str());
 }
 
 TEST(OriginConfig, NamesTheKeyThatIsWrong) {
@@ -116,6 +125,23 @@ TEST(OriginConfig, NamesTheKeyThatIsWrong) {
          g.health.path = "/check";
          g.health.expected_status = 99;
        }},
+      {"none", [](OriginGroup& g) { g.servers[0].scheme = Scheme::https; }},
+      {"tls is set, but no server's url begins with https",
+       [](OriginGroup& g) { g.tls.verify = false; }},
+      {"tls.ca_file is set, but tls.verify is false", secured([](OriginTls& tls) {
+         tls.verify = false;
+         tls.ca_file = "ca.pem";
+       })},
+      {"tls.server_name is 'A b'", secured([](OriginTls& tls) { tls.server_name = "A b"; })},
+      {"none", secured([](OriginTls& tls) { tls.server_name = "2001:db8::1"; })},
+      {"tls.certificate_file is set without tls.key_file",
+       secured([](OriginTls& tls) { tls.certificate_file = "a.pem"; })},
+      {"tls.key_file is set without tls.certificate_file",
+       secured([](OriginTls& tls) { tls.key_file = "a.pem"; })},
+      {"tls.pins has more than 16",
+       secured([](OriginTls& tls) { tls.pins.assign(17, std::string(64, 'a')); })},
+      {"tls.minimum_version is '1.1': use 1.2 or 1.3",
+       secured([](OriginTls& tls) { tls.minimum_version = "1.1"; })},
   };
   for (const Case& one : cases) STRCMP_CONTAINS(one.expected, complaint(one.change).c_str());
 }
