@@ -28,6 +28,9 @@ SecureContext::SecureContext(net::Reactor& worker_reactor, HandshakePool& helper
 
 SecureContext::~SecureContext() {
   reactor.cancel_signal(signal_);
+  // Jobs in it would keep it.
+  while (mailbox_->take()) {
+  }
   wipe(scratch_);
 }
 

@@ -80,17 +80,15 @@ void SecureStream::on_connected() {
 
 void SecureStream::submit_step() {
   Handshaking& parts = *handshaking_;
-  NEARFIELD_ASSERT(parts.handshake && parts.job == nullptr);
-  auto job = std::make_unique<HandshakeJob>();
-  job->handshake = std::move(parts.handshake);
-  job->client = transport_->peer().address;
-  job->now = context_.reactor.wall_now();
-  job->owner = this;
-  job->mailbox = context_.mailbox();
-  HandshakeJob* const submitted = job.get();
-  switch (context_.pool.submit(job)) {
+  NEARFIELD_ASSERT(parts.job != nullptr);
+  HandshakeJob& job = *parts.job;
+  job.client = transport_->peer().address;
+  job.now = context_.reactor.wall_now();
+  job.owner = this;
+  job.mailbox = context_.mailbox();
+  switch (context_.pool.submit(parts.job)) {
     case HandshakePool::Submitted::yes:
-      parts.job = submitted;
+      parts.submitted = &job;
       return;
     case HandshakePool::Submitted::prefix_full:
     case HandshakePool::Submitted::full:
@@ -99,22 +97,21 @@ void SecureStream::submit_step() {
     case HandshakePool::Submitted::stopped:
       break;
   }
-  parts.handshake = std::move(job->handshake);
   failure_ = HandshakeFailure::internal;
   problem_ = "too many TLS handshakes wait for the helpers";
   abort();
 }
 
 void SecureStream::on_step(std::unique_ptr<HandshakeJob> job) {
-  NEARFIELD_ASSERT(handshaking_ && handshaking_->job == job.get());
+  NEARFIELD_ASSERT(handshaking_ && handshaking_->submitted == job.get());
   Handshaking& parts = *handshaking_;
-  parts.job = nullptr;
-  parts.handshake = std::move(job->handshake);
+  parts.submitted = nullptr;
+  parts.job = std::move(job);
   if (phase_ != Phase::handshaking) return;  // its end is on the way
-  Handshake& handshake = *parts.handshake;
+  Handshake& handshake = parts.handshake();
   const std::vector<std::byte> output = handshake.take_output();
   parts.output.insert(parts.output.end(), output.begin(), output.end());
-  switch (job->result) {
+  switch (parts.job->result) {
     case Handshake::Step::failed:
       fail_handshake(handshake.failure(), handshake.message());
       return;
@@ -136,7 +133,7 @@ void SecureStream::on_step(std::unique_ptr<HandshakeJob> job) {
 
 void SecureStream::on_finished() {
   Handshaking& parts = *handshaking_;
-  Handshake& handshake = *parts.handshake;
+  Handshake& handshake = parts.handshake();
   ConnectionSecrets secrets = handshake.take_secrets();
   established_ =
       std::make_unique<Established>(context_.engine, secrets, !is_client_, handshake.security());
@@ -146,7 +143,7 @@ void SecureStream::on_finished() {
   if (parts.output.empty()) {
     handshaking_.reset();
   } else {
-    parts.handshake.reset();
+    parts.job.reset();
     parts.pending = {};
   }
   context_.reactor.cancel(timer_);
@@ -210,8 +207,8 @@ std::size_t SecureStream::on_receive(std::span<const std::byte> bytes) {
     fail_handshake(HandshakeFailure::not_tls, "the peer speaks HTTP without TLS");
     return bytes.size();
   }
-  if (parts.job == nullptr) {
-    if (parts.handshake->feed(bytes)) submit_step();
+  if (parts.job != nullptr) {
+    if (parts.handshake().feed(bytes)) submit_step();
   } else if (parts.pending.size() + bytes.size() > Handshake::kMaximumInputBytes) {
     failure_ = HandshakeFailure::too_large;
     problem_ = "the peer sent too much within the handshake";
@@ -321,7 +318,7 @@ void SecureStream::on_receive_end() {
     case Phase::connecting:
     case Phase::handshaking:
       receive_end_due_ = true;
-      if (handshaking_->job == nullptr) {
+      if (handshaking_->submitted == nullptr) {
         fail_handshake(HandshakeFailure::ended,
                        "the peer ended the connection within the handshake");
       }
@@ -359,8 +356,8 @@ void SecureStream::abort() {
 
 void SecureStream::on_closed(net::CloseReason reason) {
   context_.reactor.cancel(timer_);
-  if (handshaking_ && handshaking_->job != nullptr) {
-    context_.pool.cancel(std::exchange(handshaking_->job, nullptr));
+  if (handshaking_ && handshaking_->submitted != nullptr) {
+    context_.pool.cancel(std::exchange(handshaking_->submitted, nullptr));
   }
   phase_ = Phase::closed;
   clear_.clear();

@@ -15,12 +15,15 @@
 namespace nearfield::tls {
 
 struct SecureStream::Handshaking {
-  explicit Handshaking(std::unique_ptr<Handshake> begun) : handshake(std::move(begun)) {}
+  explicit Handshaking(std::unique_ptr<Handshake> begun) : job(std::make_unique<HandshakeJob>()) {
+    job->handshake = std::move(begun);
+  }
+  Handshake& handshake() { return *job->handshake; }
 
-  std::unique_ptr<Handshake> handshake;  // null while a helper has it
-  HandshakeJob* job = nullptr;           // the helper's
-  std::vector<std::byte> pending;        // received meanwhile
-  std::vector<std::byte> output;         // to be sent
+  std::unique_ptr<HandshakeJob> job;  // null while the helpers have it, and when it is over
+  HandshakeJob* submitted = nullptr;  // then
+  std::vector<std::byte> pending;     // received meanwhile
+  std::vector<std::byte> output;      // to be sent
   bool is_begun = false;
 };
 
