@@ -21,9 +21,7 @@ RecordOpener::RecordOpener(const AeadEngine& engine, const ConnectionSecrets& se
       aead_(secrets.aead),
       hash_(secrets.hash),
       messages_(secrets.version, is_server),
-      keys_(secrets.receive) {
-  engine_.expand(aead_, std::span(keys_.key).first(key_bytes(aead_)), expanded_);
-}
+      keys_(secrets.receive) {}
 
 RecordOpener::~RecordOpener() { wipe(std::as_writable_bytes(std::span(&keys_, 1))); }
 
@@ -51,10 +49,13 @@ RecordOpener::Step RecordOpener::feed(std::span<const std::byte> in, std::span<s
     const bool event = open_record(header, body, scratch, &step);
     if (held_bytes_ != 0) release_buffer();
     if (event) {
-      step.consumed = state_ == State::open ? in.size() - left.size() : in.size();
+      if (state_ != State::open) left = {};  // what follows is of no interest
+      if (left.empty()) expanded_.reset();
+      step.consumed = in.size() - left.size();
       return step;
     }
   }
+  expanded_.reset();
   step.consumed = in.size();
   if (state_ == State::failed) {
     step.event = Event::error;
@@ -143,7 +144,11 @@ bool RecordOpener::open_record(const std::byte* header, std::span<const std::byt
   }
   const std::span<const std::byte> ciphertext = body.first(body.size() - kTagBytes);
   const RecordAad aad(version_, keys_.next_sequence, header, ciphertext.size());
-  if (!engine_.open(aead_, expanded_, nonce, aad.bytes(), ciphertext, &body[ciphertext.size()],
+  if (expanded_ == nullptr) {
+    expanded_ = std::make_unique_for_overwrite<ExpandedKey>();
+    engine_.expand(aead_, std::span(keys_.key).first(key_bytes(aead_)), *expanded_);
+  }
+  if (!engine_.open(aead_, *expanded_, nonce, aad.bytes(), ciphertext, &body[ciphertext.size()],
                     scratch.data())) {
     return fail(AlertDescription::bad_record_mac, step);
   }
@@ -220,7 +225,7 @@ bool RecordOpener::dispatch_handshake(std::span<const std::byte> plaintext, Step
   }
   if (found->key_update) {
     update(keys_, aead_, hash_);
-    engine_.expand(aead_, std::span(keys_.key).first(key_bytes(aead_)), expanded_);
+    expanded_.reset();
     step->event = Event::key_update;
     step->update_requested = found->update_requested;
     return true;

@@ -3,8 +3,9 @@
 // socket, no clock and no thread but its caller's.
 //
 // A record that lies whole in the input is opened from there; only a record cut by the end of the
-// input is held back, in a buffer of its size that lives until it is complete. A connection at
-// rest holds none. Everything that a peer could send without end and without sense (empty records,
+// input is held back, in a buffer of its size that lives until it is complete. The expanded key
+// (1.3 kB, made in 0.15 us) lives while input is being worked on. A connection at rest holds
+// neither. Everything that a peer could send without end and without sense (empty records,
 // tickets, KeyUpdates, warnings) is bounded by kMaximumIdleRecords. KeyUpdate switches the
 // receiving keys here (RFC 8446 4.6.3).
 #pragma once
@@ -60,10 +61,11 @@ class RecordOpener {
   RecordOpener& operator=(const RecordOpener&) = delete;
 
   // Works on `in` until there is an event to report or nothing left. Call again with the rest
-  // (in.subspan(step.consumed)) until the event is need_more. `scratch` has at least
-  // kScratchBytes, overlaps neither `in` nor anything else, and may be another one at every call;
-  // a worker's connections share one. After error every call reports the same error and consumes
-  // all; after close_notify or a fatal alert what follows is consumed unread (RFC 8446 6.1).
+  // (in.subspan(step.consumed)) until the event is need_more. `scratch`
+  // has at least kScratchBytes, overlaps neither `in` nor anything else, and may be another one at
+  // every call; a worker's connections share one. After error every call reports the same error and
+  // consumes all; after close_notify or a fatal alert what follows is consumed unread (RFC
+  // 8446 6.1).
   Step feed(std::span<const std::byte> in, std::span<std::byte> scratch);
 
   // Part of a record has been received: the end of the stream now is a truncation.
@@ -99,7 +101,7 @@ class RecordOpener {
   unsigned renegotiations_ = 0;
   PostHandshake messages_;
   TrafficKeys keys_;
-  ExpandedKey expanded_;
+  std::unique_ptr<ExpandedKey> expanded_;  // of keys_, while there is input
 
   // A record cut by the end of the input: the header first, the body in a buffer of its size.
   std::array<std::byte, kRecordHeaderBytes> held_header_{};
