@@ -11,6 +11,16 @@
 
 namespace nearfield::proxy {
 
+// What the reader of a request may take.
+inline http::RequestLimits request_limits(const Limits& limits) {
+  http::RequestLimits out;
+  out.max_head_bytes = limits.header_bytes;
+  out.max_target_bytes = limits.target_bytes;
+  out.max_field_count = limits.header_count;
+  out.max_body_bytes = limits.request_body_bytes;
+  return out;
+}
+
 struct RequestWork {
   RequestWork(WorkerContext& worker, const http::RequestLimits& limits)
       : made_for(worker.settings), parser(limits), exchange(worker) {}

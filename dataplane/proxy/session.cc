@@ -7,6 +7,7 @@
 
 #include "cache/base/assert.h"
 #include "dataplane/http/forward.h"
+#include "dataplane/proxy/http2_session.h"
 #include "dataplane/proxy/request_work.h"
 
 namespace nearfield::proxy {
@@ -15,6 +16,9 @@ namespace {
 
 // Send time-outs without one byte from the origin's side before a response is given up.
 constexpr std::uint32_t kStalledChecks = 6;
+
+// RFC 9113 3.4.
+constexpr std::string_view kHttp2Preface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 }  // namespace
 
@@ -25,15 +29,55 @@ Session::Session(WorkerContext& context, SessionOwner& owner, net::Stream& strea
       stream_(stream),
       slot_(std::move(slot)),
       timer_([](void* self) { static_cast<Session*>(self)->on_timer(); }, this) {
+  if (const net::StreamSecurity* security = stream_.security()) {
+    secure_ = true;
+    agreed_http2_ = security->protocol == "h2";
+    preface_bytes_ = kSettled;
+  }
   wait_for(Wait::idle);
 }
 
 Session::~Session() = default;
 
+std::size_t Session::sniff(std::span<const std::byte> bytes) {
+  std::size_t matching = 0;
+  while (matching < bytes.size() && preface_bytes_ < kHttp2Preface.size() &&
+         static_cast<char>(bytes[matching]) == kHttp2Preface[preface_bytes_]) {
+    ++matching;
+    ++preface_bytes_;
+  }
+  if (preface_bytes_ == kHttp2Preface.size()) {
+    become_http2();
+    http2_->on_receive(std::as_bytes(std::span(kHttp2Preface)));
+    return matching + http2_->on_receive(bytes.subspan(matching));
+  }
+  if (matching == bytes.size()) {
+    if (wait_ == Wait::idle) wait_for(Wait::head);
+    return matching;
+  }
+  // Not it: what was held back were these very bytes.
+  const std::size_t held_back = preface_bytes_ - matching;
+  preface_bytes_ = kSettled;
+  if (held_back > 0) parse(std::as_bytes(std::span(kHttp2Preface.data(), held_back)));
+  return on_receive(bytes);
+}
+
+void Session::become_http2() {
+  context_.reactor.cancel(timer_);
+  http2_ = std::make_unique<Http2Session>(context_, owner_, stream_, secure_);
+  if (draining_) http2_->drain();
+}
+
 std::size_t Session::on_receive(std::span<const std::byte> bytes) {
+  if (http2_) return http2_->on_receive(bytes);
   if (closing_) return bytes.size();
   // One request at a time: what follows waits until this one's response is in the plan.
   if (busy()) return 0;
+  if (preface_bytes_ != kSettled) return sniff(bytes);
+  if (agreed_http2_) {
+    become_http2();
+    return http2_->on_receive(bytes);
+  }
   std::size_t consumed = 0;
   while (consumed < bytes.size() && !closing_ && !busy()) {
     const std::size_t step = parse(bytes.subspan(consumed));
@@ -110,6 +154,7 @@ void Session::refuse(std::uint16_t status, std::string_view reason) {
 }
 
 void Session::on_receive_end() {
+  if (http2_) return http2_->on_receive_end();
   peer_ended_ = true;
   // A listener may end its side and still read the response; one that ends in the middle of a
   // request, or between requests, is gone.
@@ -117,6 +162,7 @@ void Session::on_receive_end() {
 }
 
 void Session::on_send_ready(net::SendPlan& plan) {
+  if (http2_) return http2_->on_send_ready(plan);
   const std::uint64_t before = plan.size_bytes();
   if (std::exchange(continue_owed_, false)) plan.append_text("HTTP/1.1 100 Continue\r\n\r\n");
   if (busy()) {
@@ -161,6 +207,7 @@ void Session::exchange_done(bool cut_short) {
 }
 
 void Session::on_released(std::uint64_t bytes) {
+  if (http2_) return http2_->on_released(bytes);
   outstanding_bytes_ -= std::min(bytes, outstanding_bytes_);
   count(context_.counters.sent_bytes, bytes);
   if (outstanding_bytes_ == 0) unreleased_.clear();
@@ -177,6 +224,7 @@ void Session::on_released(std::uint64_t bytes) {
 
 void Session::on_closed(net::CloseReason reason) {
   (void)reason;
+  if (http2_) http2_->on_closed();
   if (busy()) work_->exchange.end(true);
   work_.reset();
   context_.reactor.cancel(timer_);
@@ -185,6 +233,7 @@ void Session::on_closed(net::CloseReason reason) {
 
 void Session::drain() {
   draining_ = true;
+  if (http2_) return http2_->drain();
   if (!work_ && outstanding_bytes_ == 0) close();
 }
 
@@ -207,6 +256,7 @@ void Session::take_work() {
   if (work_) return;
   work_ = owner_.lend_work();
   work_->exchange.bind(this);
+  work_->parser.set_scheme(secure_ ? http::Scheme::kHttps : http::Scheme::kHttp);
 }
 
 void Session::give_work() {
@@ -235,27 +285,13 @@ void Session::wait_for(Wait wait) {
     case Wait::sending:
     case Wait::closing:
       patience = limits.send_timeout;
-      acknowledged_known_ = false;
+      pace_.restart();
       break;
   }
   deadline_ = context_.reactor.now() + patience;
   // A timer that fires too early looks at deadline_ and waits on; so most turns need not touch the
   // wheel.
   if (!timer_.armed() || timer_.deadline() > deadline_) context_.reactor.arm(timer_, deadline_);
-}
-
-bool Session::peer_reads_too_slowly() {
-  const Limits& limits = context_.settings->limits;
-  const std::uint64_t acknowledged = stream_.acknowledged_bytes();
-  const std::uint64_t progress = acknowledged - acknowledged_at_check_;
-  acknowledged_at_check_ = acknowledged;
-  if (!std::exchange(acknowledged_known_, true))
-    return false;  // the first look only takes the measure
-  const auto seconds =
-      std::chrono::duration_cast<std::chrono::seconds>(limits.send_timeout).count();
-  const auto expected = static_cast<std::uint64_t>(std::max<std::int64_t>(seconds, 1)) *
-                        limits.minimum_send_bytes_per_second;
-  return progress == 0 || progress < std::min(expected, outstanding_bytes_);
 }
 
 void Session::on_timer() {
@@ -289,7 +325,8 @@ void Session::on_timer() {
     case Wait::closing:
       // With nothing owed and a request under way the origin is what is slow, and its own time-outs
       // watch it. With nothing owed and no request either, only our end is not acknowledged.
-      if ((outstanding_bytes_ > 0 || !busy()) && peer_reads_too_slowly()) {
+      if ((outstanding_bytes_ > 0 || !busy()) &&
+          pace_.too_slow(stream_, context_.settings->limits, outstanding_bytes_)) {
         count(counters.timeout_send);
         stream_.abort();
         return;

@@ -1,6 +1,7 @@
-// Session: one listener's connection. Reads requests one after the other, runs an exchange for
-// each, and keeps every clock that protects the node: slow heads, slow bodies, silence, slow
-// readers.
+// Session: one listener's connection. Reads HTTP/1.1 requests one after the other, runs an exchange
+// for each, and keeps every clock that protects the node: slow heads, slow bodies, silence, slow
+// readers. A connection that begins as HTTP/2 (by ALPN over TLS, by its preface in clear text, RFC
+// 9113 3.2, 3.3) is handed to an Http2Session as a whole.
 //
 // Invariants: requests are answered in order; what follows an ambiguous request is never read; an
 // idle session holds no parser and no exchange (they come from the worker's pool), so that a
@@ -13,13 +14,16 @@
 #include <string>
 #include <vector>
 
+#include "dataplane/net/prefix_limiter.h"
 #include "dataplane/net/stream.h"
 #include "dataplane/net/timer.h"
 #include "dataplane/proxy/exchange.h"
-#include "dataplane/net/prefix_limiter.h"
+#include "dataplane/proxy/reading_pace.h"
 
 namespace nearfield::proxy {
 
+class Http2Session;
+class Http2Stream;
 class Session;
 struct RequestWork;
 
@@ -28,6 +32,8 @@ class SessionOwner {
  public:
   virtual std::unique_ptr<RequestWork> lend_work() = 0;
   virtual void return_work(std::unique_ptr<RequestWork> work) = 0;
+  virtual std::unique_ptr<Http2Stream> lend_stream() = 0;
+  virtual void return_stream(std::unique_ptr<Http2Stream> stream) = 0;
   virtual void session_ended(Session& session) = 0;
 
  protected:
@@ -61,6 +67,9 @@ class Session final : public net::StreamHandler, private Exchange::Host {
   void exchange_has_more() override { stream_.wake_sender(); }
   const net::Endpoint& exchange_peer() const override { return stream_.peer(); }
 
+  // Looks for the preface of HTTP/2; the same as on_receive().
+  std::size_t sniff(std::span<const std::byte> bytes);
+  void become_http2();
   std::size_t parse(std::span<const std::byte> bytes);
   void request_complete();
   void refuse(std::uint16_t status, std::string_view reason);
@@ -72,7 +81,6 @@ class Session final : public net::StreamHandler, private Exchange::Host {
   void wait_for(Wait wait);
   void on_timer();
   void close();
-  bool peer_reads_too_slowly();
 
   WorkerContext& context_;
   SessionOwner& owner_;
@@ -85,11 +93,15 @@ class Session final : public net::StreamHandler, private Exchange::Host {
   // before.
   std::vector<cache::BlobReader> unreleased_;
   std::uint64_t outstanding_bytes_ = 0;  // in the plan, not yet released
-  std::uint64_t acknowledged_at_check_ = 0;
-  bool acknowledged_known_ =
-      false;  // asked of the kernel only once a peer is slow: it costs a system call
+  std::unique_ptr<Http2Session> http2_;  // then nothing else here is in use
+  ReadingPace pace_;
   std::uint32_t requests_ = 0;
   Wait wait_ = Wait::idle;
+  // Bytes of the preface that came so far and were not parsed; kSettled: HTTP/1.1 it is.
+  static constexpr std::uint8_t kSettled = 0xff;
+  std::uint8_t preface_bytes_ = 0;
+  bool secure_ = false;
+  bool agreed_http2_ = false;  // by ALPN
   bool draining_ = false;
   bool closing_ = false;
   bool peer_ended_ = false;

@@ -7,6 +7,8 @@
 #include "cache/base/assert.h"
 #include "dataplane/proxy/context.h"
 #include "dataplane/proxy/fetch_table.h"
+#include "dataplane/proxy/http2_session.h"
+#include "dataplane/proxy/http2_stream.h"
 #include "dataplane/proxy/request_work.h"
 #include "dataplane/proxy/session.h"
 
@@ -16,15 +18,6 @@ namespace {
 
 // A burst of requests should not be remembered for ever.
 constexpr std::size_t kIdleWorkKept = 256;
-
-http::RequestLimits parser_limits(const Limits& limits) {
-  http::RequestLimits out;
-  out.max_head_bytes = limits.header_bytes;
-  out.max_target_bytes = limits.target_bytes;
-  out.max_field_count = limits.header_count;
-  out.max_body_bytes = limits.request_body_bytes;
-  return out;
-}
 
 }  // namespace
 
@@ -39,7 +32,7 @@ struct ProxyWorker::Impl final : SessionOwner {
 
   std::unique_ptr<RequestWork> lend_work() override {
     if (idle_work.empty()) {
-      return std::make_unique<RequestWork>(context, parser_limits(context.settings->limits));
+      return std::make_unique<RequestWork>(context, request_limits(context.settings->limits));
     }
     auto work = std::move(idle_work.back());
     idle_work.pop_back();
@@ -50,6 +43,18 @@ struct ProxyWorker::Impl final : SessionOwner {
     work->reset();
     if (work->made_for != context.settings) return;
     if (idle_work.size() < kIdleWorkKept) idle_work.push_back(std::move(work));
+  }
+
+  std::unique_ptr<Http2Stream> lend_stream() override {
+    if (idle_streams.empty()) return std::make_unique<Http2Stream>(context);
+    auto stream = std::move(idle_streams.back());
+    idle_streams.pop_back();
+    return stream;
+  }
+
+  void return_stream(std::unique_ptr<Http2Stream> stream) override {
+    stream->reset();
+    if (idle_streams.size() < kIdleWorkKept) idle_streams.push_back(std::move(stream));
   }
 
   void session_ended(Session& session) override {
@@ -68,6 +73,7 @@ struct ProxyWorker::Impl final : SessionOwner {
 
   WorkerContext context;
   std::vector<std::unique_ptr<RequestWork>> idle_work;
+  std::vector<std::unique_ptr<Http2Stream>> idle_streams;
   std::vector<std::unique_ptr<Session>> sessions;
   bool draining = false;
 };

@@ -12,11 +12,11 @@
 #include <memory>
 
 #include "cache/store.h"
+#include "dataplane/net/prefix_limiter.h"
 #include "dataplane/net/reactor.h"
 #include "dataplane/origin/client.h"
 #include "dataplane/proxy/access_record.h"
 #include "dataplane/proxy/counters.h"
-#include "dataplane/net/prefix_limiter.h"
 #include "dataplane/proxy/settings.h"
 
 namespace nearfield::proxy {

@@ -1,0 +1,180 @@
+// See http2_session.h. This file: what is received, and what of it is refused.
+#include <nghttp2/nghttp2.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "dataplane/http/forward.h"
+#include "dataplane/proxy/http2_session.h"
+#include "dataplane/proxy/request_work.h"
+
+namespace nearfield::proxy {
+
+namespace {
+
+// A header block beyond header_bytes is read to its end, because the compression needs it, and
+// answered with 431; one that does not end by this many times header_bytes, decoded, is an attack
+// (a table entry costs one byte to repeat).
+constexpr std::uint64_t kHeaderBombFactor = 8;
+
+}  // namespace
+
+bool Http2Session::begin_request(std::int32_t id) {
+  if (id > last_stream_ + 2) {
+    skipped_from_ = last_stream_ == 0 ? 1 : last_stream_ + 2;
+    skipped_to_ = id - 2;
+  }
+  last_stream_ = std::max(last_stream_, id);
+  count(context_.counters.http2_streams);
+  guard_.earn_frames(limits(), 2);
+  std::unique_ptr<Http2Stream> lent = owner_.lend_stream();
+  Http2Stream& stream = *lent;
+  stream.session = this;
+  stream.id = id;
+  stream.index = streams_.size();
+  stream.exchange.bind(&stream, Exchange::Delivery::parts);
+  stream.reader.begin(stream.head, request_limits(limits()),
+                      secure_ ? http::Scheme::kHttps : http::Scheme::kHttp);
+  wait_for(stream, Http2Stream::Wait::head);
+  streams_.push_back(std::move(lent));
+  return nghttp2_session_set_stream_user_data(library_, id, &stream) == 0;
+}
+
+int Http2Session::take_field(Http2Stream& stream, bool trailer, std::string_view name,
+                             std::string_view value) {
+  if (stream.reader.section_bytes() >
+      kHeaderBombFactor * std::max<std::uint64_t>(limits().header_bytes, 1)) {
+    fail(NGHTTP2_ENHANCE_YOUR_CALM, &context_.counters.http2_limit_headers);
+    return 0;
+  }
+  if (trailer) {
+    // Of no use here, but counted.
+    stream.reader.skip(name, value);
+    return name.starts_with(':') ? (reset_stream(stream.id, NGHTTP2_PROTOCOL_ERROR),
+                                    NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE)
+                                 : 0;
+  }
+  if (stream.reader.add(stream.head, name, value)) return 0;
+  reset_stream(stream.id, NGHTTP2_PROTOCOL_ERROR);
+  return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
+}
+
+void Http2Session::head_complete(Http2Stream& stream, bool ended) {
+  ++requests_;
+  stream.opened = true;
+  stream.request_ended = ended;
+  const std::uint32_t most = limits().requests_per_connection;
+  if (most != 0 && requests_ >= most) drain();
+  const http::RequestError wrong = stream.reader.finish(stream.head, ended);
+  if (!wrong.reason.empty()) {
+    count(wrong.status == 413 ? context_.counters.limit_request_body
+                              : context_.counters.requests_malformed);
+    refuse(stream, wrong.status, wrong.reason);
+    return;
+  }
+  http::remove_hop_by_hop(stream.head.fields);
+  if (ended) {
+    request_complete(stream);
+    return;
+  }
+  wait_for(stream, Http2Stream::Wait::body);
+  if (stream.head.expect_continue) submit_interim(stream.id, "HTTP/1.1 100 Continue\r\n\r\n");
+}
+
+bool Http2Session::take_content(Http2Stream& stream, std::span<const std::byte> bytes) {
+  if (stream.discarding || stream.exchange.running()) return true;
+  if (stream.body.size() + bytes.size() > limits().request_body_bytes) {
+    count(context_.counters.limit_request_body);
+    refuse(stream, 413, "request body too large");
+    return true;
+  }
+  if (held_body_bytes_ + bytes.size() > limits().http2_body_bytes) {
+    // Nothing was done with it yet: it may be asked again (RFC 9113 8.7).
+    count(context_.counters.limit_request_body);
+    reset_stream(stream.id, NGHTTP2_REFUSED_STREAM);
+    return true;
+  }
+  held_body_bytes_ += bytes.size();
+  stream.body.append(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+  return true;
+}
+
+void Http2Session::request_complete(Http2Stream& stream) {
+  stream.request_ended = true;
+  if (stream.exchange.running() || stream.discarding) return;
+  wait_for(stream, Http2Stream::Wait::response);
+  held_body_bytes_ -= stream.body.size();
+  stream.exchange.start(stream.head, std::exchange(stream.body, {}), false);
+}
+
+// An answer made here; what of the request still comes is dropped.
+void Http2Session::refuse(Http2Stream& stream, std::uint16_t status, std::string_view reason) {
+  if (stream.exchange.running()) return;
+  stream.discarding = true;
+  held_body_bytes_ -= stream.body.size();
+  stream.body.clear();
+  wait_for(stream, Http2Stream::Wait::response);
+  stream.exchange.start_error(&stream.head, status, reason);
+}
+
+void Http2Session::reset_stream(std::int32_t id, std::uint32_t error_code) {
+  reset_here_[reset_here_next_++ % std::size(reset_here_)] = id;
+  if (Http2Stream* stream = find(id)) stream->discarding = true;
+  nghttp2_submit_rst_stream(library_, NGHTTP2_FLAG_NONE, id, error_code);
+  stream_.wake_sender();
+}
+
+void Http2Session::stream_closed(std::int32_t id, std::uint32_t error_code) {
+  Http2Stream* stream = find(id);
+  if (stream == nullptr) return;
+  const bool whole = stream->finished && stream->plan.size_bytes() == 0;
+  const bool ours = std::ranges::find(reset_here_, id) != std::end(reset_here_);
+  if (!whole && !ours && error_code != NGHTTP2_NO_ERROR)
+    count(context_.counters.http2_streams_reset);
+  end_stream(*stream, !whole);
+  // Whoever opens streams and never lets them end pays for it, whether the listener resets them
+  // (CVE-2023-44487) or makes us do it. Our own failures are not its fault.
+  if (error_code != NGHTTP2_NO_ERROR && error_code != NGHTTP2_INTERNAL_ERROR && !whole)
+    charge_reset();
+}
+
+void Http2Session::charge_frame() {
+  if (!guard_.allow_frame(limits(), context_.reactor.now()))
+    fail(NGHTTP2_ENHANCE_YOUR_CALM, &context_.counters.http2_limit_frames);
+}
+
+void Http2Session::charge_reset() {
+  if (!guard_.allow_reset(limits(), context_.reactor.now()))
+    fail(NGHTTP2_ENHANCE_YOUR_CALM, &context_.counters.http2_limit_resets);
+}
+
+void Http2Session::frame_begins(std::uint8_t type, std::int32_t id) {
+  switch (type) {
+    case NGHTTP2_HEADERS:
+      header_block_since_ = context_.reactor.now();
+      expect(header_block_since_ + limits().header_timeout);
+      judge_closed(type, id);
+      return;
+    case NGHTTP2_CONTINUATION:
+      return;
+    case NGHTTP2_DATA:
+      judge_closed(type, id);
+      return;
+    default:
+      charge_frame();
+      return;
+  }
+}
+
+// A frame for a stream that is over. The library remembers no such stream and lets the frame pass;
+// RFC 9113 5.1 and 5.1.1 do not, but for streams that we reset, whose listener may not know yet.
+void Http2Session::judge_closed(std::uint8_t type, std::int32_t id) {
+  if (id <= 0 || id % 2 == 0 || id > last_stream_ || find(id) != nullptr) return;
+  if (std::ranges::find(reset_here_, id) != std::end(reset_here_)) return;
+  const bool skipped = skipped_from_ != 0 && id >= skipped_from_ && id <= skipped_to_;
+  if (skipped && type == NGHTTP2_DATA) return;
+  fail(skipped ? NGHTTP2_PROTOCOL_ERROR : NGHTTP2_STREAM_CLOSED,
+       &context_.counters.http2_protocol_errors);
+}
+
+}  // namespace nearfield::proxy
