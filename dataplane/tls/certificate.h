@@ -3,6 +3,8 @@
 // settings that hold it, on all threads.
 #pragma once
 
+#include <array>
+#include <atomic>
 #include <chrono>
 #include <cstdint>
 #include <memory>
@@ -53,7 +55,9 @@ class Certificate {
 
   // For the library, which takes no const pointers and does not write.
   mbedtls_x509_crt* chain() const { return chain_.get(); }
-  mbedtls_pk_context* key() const { return key_.get(); }
+  // The library signs with an RSA key under that key's lock: there are some copies, given in turn,
+  // so that helper threads do not wait for each other.
+  mbedtls_pk_context* key() const;
 
  private:
   Certificate();
@@ -65,7 +69,8 @@ class Certificate {
   };
 
   std::unique_ptr<mbedtls_x509_crt, ChainDeleter> chain_;
-  std::unique_ptr<mbedtls_pk_context, KeyDeleter> key_;
+  std::array<std::unique_ptr<mbedtls_pk_context, KeyDeleter>, 4> keys_;
+  mutable std::atomic<unsigned> next_key_{0};
   KeyType key_type_ = KeyType::ecdsa;
   CertificateExpiry expiry_;
 };

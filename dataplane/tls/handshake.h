@@ -90,6 +90,10 @@ class Handshake {
   // What followed the handshake: records for the record layer to open.
   std::vector<std::byte> take_leftover();
 
+  // The longest content of a record the peer takes: 16384, or less when a client of TLS 1.2 asked
+  // for it (RFC 6066 4); then 512 to 4096.
+  std::size_t maximum_fragment_bytes() const;
+
   bool is_client() const;
   bool resumed() const;
 

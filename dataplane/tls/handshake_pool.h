@@ -32,6 +32,7 @@ namespace nearfield::tls {
 
 class HandshakeMailbox;
 
+// May be submitted again for the next step of its handshake.
 struct HandshakeJob {
   std::unique_ptr<Handshake> handshake;
   net::Address client;            // truncated by the pool to /24 or /56
@@ -41,7 +42,7 @@ struct HandshakeJob {
 
   // Results.
   Handshake::Step result = Handshake::Step::need_more;
-  Duration cpu{};  // of this step
+  Duration cpu{};  // of all steps so far
 
  private:
   friend class HandshakePool;
@@ -65,6 +66,9 @@ class HandshakeMailbox : public RefCounted<HandshakeMailbox> {
 
  private:
   friend class HandshakePool;
+  void put(std::unique_ptr<HandshakeJob> job);
+  void remove(HandshakeJob* job);  // and frees it
+
   const Ref<Signal> signal_;
   std::mutex mutex_;
   HandshakeJob* first_ = nullptr;
@@ -72,7 +76,7 @@ class HandshakeMailbox : public RefCounted<HandshakeMailbox> {
 };
 
 struct HandshakePoolOptions {
-  unsigned threads = 2;  // 1 to 64
+  unsigned threads = 2;  // 1 to 64; 0: run_one() does it, for simulations
   // Jobs queued or running; each holds about 45 KiB.
   std::size_t maximum_jobs = 1024;
   std::size_t maximum_jobs_per_prefix = 64;
@@ -114,6 +118,9 @@ class HandshakePool {
   // is dropped now, or by the helper that runs it; it never comes back.
   void cancel(HandshakeJob* job);
 
+  // Without helpers: the next job, on the caller's thread. False when there is none.
+  bool run_one();
+
   // Joins the helpers; what is queued is dropped. Any thread but a helper; again is harmless.
   void stop();
 
@@ -133,10 +140,12 @@ class HandshakePool {
   };
 
   void run(unsigned number);
-  HandshakeJob* pop();                      // with the mutex held
-  void unlink(HandshakeJob& job, Prefix&);  // with the mutex held
-  void uncount(const HandshakeJob& job);    // with the mutex held
-  void give_back(std::unique_ptr<HandshakeJob> job);
+  void run_job(std::unique_lock<std::mutex>& lock);  // the next, which there is
+  // With the mutex held.
+  HandshakeJob* pop();  // null: nothing is queued
+  void append(HandshakeJob& job, Prefix& prefix);
+  void unlink(HandshakeJob& job, Prefix& prefix);
+  void uncount(const HandshakeJob& job);
   void count_result(const HandshakeJob& job);
 
   const HandshakePoolOptions options_;

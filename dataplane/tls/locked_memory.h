@@ -15,6 +15,11 @@ namespace nearfield::tls {
 // RLIMIT_MEMLOCK as large as the process will grow, or CAP_IPC_LOCK.
 std::vector<std::string> lock_memory();
 
+// Sets the soft limit of core files to 0: a core of this process holds private keys, wherever the
+// library put them. Not PR_SET_DUMPABLE, which would also take /proc/self and debuggers away; an
+// operator who wants a core raises the limit (`prlimit --core=unlimited --pid N`).
+void forbid_core_files();
+
 // Leaves `bytes` out of core files (MADV_DONTDUMP); whole pages inside it only. For slabs of
 // secrets of ours.
 void exclude_from_core(std::span<std::byte> bytes);

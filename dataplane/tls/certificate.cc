@@ -1,0 +1,212 @@
+#include "dataplane/tls/certificate.h"
+
+#include <mbedtls/ecp.h>
+#include <mbedtls/oid.h>
+#include <mbedtls/pk.h>
+#include <mbedtls/rsa.h>
+#include <mbedtls/x509_crt.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+#include <format>
+#include <span>
+
+#include "dataplane/tls/client_hello.h"
+#include "dataplane/tls/library.h"
+#include "dataplane/tls/random_source.h"
+#include "dataplane/tls/secrets.h"
+
+namespace nearfield::tls {
+namespace {
+
+constexpr std::size_t kMaximumFileBytes = 256 * 1024;
+
+int library_random(void*, unsigned char* bytes, std::size_t count) {
+  system_random({reinterpret_cast<std::byte*>(bytes), count});
+  return 0;
+}
+
+WallTime wall_time(const mbedtls_x509_time& time) {
+  using std::chrono::year_month_day;
+  const year_month_day date{std::chrono::year(time.year),
+                            std::chrono::month(static_cast<unsigned>(time.mon)),
+                            std::chrono::day(static_cast<unsigned>(time.day))};
+  return WallTime(std::chrono::sys_days(date)) + std::chrono::hours(time.hour) +
+         std::chrono::minutes(time.min) + std::chrono::seconds(time.sec);
+}
+
+std::string lower_case(std::span<const unsigned char> text) {
+  std::string lower;
+  for (const unsigned char byte : text)
+    lower.push_back(byte >= 'A' && byte <= 'Z' ? static_cast<char>(byte - 'A' + 'a')
+                                               : static_cast<char>(byte));
+  return lower;
+}
+
+std::string common_name(const mbedtls_x509_crt& certificate) {
+  for (const mbedtls_x509_name* part = &certificate.subject; part != nullptr; part = part->next)
+    if (MBEDTLS_OID_CMP(MBEDTLS_OID_AT_CN, &part->oid) == 0)
+      return lower_case({part->val.p, part->val.len});
+  return {};
+}
+
+// The extension's content stays in DER in the library's list: tag and value of each name.
+std::vector<std::string> dns_names(const mbedtls_x509_crt& certificate) {
+  std::vector<std::string> names;
+  bool has_extension = false;
+  for (const mbedtls_x509_sequence* entry = &certificate.subject_alt_names;
+       entry != nullptr && entry->buf.p != nullptr; entry = entry->next) {
+    has_extension = true;
+    mbedtls_x509_subject_alternative_name name{};
+    if (mbedtls_x509_parse_subject_alt_name(&entry->buf, &name) != 0) continue;
+    if (name.type == MBEDTLS_X509_SAN_DNS_NAME)
+      names.push_back(lower_case({name.san.unstructured_name.p, name.san.unstructured_name.len}));
+    mbedtls_x509_free_subject_alt_name(&name);
+  }
+  if (!has_extension)
+    if (std::string name = common_name(certificate); !name.empty())
+      names.push_back(std::move(name));
+  return names;
+}
+
+std::string subject_text(const mbedtls_x509_crt& certificate) {
+  std::array<char, 512> text{};
+  const int length = mbedtls_x509_dn_gets(text.data(), text.size(), &certificate.subject);
+  return length > 0 ? std::string(text.data(), static_cast<std::size_t>(length)) : std::string();
+}
+
+Result<KeyType> check_key(const mbedtls_pk_context& key, const std::string& file) {
+  const std::size_t bits = mbedtls_pk_get_bitlen(&key);
+  switch (mbedtls_pk_get_type(&key)) {
+    case MBEDTLS_PK_RSA:
+      if (bits >= 2048 && bits <= 8192) return KeyType::rsa;
+      return failure(std::format(
+          "{} holds an RSA key of {} bits: use ECDSA on P-256, or RSA of 2048 to 8192 bits", file,
+          bits));
+    case MBEDTLS_PK_ECKEY:
+    case MBEDTLS_PK_ECDSA: {
+      const mbedtls_ecp_group_id group = mbedtls_ecp_keypair_get_group_id(mbedtls_pk_ec(key));
+      if (group == MBEDTLS_ECP_DP_SECP256R1 || group == MBEDTLS_ECP_DP_SECP384R1)
+        return KeyType::ecdsa;
+      return failure(
+          std::format("{} holds an ECDSA key on another curve than P-256 and P-384, which "
+                      "clients do not know: make one on P-256",
+                      file));
+    }
+    default:
+      return failure(std::format(
+          "{} holds a key that is neither ECDSA nor RSA: make an ECDSA key on P-256", file));
+  }
+}
+
+void check_permissions(const std::string& file, std::vector<std::string>& warnings) {
+  struct stat status{};
+  if (::stat(file.c_str(), &status) == 0 && (status.st_mode & (S_IROTH | S_IWOTH)) != 0)
+    warnings.push_back(
+        std::format("the private key {} can be read or written by everyone: chmod o-rw it", file));
+}
+
+}  // namespace
+
+Certificate::Certificate() = default;
+Certificate::~Certificate() = default;
+
+void Certificate::ChainDeleter::operator()(mbedtls_x509_crt* chain) const {
+  mbedtls_x509_crt_free(chain);
+  delete chain;
+}
+
+void Certificate::KeyDeleter::operator()(mbedtls_pk_context* key) const {
+  mbedtls_pk_free(key);  // wipes
+  delete key;
+}
+
+Result<std::shared_ptr<const Certificate>> Certificate::load(const CertificateFiles& files,
+                                                             WallTime now,
+                                                             std::vector<std::string>& warnings) {
+  if (Result<void> started = start_library(); !started) return std::unexpected(started.error());
+  std::shared_ptr<Certificate> made(new Certificate());
+  Result<std::string> chain_text = read_small_file(files.chain, kMaximumFileBytes);
+  if (!chain_text) return std::unexpected(chain_text.error());
+  made->chain_.reset(new mbedtls_x509_crt);
+  mbedtls_x509_crt_init(made->chain_.get());
+  const int parsed = mbedtls_x509_crt_parse(
+      made->chain_.get(), reinterpret_cast<const unsigned char*>(chain_text->data()),
+      chain_text->size());
+  // The file may hold the key as well, and that is a part that is no certificate of course.
+  wipe(std::as_writable_bytes(std::span(chain_text->data(), chain_text->size())));
+  if (parsed != 0)
+    return failure(std::format(
+        "{} is not a chain of certificates in PEM: {}", files.chain,
+        parsed > 0 ? std::format("{} of them cannot be read", parsed) : library_error(parsed)));
+
+  Result<std::string> key_text = read_small_file(files.key, kMaximumFileBytes);
+  if (!key_text) return std::unexpected(key_text.error());
+  for (std::unique_ptr<mbedtls_pk_context, KeyDeleter>& copy : made->keys_) {
+    copy.reset(new mbedtls_pk_context);
+    mbedtls_pk_init(copy.get());
+    const int code =
+        mbedtls_pk_parse_key(copy.get(), reinterpret_cast<const unsigned char*>(key_text->data()),
+                             key_text->size(), nullptr, 0, library_random, nullptr);
+    if (code == 0) continue;
+    wipe(std::as_writable_bytes(std::span(key_text->data(), key_text->size())));
+    return failure(std::format("{} is not a private key in PEM without a passphrase: {}", files.key,
+                               library_error(code)));
+  }
+  wipe(std::as_writable_bytes(std::span(key_text->data(), key_text->size())));
+
+  const Result<KeyType> type = check_key(*made->keys_[0], files.key);
+  if (!type) return std::unexpected(type.error());
+  made->key_type_ = *type;
+  if (mbedtls_pk_check_pair(&made->chain_->pk, made->keys_[0].get(), library_random, nullptr) != 0)
+    return failure(
+        std::format("the private key {} does not belong to the first certificate of {}: give the "
+                    "key it was made with, and put the server's certificate first",
+                    files.key, files.chain));
+
+  CertificateExpiry& expiry = made->expiry_;
+  expiry.file = files.chain;
+  expiry.subject = subject_text(*made->chain_);
+  expiry.names = dns_names(*made->chain_);
+  expiry.not_after = wall_time(made->chain_->valid_to);
+  if (expiry.names.empty())
+    warnings.push_back(
+        std::format("the certificate {} names no host: clients will refuse it", files.chain));
+  if (now > expiry.not_after)
+    warnings.push_back(std::format("the certificate {} ({}) has expired on {:%F %R} UTC: renew it",
+                                   files.chain, expiry.subject, expiry.not_after));
+  if (const WallTime begin = wall_time(made->chain_->valid_from); now < begin)
+    warnings.push_back(
+        std::format("the certificate {} ({}) is valid only from {:%F %R} UTC on: is the clock "
+                    "right?",
+                    files.chain, expiry.subject, begin));
+  check_permissions(files.key, warnings);
+  return made;
+}
+
+mbedtls_pk_context* Certificate::key() const {
+  if (key_type_ == KeyType::ecdsa) return keys_[0].get();
+  return keys_[next_key_.fetch_add(1, std::memory_order_relaxed) % keys_.size()].get();
+}
+
+std::vector<std::string> expiry_warnings(const std::vector<CertificateExpiry>& certificates,
+                                         WallTime now, Duration within) {
+  std::vector<std::string> warnings;
+  for (const CertificateExpiry& certificate : certificates) {
+    const auto left = certificate.not_after - now;
+    if (left < std::chrono::seconds(0))
+      warnings.push_back(
+          std::format("the certificate {} ({}) has expired on {:%F %R} UTC: renew it",
+                      certificate.file, certificate.subject, certificate.not_after));
+    else if (left <= within)
+      warnings.push_back(std::format("the certificate {} ({}) expires in {} days, on {:%F %R} UTC",
+                                     certificate.file, certificate.subject,
+                                     std::chrono::floor<std::chrono::days>(left).count(),
+                                     certificate.not_after));
+  }
+  return warnings;
+}
+
+}  // namespace nearfield::tls
