@@ -136,7 +136,8 @@ void SecureStream::on_finished() {
   Handshake& handshake = parts.handshake();
   ConnectionSecrets secrets = handshake.take_secrets();
   established_ =
-      std::make_unique<Established>(context_.engine, secrets, !is_client_, handshake.security());
+      std::make_unique<Established>(context_.engine, secrets, !is_client_,
+                                    handshake.maximum_fragment_bytes(), handshake.security());
   wipe(std::as_writable_bytes(std::span(&secrets, 1)));
   std::vector<std::byte> leftover = handshake.take_leftover();
   leftover.insert(leftover.end(), parts.pending.begin(), parts.pending.end());
@@ -178,6 +179,9 @@ void SecureStream::fail_handshake(HandshakeFailure failure, std::string message)
 void SecureStream::on_timer() {
   switch (phase_) {
     case Phase::connecting:
+      reason_ = net::CloseReason::timed_out;
+      reason_known_ = true;
+      return abort();
     case Phase::handshaking:
       if (!is_client_) count(context_.counters.handshakes_expired);
       failure_ = HandshakeFailure::ended;

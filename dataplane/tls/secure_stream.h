@@ -65,7 +65,8 @@ class SecureStream final : public net::Stream, public net::StreamHandler, privat
   ~SecureStream();
 
   bool is_open() const { return phase_ == Phase::open; }
-  bool is_handshaking() const { return handshaking_ != nullptr && !established_; }
+  // Connected, the handshake is not over.
+  bool is_handshaking() const { return phase_ == Phase::handshaking; }
   // Why there was no handshake: one line without a newline; empty while there is nothing to say.
   const std::string& problem() const { return problem_; }
   HandshakeFailure failure() const { return failure_; }

@@ -29,10 +29,11 @@ struct SecureStream::Handshaking {
 
 struct SecureStream::Established {
   Established(const AeadEngine& engine, const ConnectionSecrets& secrets, bool is_server,
-              const net::StreamSecurity& agreed)
+              std::size_t maximum_fragment_bytes, const net::StreamSecurity& agreed)
       : version(secrets.version),
         aead(secrets.aead),
         hash(secrets.hash),
+        maximum_record_bytes(static_cast<std::uint32_t>(maximum_fragment_bytes)),
         send(secrets.send),
         security(agreed),
         opener(engine, secrets, is_server) {}
@@ -43,7 +44,8 @@ struct SecureStream::Established {
   const Version version;
   const Aead aead;
   const Hash hash;
-  std::uint32_t generation = 0;  // of our keys
+  const std::uint32_t maximum_record_bytes;  // of clear text
+  std::uint32_t generation = 0;              // of our keys
   TrafficKeys send;
   const net::StreamSecurity security;
   RecordOpener opener;

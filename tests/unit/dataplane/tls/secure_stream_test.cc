@@ -1,0 +1,336 @@
+// SecureStream over the simulated network: our client and our server, through every way a
+// connection can go. The network compares what it pulls twice, so records sealed again are proven
+// equal all along.
+#include "dataplane/tls/secure_stream.h"
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "CppUTest/TestHarness.h"
+#include "dataplane/tls/secure_acceptor.h"
+#include "dataplane/tls/secure_connector.h"
+#include "tests/sim/sim_peer.h"
+#include "tests/sim/sim_reactor.h"
+#include "tests/unit/dataplane/tls/handshake_test_support.h"
+#include "tests/unit/dataplane/tls/tls_test_support.h"
+
+namespace nearfield::tls {
+namespace {
+
+const net::Endpoint kServer = *net::Endpoint::parse("192.0.2.1:443");
+
+// Says what it is given, in portions; takes what it hears, in portions if it is moody.
+class Application final : public net::StreamHandler {
+ public:
+  Application(net::Reactor& reactor, std::uint64_t seed, bool moody)
+      : reactor_(reactor),
+        random_(seed),
+        moody_(moody),
+        timer_([](void* self) { static_cast<Application*>(self)->stream->resume_receive(); },
+               this) {}
+  ~Application() { reactor_.cancel(timer_); }
+
+  void on_connected() override { is_connected = true; }
+  std::size_t on_receive(std::span<const std::byte> bytes) override {
+    const std::size_t taken = moody_ ? random_.below(bytes.size() + 1) : bytes.size();
+    heard.append(reinterpret_cast<const char*>(bytes.data()), taken);
+    if (taken < bytes.size()) {
+      // At once from within, or a little later.
+      if (random_.below(2) == 0)
+        stream->resume_receive();
+      else
+        reactor_.arm(timer_, reactor_.now() + std::chrono::milliseconds(1 + random_.below(20)));
+    }
+    return taken;
+  }
+  void on_receive_end() override { has_ended = true; }
+  void on_send_ready(net::SendPlan& plan) override {
+    while (!to_say.empty() && plan.room() > 2) {
+      const std::size_t bytes = std::min(to_say.size(), 1 + random_.below(40'000));
+      plan.append_text(std::string_view(to_say).substr(0, bytes));
+      to_say.erase(0, bytes);
+      said_bytes += bytes;
+    }
+    if (to_say.empty() && closes_when_said) stream->close_after_send();
+  }
+  void on_released(std::uint64_t bytes) override { released_bytes += bytes; }
+  void on_closed(net::CloseReason reason) override {
+    reactor_.cancel(timer_);
+    closed = reason;
+    if (stream != nullptr && is_client) problem = static_cast<SecureStream*>(stream)->problem();
+    stream = nullptr;
+  }
+
+  net::Stream* stream = nullptr;
+  std::string to_say;
+  std::string heard;
+  std::string problem;
+  std::uint64_t said_bytes = 0;
+  std::uint64_t released_bytes = 0;
+  bool is_client = false;
+  bool is_connected = false;
+  bool has_ended = false;
+  bool closes_when_said = false;
+  std::optional<net::CloseReason> closed;
+
+ private:
+  net::Reactor& reactor_;
+  test::Random random_;
+  bool moody_;
+  net::Timer timer_;
+};
+
+struct Above final : net::Acceptor {
+  net::StreamHandler* on_accept(net::Stream& stream) override {
+    if (refuses) return nullptr;
+    applications.push_back(make());
+    applications.back()->stream = &stream;
+    return applications.back().get();
+  }
+  std::function<std::unique_ptr<Application>()> make;
+  std::vector<std::unique_ptr<Application>> applications;
+  bool refuses = false;
+};
+
+// Made once: keys cost time.
+struct Material {
+  test::TestAuthority authority;
+  CertificateFiles host = authority.host("node.example");
+  std::shared_ptr<TicketKeys> tickets = TicketKeys::make(test::real_now());
+};
+Material& material() {
+  static Material made;
+  return made;
+}
+
+std::string text_of(std::uint64_t seed, std::size_t bytes) {
+  test::Random random(seed);
+  std::string text(bytes, ' ');
+  for (char& letter : text) letter = static_cast<char>('a' + random.below(26));
+  return text;
+}
+
+}  // namespace
+
+TEST_GROUP(SecureStream) {
+  // A world with both sides; gone in the right order.
+  struct Stage {
+    explicit Stage(std::uint64_t seed)
+        : world(seed),
+          server_reactor(world.add_reactor()),
+          client_reactor(world.add_reactor()),
+          pool({.threads = 0}),
+          server(server_reactor, pool, test::engine()),
+          client(client_reactor, pool, test::engine()) {
+      world.set_wall_time(test::real_now());
+      ServerOptions options;
+      options.certificates = {material().host};
+      options.ticket_keys = material().tickets;
+      acceptor = std::make_unique<SecureAcceptor>(server, tally, above,
+                                                  test::server_settings(options), limits);
+      connector = std::make_unique<SecureConnector>(client);
+      ClientOptions trusting;
+      trusting.ca_file = material().authority.ca_file();
+      trusting.protocols = {"http/1.1"};
+      client_settings = test::client_settings(trusting);
+      above.make = [this, seed] {
+        return std::make_unique<Application>(server_reactor, seed + 7, moody);
+      };
+      world.serve(kServer, server_reactor, *acceptor);
+    }
+    ~Stage() {
+      world.shutdown();
+      connector.reset();
+      acceptor.reset();
+    }
+    void connect(Application& application, const std::string& name = "node.example") {
+      application.is_client = true;
+      const net::ConnectOptions patient{.timeout = std::chrono::minutes(5)};
+      application.stream = connector->connect(kServer, patient, client_settings, name, application);
+      CHECK(application.stream != nullptr);
+    }
+    bool run_until(const std::function<bool()>& done, Duration limit = std::chrono::minutes(1)) {
+      return world.run_until(
+          [&] {
+            while (pool.run_one()) {
+            }
+            return done();
+          },
+          limit);
+    }
+
+    sim::World world;
+    sim::SimReactor& server_reactor;
+    sim::SimReactor& client_reactor;
+    HandshakePool pool;
+    HandshakeTally tally;
+    HandshakeLimits limits;
+    Above above;
+    SecureContext server;
+    SecureContext client;
+    std::shared_ptr<const ClientSettings> client_settings;
+    std::unique_ptr<SecureAcceptor> acceptor;
+    std::unique_ptr<SecureConnector> connector;
+    bool moody = false;
+  };
+};
+
+TEST(SecureStream, both_sides_hear_what_the_other_said) {
+  for (std::uint64_t seed = 1; seed <= 12; ++seed) {
+    Stage stage(seed);
+    stage.moody = seed % 2 == 0;
+    sim::LinkOptions link;
+    link.to_client.maximum_segment_bytes = seed % 3 == 0 ? 100 : 20'000;
+    link.to_server.maximum_segment_bytes = seed % 4 == 0 ? 3 : 2'000;
+    stage.world.set_link(kServer, link);
+    Application client(stage.client_reactor, seed, stage.moody);
+    const std::string question = text_of(seed, 1 + seed * 997 % 6'000);
+    const std::string answer = text_of(seed + 1, 1 + seed * 27'919 % 200'000);
+    client.to_say = question;
+    stage.connect(client);
+    CHECK_TRUE(stage.run_until([&] {
+      return !stage.above.applications.empty() &&
+             stage.above.applications[0]->heard.size() == question.size();
+    }));
+    Application& server = *stage.above.applications[0];
+    CHECK_TRUE(client.is_connected);
+    STRCMP_EQUAL("http/1.1", server.stream->security()->protocol.c_str());
+    STRCMP_EQUAL("node.example", server.stream->security()->server_name.c_str());
+    server.to_say = answer;
+    server.closes_when_said = true;
+    server.stream->wake_sender();
+    CHECK_TRUE(stage.run_until([&] { return client.has_ended; }));
+    CHECK_TRUE(server.heard == question);
+    CHECK_TRUE(client.heard == answer);
+    client.stream->close_after_send();
+    CHECK_TRUE(stage.run_until([&] { return client.closed && server.closed; }));
+    CHECK_EQUAL(answer.size(), server.released_bytes);
+    CHECK_EQUAL(question.size(), client.released_bytes);
+    CHECK(*server.closed == net::CloseReason::finished);
+    CHECK(*client.closed == net::CloseReason::finished);
+    CHECK_EQUAL(0, stage.acceptor->connections());
+    CHECK_EQUAL(0, stage.tally.total.load());
+  }
+}
+
+TEST(SecureStream, a_connection_may_break_after_any_byte) {
+  for (std::uint64_t seed = 1; seed <= 40; ++seed) {
+    Stage stage(seed);
+    sim::LinkOptions link;
+    (seed % 2 == 0 ? link.to_client : link.to_server).reset_after_bytes = seed * 53;
+    stage.world.set_link(kServer, link);
+    Application client(stage.client_reactor, seed, false);
+    client.to_say = text_of(seed, 2'000);
+    stage.connect(client);
+    // Where all of it fits before, nothing breaks.
+    const auto is_whole = [&] {
+      return !stage.above.applications.empty() &&
+             stage.above.applications[0]->heard.size() == 2'000;
+    };
+    CHECK_TRUE(stage.run_until([&] { return is_whole() || client.closed; }));
+    if (client.stream != nullptr) client.stream->abort();
+    CHECK_TRUE(
+        stage.run_until([&] { return client.closed && stage.acceptor->connections() == 0; }));
+    CHECK_EQUAL(0, stage.tally.total.load());
+  }
+}
+
+TEST(SecureStream, a_handshake_that_stands_still_expires) {
+  for (std::uint64_t seed = 1; seed <= 10; ++seed) {
+    Stage stage(seed);
+    sim::LinkOptions link;
+    (seed % 2 == 0 ? link.to_client : link.to_server).silent_after_bytes = seed * 20;
+    stage.world.set_link(kServer, link);
+    Application client(stage.client_reactor, seed, false);
+    stage.connect(client);
+    CHECK_TRUE(stage.run_until([&] { return stage.acceptor->handshakes() == 1; }));
+    CHECK_TRUE(stage.run_until([&] { return stage.acceptor->connections() == 0; },
+                               stage.limits.timeout + std::chrono::seconds(2)));
+    CHECK_EQUAL(1, stage.server.counters.handshakes_expired.load());
+    CHECK_EQUAL(0, stage.tally.total.load());
+  }
+}
+
+TEST(SecureStream, half_done_handshakes_are_bounded) {
+  Stage stage(1);
+  HandshakeLimits few;
+  few.total = 4;
+  stage.acceptor->apply(test::server_settings([] {
+                          ServerOptions options;
+                          options.certificates = {material().host};
+                          return options;
+                        }()),
+                        few);
+  std::vector<std::unique_ptr<sim::SimPeer>> half;
+  for (int i = 0; i < 6; ++i) {
+    half.push_back(std::make_unique<sim::SimPeer>());
+    half.back()->connect(stage.client_reactor, kServer);
+    half.back()->send("\x16\x03\x01\x02");
+  }
+  CHECK_TRUE(
+      stage.run_until([&] { return stage.server.counters.handshakes_refused_total.load() == 2; }));
+  CHECK_EQUAL(4, stage.acceptor->handshakes());
+  CHECK_TRUE(stage.run_until([&] { return stage.acceptor->connections() == 0; }));
+}
+
+TEST(SecureStream, clear_http_is_told_so) {
+  Stage stage(1);
+  sim::SimPeer peer;
+  peer.connect(stage.client_reactor, kServer);
+  peer.send("GET / HTTP/1.1\r\nHost: node.example\r\n\r\n");
+  CHECK_TRUE(stage.run_until([&] { return peer.ended(); }));
+  CHECK_TRUE(peer.received().starts_with("HTTP/1.1 400 "));
+  peer.close();
+  CHECK_TRUE(stage.run_until([&] { return stage.acceptor->connections() == 0; }));
+  CHECK_EQUAL(1, stage.server.counters.handshakes_failed.load());
+}
+
+TEST(SecureStream, a_server_with_another_name_is_not_believed) {
+  Stage stage(1);
+  Application client(stage.client_reactor, 1, false);
+  stage.connect(client, "other.example");
+  CHECK_TRUE(stage.run_until([&] { return client.closed.has_value(); }));
+  CHECK_FALSE(client.is_connected);
+  CHECK(*client.closed == net::CloseReason::connect_failed);
+  CHECK_TRUE(client.problem.contains("certificate"));
+}
+
+TEST(SecureStream, refused_above_is_reset) {
+  Stage stage(1);
+  stage.above.refuses = true;
+  Application client(stage.client_reactor, 1, false);
+  stage.connect(client);
+  CHECK_TRUE(stage.run_until([&] { return client.closed && stage.acceptor->connections() == 0; }));
+  CHECK_EQUAL(0, stage.tally.total.load());
+}
+
+TEST(SecureStream, an_end_without_close_notify_is_no_end_to_a_client) {
+  Stage stage(1);
+  Application client(stage.client_reactor, 1, false);
+  client.to_say = "hello";
+  stage.connect(client);
+  CHECK_TRUE(stage.run_until([&] {
+    return !stage.above.applications.empty() && stage.above.applications[0]->heard == "hello";
+  }));
+  stage.above.applications[0]->stream->abort();
+  CHECK_TRUE(stage.run_until([&] { return client.closed.has_value(); }));
+  CHECK(*client.closed == net::CloseReason::peer_reset);
+  CHECK_FALSE(client.has_ended);
+}
+
+TEST(SecureStream, an_idle_connection_holds_little) {
+  Stage stage(1);
+  Application client(stage.client_reactor, 1, false);
+  client.to_say = "hello";
+  stage.connect(client);
+  CHECK_TRUE(stage.run_until([&] {
+    return !stage.above.applications.empty() && stage.above.applications[0]->heard == "hello";
+  }));
+  CHECK_TRUE(stage.run_until([&] { return client.released_bytes == 5; }));
+  auto& server = static_cast<SecureStream&>(*stage.above.applications[0]->stream);
+  CHECK(sizeof(SecureStream) + server.memory_bytes() <= 1536);
+}
+
+}  // namespace nearfield::tls
