@@ -104,7 +104,7 @@ void HttpOriginCall::attempt_at(const Origin& origin, std::size_t index) {
   attempt_failed({.kind = OriginFailureKind::overloaded,
                   .message = std::format("origin {}: {} calls wait for a connection already",
                                          origin.name, group_->config.pool.waiting_calls)},
-                 true, false);
+                 Again::elsewhere, false);
 }
 
 void HttpOriginCall::begin_on(OriginConnection& connection) {
@@ -131,7 +131,10 @@ void HttpOriginCall::on_no_connection(const DialFailure& failure) {
   reactor_.cancel(timer_);
   // The pool has told the server's health already.
   probing_ = false;
-  attempt_failed({.kind = failure.kind, .message = failure.message}, true, false);
+  const bool useless_here = failure.is_refusal || failure.kind == OriginFailureKind::timed_out ||
+                            failure.kind == OriginFailureKind::overloaded;  // worse for both
+  attempt_failed({.kind = failure.kind, .message = failure.message},
+                 useless_here ? Again::elsewhere : Again::anywhere, false);
 }
 
 // --- the exchange ---
@@ -173,16 +176,19 @@ void HttpOriginCall::on_failure(const ExchangeFailure& failure) {
     attempt_at(*origin_, origin_index_);
     return;
   }
-  attempt_failed({.kind = failure.kind, .message = failure.message}, may_repeat, true);
+  const Again again = !may_repeat || failure.kind == OriginFailureKind::malformed ? Again::no
+                      : failure.kind == OriginFailureKind::timed_out              ? Again::elsewhere
+                                                                                  : Again::anywhere;
+  attempt_failed({.kind = failure.kind, .message = failure.message}, again, true);
 }
 
 // --- again or not ---
 
-void HttpOriginCall::attempt_failed(const OriginFailure& failure, bool may_repeat,
-                                    bool blames_server) {
+void HttpOriginCall::attempt_failed(const OriginFailure& failure, Again again, bool blames_server) {
   state_ = State::choosing;
   pool_ = nullptr;
   origin_->statistics->add_failure(failure.kind);
+  origin_->health->note_failure(failure.message, reactor_.now());
   // A server that is alone in its group is set aside only when it cannot be connected to (the pool
   // says so): with nobody else to ask, one object it chokes on must not take the others away.
   if (blames_server && group_->origins.size() > 1) {
@@ -191,9 +197,7 @@ void HttpOriginCall::attempt_failed(const OriginFailure& failure, bool may_repea
   }
   release_probe();
   last_failure_ = failure.message;
-  const bool repeatable_kind =
-      failure.kind != OriginFailureKind::malformed && failure.kind != OriginFailureKind::no_origin;
-  if (head_delivered_ || !may_repeat || !repeatable_kind || attempts_ >= group_->config.retries) {
+  if (head_delivered_ || again == Again::no || attempts_ >= group_->config.retries) {
     end_with(failure);
     return;
   }
@@ -206,9 +210,8 @@ void HttpOriginCall::attempt_failed(const OriginFailure& failure, bool may_repea
     ++attempts_;
     OriginStatistics::add(origin_->statistics->retries);
     attempt();
-  } else if (failure.kind == OriginFailureKind::timed_out ||
-             failure.kind == OriginFailureKind::overloaded) {
-    end_with(failure);  // asking the same server again makes it worse for both
+  } else if (again == Again::elsewhere) {
+    end_with(failure);
   } else {
     OriginStatistics::add(origin_->statistics->retries);
     pause_then_attempt();
@@ -256,7 +259,7 @@ void HttpOriginCall::on_timer() {
         {.kind = OriginFailureKind::overloaded,
          .message = std::format("origin {}: no connection came free in {}", origin_->name,
                                 seconds_text(group_->config.timeouts.wait))},
-        true, false);
+        Again::elsewhere, false);
   }
 }
 

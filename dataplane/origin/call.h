@@ -7,8 +7,9 @@
 //   again: at another server at once, at the same one after a short pause
 //
 // When a request may be sent again (RFC 9110 9.2.2): any, while no byte of it left this node; an
-// idempotent one, while no byte of a response came. What timed out goes only to another server. A
-// kept connection that turns out to be dead costs no retry (twice).
+// idempotent one, while no byte of a response came. What timed out, and a server whose TLS we do
+// not accept or that does not accept ours, goes only to another server. A kept connection that
+// turns out to be dead costs no retry (twice).
 #pragma once
 
 #include <cstdint>
@@ -39,8 +40,9 @@ class HttpOriginCall final : public OriginCall, private Exchange, private Origin
   void attempt();
   void attempt_at(const Origin& origin, std::size_t index);
   void begin_on(OriginConnection& connection);
+  enum class Again { no, elsewhere, anywhere };
   // `blames_server`: false when this node was short of something.
-  void attempt_failed(const OriginFailure& failure, bool may_repeat, bool blames_server);
+  void attempt_failed(const OriginFailure& failure, Again again, bool blames_server);
   void end_with(OriginFailure failure);  // told from the timer, in a turn of its own
   void release_probe();
   void cancel_timers();

@@ -8,6 +8,7 @@
 #include <set>
 
 #include "dataplane/net/endpoint.h"
+#include "dataplane/tls/client_settings.h"
 
 namespace nearfield::origin {
 namespace {
@@ -147,6 +148,10 @@ void check_tls(Check& check, const OriginTls& tls, bool is_used) {
       tls.key_file.empty() ? "tls.certificate_file" : "tls.key_file",
       tls.key_file.empty() ? "is set without tls.key_file" : "is set without tls.certificate_file");
   check.require(tls.pins.size() <= kMaximumPins, "tls.pins", "has more than 16 entries");
+  for (std::size_t i = 0; i < tls.pins.size(); ++i) {
+    const auto pin = tls::ClientSettings::parse_pin(tls.pins[i]);
+    if (!pin.has_value()) check.require(false, std::format("tls.pins[{}]", i), pin.error().message);
+  }
   check.require(tls.minimum_version == "1.2" || tls.minimum_version == "1.3", "tls.minimum_version",
                 std::format("is '{}': use 1.2 or 1.3", tls.minimum_version));
 }

@@ -10,6 +10,7 @@
 
 #include "cache/base/assert.h"
 #include "dataplane/http/text.h"
+#include "dataplane/tls/secure_connector.h"
 
 namespace nearfield::origin {
 namespace {
@@ -44,13 +45,22 @@ std::string seconds_text(Duration duration) {
 
 }  // namespace
 
-OriginConnection* OriginConnection::open(net::Reactor& reactor, const net::Endpoint& peer,
-                                         Duration timeout,
+OriginConnection* OriginConnection::open(const OriginTransport& transport,
+                                         const net::Endpoint& peer, Duration timeout,
                                          std::shared_ptr<const OriginGroupEntry> group,
-                                         const Origin& origin, const http::ResponseLimits& limits,
-                                         ConnectionOwner& owner) {
-  auto* connection = new OriginConnection(reactor, peer, std::move(group), origin, limits, owner);
-  connection->stream_ = reactor.connect(peer, {.timeout = timeout}, *connection);
+                                         const Origin& origin, ConnectionOwner& owner) {
+  auto* connection = new OriginConnection(transport, peer, std::move(group), origin, owner);
+  const net::ConnectOptions options{.timeout = timeout};
+  if (origin.server.scheme == Scheme::https) {
+    const OriginGroupEntry& entry = *connection->group_;
+    NEARFIELD_ASSERT(transport.secure != nullptr && entry.tls != nullptr);
+    const std::string& named = entry.config.tls.server_name;
+    connection->secure_ = transport.secure->connect(
+        peer, options, entry.tls, named.empty() ? origin.server.host : named, *connection);
+    connection->stream_ = connection->secure_;
+  } else {
+    connection->stream_ = transport.reactor.connect(peer, options, *connection);
+  }
   if (connection->stream_ == nullptr) {
     delete connection;
     return nullptr;
@@ -58,17 +68,16 @@ OriginConnection* OriginConnection::open(net::Reactor& reactor, const net::Endpo
   return connection;
 }
 
-OriginConnection::OriginConnection(net::Reactor& reactor, const net::Endpoint& peer,
+OriginConnection::OriginConnection(const OriginTransport& transport, const net::Endpoint& peer,
                                    std::shared_ptr<const OriginGroupEntry> group,
-                                   const Origin& origin, const http::ResponseLimits& limits,
-                                   ConnectionOwner& owner)
-    : reactor_(reactor),
+                                   const Origin& origin, ConnectionOwner& owner)
+    : reactor_(transport.reactor),
       owner_(&owner),
       group_(std::move(group)),
       origin_(origin),
       peer_(peer),
       timer_([](void* self) { static_cast<OriginConnection*>(self)->on_timer(); }, this),
-      parser_(limits) {}
+      parser_(transport.limits) {}
 
 OriginConnection::~OriginConnection() = default;
 
@@ -81,8 +90,13 @@ void OriginConnection::on_connected() {
   owner_->on_opened(*this);
 }
 
+bool OriginConnection::is_handshaking() const {
+  return secure_ != nullptr && secure_->is_handshaking();
+}
+
 void OriginConnection::on_closed(net::CloseReason reason) {
-  stream_ = nullptr;
+  if (secure_ != nullptr) note_tls_failure();
+  stream_ = secure_ = nullptr;
   reactor_.cancel(timer_);
   ConnectionOwner* owner = std::exchange(owner_, nullptr);
   Exchange* exchange = std::exchange(exchange_, nullptr);
@@ -99,11 +113,7 @@ void OriginConnection::on_closed(net::CloseReason reason) {
   }
   std::optional<ExchangeFailure> failure;
   if (exchange != nullptr) {
-    failure = failure_now(
-        OriginFailureKind::broken,
-        std::format("{} {}",
-                    reason == net::CloseReason::timed_out ? "went silent" : "reset the connection",
-                    where_it_ended()));
+    failure = failure_now(OriginFailureKind::broken, how_it_broke(reason));
   }
   owner->on_gone(*this);
   delete this;
@@ -442,6 +452,39 @@ void OriginConnection::on_timer() {
     fail(OriginFailureKind::timed_out,
          std::format("did not answer in {}", seconds_text(timeouts.first_byte)));
   }
+}
+
+void OriginConnection::note_tls_failure() {
+  tls_problem_ = secure_->problem();
+  switch (secure_->failure()) {
+    case tls::HandshakeFailure::none:
+      break;
+    case tls::HandshakeFailure::ended:
+      tls_failure_ = TlsFailure::broken;
+      break;
+    case tls::HandshakeFailure::internal:
+      tls_failure_ = TlsFailure::overloaded;
+      break;
+    case tls::HandshakeFailure::not_tls:
+    case tls::HandshakeFailure::version:
+    case tls::HandshakeFailure::no_common_choice:
+    case tls::HandshakeFailure::no_common_protocol:
+    case tls::HandshakeFailure::peer_certificate:
+    case tls::HandshakeFailure::peer_alert:
+    case tls::HandshakeFailure::malformed:
+    case tls::HandshakeFailure::too_large:
+      tls_failure_ = TlsFailure::refused;
+      break;
+  }
+}
+
+std::string OriginConnection::how_it_broke(net::CloseReason reason) const {
+  if (!tls_problem_.empty()) {
+    return std::format("broke the connection {} (TLS: {})", where_it_ended(), tls_problem_);
+  }
+  return std::format("{} {}",
+                     reason == net::CloseReason::timed_out ? "went silent" : "reset the connection",
+                     where_it_ended());
 }
 
 ExchangeFailure OriginConnection::failure_now(OriginFailureKind kind, std::string_view what) const {

@@ -1,5 +1,5 @@
-// OriginConnection: one HTTP/1.1 connection to an origin server, from the SYN to the last byte,
-// carrying one exchange at a time.
+// OriginConnection: one HTTP/1.1 connection to an origin server, over TLS when its url is https,
+// from the SYN to the last byte, carrying one exchange at a time.
 //
 // opening -> idle <-> exchanging -> (draining -> idle) -> closing. It is used again only after a
 // response that came whole, with no byte too many, on a connection both sides keep alive, with the
@@ -26,9 +26,29 @@
 #include "dataplane/origin/config.h"
 #include "dataplane/origin/directory.h"
 
+namespace nearfield::tls {
+class SecureConnector;
+class SecureStream;
+}  // namespace nearfield::tls
+
 namespace nearfield::origin {
 
 class OriginConnection;
+
+// What one worker makes its connections with.
+struct OriginTransport {
+  net::Reactor& reactor;
+  tls::SecureConnector* secure = nullptr;  // needed for https servers
+  http::ResponseLimits limits;
+};
+
+// Why a connection over TLS did not come to stand.
+enum class TlsFailure : std::uint8_t {
+  none,       // it had nothing to do with TLS
+  broken,     // the server ended it within the handshake, or was too slow
+  refused,    // one side does not accept the other: the same again would end the same
+  overloaded  // this node could not do the handshake now
+};
 
 struct ExchangeFailure {
   OriginFailureKind kind;
@@ -73,10 +93,11 @@ class OriginConnection final : public net::StreamHandler {
   static constexpr std::uint64_t kDrainBytes = 64 * 1024;
   static constexpr Duration kDrainTime = std::chrono::seconds(2);
 
-  // Null when the transport is out of resources. `origin` is one of `group`.
-  static OriginConnection* open(net::Reactor& reactor, const net::Endpoint& peer, Duration timeout,
-                                std::shared_ptr<const OriginGroupEntry> group, const Origin& origin,
-                                const http::ResponseLimits& limits, ConnectionOwner& owner);
+  // Null when the transport is out of resources. `origin` is one of `group`. `timeout` is until it
+  // can carry a request: the TLS handshake is part of it.
+  static OriginConnection* open(const OriginTransport& transport, const net::Endpoint& peer,
+                                Duration timeout, std::shared_ptr<const OriginGroupEntry> group,
+                                const Origin& origin, ConnectionOwner& owner);
 
   OriginConnection(const OriginConnection&) = delete;
   OriginConnection& operator=(const OriginConnection&) = delete;
@@ -97,6 +118,11 @@ class OriginConnection final : public net::StreamHandler {
   bool free() const { return state_ == State::idle; }
   const net::Endpoint& peer() const { return peer_; }
   bool kept() const { return exchanges_ > 0; }
+  // The connection stands, its TLS handshake is under way.
+  bool is_handshaking() const;
+  // Within ConnectionOwner::on_open_failed(): what was wrong with TLS, and a line that says so.
+  TlsFailure tls_failure() const { return tls_failure_; }
+  const std::string& tls_problem() const { return tls_problem_; }
 
   void on_connected() override;
   std::size_t on_receive(std::span<const std::byte> bytes) override;
@@ -109,9 +135,9 @@ class OriginConnection final : public net::StreamHandler {
   enum class State { opening, idle, exchanging, draining, closing };
   enum class Leaving { in_order, at_once };
 
-  OriginConnection(net::Reactor& reactor, const net::Endpoint& peer,
+  OriginConnection(const OriginTransport& transport, const net::Endpoint& peer,
                    std::shared_ptr<const OriginGroupEntry> group, const Origin& origin,
-                   const http::ResponseLimits& limits, ConnectionOwner& owner);
+                   ConnectionOwner& owner);
   ~OriginConnection();
 
   void read(std::span<const std::byte> bytes, std::size_t& position);
@@ -126,12 +152,15 @@ class OriginConnection final : public net::StreamHandler {
   void become_idle();
   void arm(Duration after);
   void on_timer();
+  void note_tls_failure();
+  std::string how_it_broke(net::CloseReason reason) const;
   ExchangeFailure failure_now(OriginFailureKind kind, std::string_view what) const;
   Duration keep_idle() const;
   std::string_view where_it_ended() const;
 
   net::Reactor& reactor_;
   net::Stream* stream_ = nullptr;
+  tls::SecureStream* secure_ = nullptr;  // the same, when it is one
   ConnectionOwner* owner_;
   const std::shared_ptr<const OriginGroupEntry> group_;
   const Origin& origin_;
@@ -139,7 +168,9 @@ class OriginConnection final : public net::StreamHandler {
   net::Timer timer_;
   State state_ = State::opening;
   bool opened_ = false;
-  std::uint64_t exchanges_ = 0;             // finished
+  std::uint64_t exchanges_ = 0;  // finished
+  TlsFailure tls_failure_ = TlsFailure::none;
+  std::string tls_problem_;
   std::optional<Duration> peer_keep_idle_;  // Keep-Alive: timeout=N, as the server said last
 
   // --- the exchange under way ---

@@ -35,14 +35,14 @@ struct Dialer::Answer final : ResolveWaiter {
   Dialer* dialer;
 };
 
-Dialer::Dialer(net::Reactor& reactor, Resolver& resolver,
+Dialer::Dialer(const OriginTransport& transport, Resolver& resolver,
                std::shared_ptr<const OriginGroupEntry> group, const Origin& origin,
-               const http::ResponseLimits& limits, DialObserver& observer)
-    : reactor_(reactor),
+               DialObserver& observer)
+    : transport_(transport),
+      reactor_(transport.reactor),
       resolver_(resolver),
       group_(std::move(group)),
       origin_(origin),
-      limits_(limits),
       observer_(observer),
       timer_([](void* self) { static_cast<Dialer*>(self)->on_timer(); }, this) {}
 
@@ -83,12 +83,14 @@ void Dialer::on_resolved(const Resolution& resolution) {
 // Starts one more attempt; without one left to start, waits for those under way, or gives up.
 void Dialer::try_next() {
   const MonotonicTime now = reactor_.now();
-  while (next_address_ < addresses_.size() && now < deadline_) {
+  while (may_try_more(now)) {
+    const Duration time = patience(now);
     const net::Endpoint peer{.address = addresses_[next_address_++], .port = origin_.server.port};
     OriginConnection* attempt =
-        OriginConnection::open(reactor_, peer, deadline_ - now, group_, origin_, limits_, *this);
+        OriginConnection::open(transport_, peer, time, group_, origin_, *this);
     if (attempt == nullptr) {
       out_of_resources_ = true;
+      all_refused_ = false;
       last_problem_ = problem_text(net::CloseReason::out_of_resources);
       continue;
     }
@@ -105,6 +107,20 @@ void Dialer::try_next() {
        last_problem_);
 }
 
+bool Dialer::may_try_more(MonotonicTime now) const {
+  if (next_address_ >= addresses_.size() || now >= deadline_) return false;
+  return origin_.server.scheme == Scheme::http || attempts_.size() < kHandshakesAtOnce;
+}
+
+// Of the attempt that begins now: all that is left, or its share when others wait for its place.
+Duration Dialer::patience(MonotonicTime now) const {
+  const Duration left = deadline_ - now;
+  if (origin_.server.scheme == Scheme::http) return left;
+  const std::size_t waiting = addresses_.size() - next_address_;
+  const std::size_t rounds = (waiting + kHandshakesAtOnce - 1) / kHandshakesAtOnce;
+  return left / static_cast<Duration::rep>(rounds);
+}
+
 void Dialer::on_timer() {
   if (pending_failure_.has_value()) {
     const DialFailure failure = *std::move(pending_failure_);
@@ -115,13 +131,22 @@ void Dialer::on_timer() {
     try_next();
     return;
   }
-  fail(OriginFailureKind::timed_out,
-       answer_ != nullptr ? std::format("the name was not resolved in {}",
-                                        std::chrono::duration_cast<std::chrono::milliseconds>(
-                                            group_->config.timeouts.connect))
-                          : std::format("no connection in {}",
-                                        std::chrono::duration_cast<std::chrono::milliseconds>(
-                                            group_->config.timeouts.connect)));
+  on_deadline();
+}
+
+void Dialer::on_deadline() {
+  const auto time =
+      std::chrono::duration_cast<std::chrono::milliseconds>(group_->config.timeouts.connect);
+  std::string what;
+  if (answer_ != nullptr) {
+    what = std::format("the name was not resolved in {}", time);
+  } else if (std::ranges::any_of(attempts_, &OriginConnection::is_handshaking)) {
+    what = std::format("TLS: the handshake was not finished in {}", time);
+  } else {
+    what = std::format("no connection in {}", time);
+  }
+  all_refused_ = false;
+  fail(OriginFailureKind::timed_out, what);
 }
 
 // Told in a turn of its own: start() and the resolver's answer may be on the stack.
@@ -130,7 +155,9 @@ void Dialer::fail(OriginFailureKind kind, std::string_view what) {
   discard_attempts();
   std::string message = std::format("origin {}: {}", origin_.name, what);
   if (addresses_.size() > 1) message += std::format(" ({} addresses tried)", next_address_);
-  pending_failure_ = DialFailure{.kind = kind, .message = std::move(message)};
+  const bool is_refusal = all_refused_ && next_address_ > 0;
+  pending_failure_ =
+      DialFailure{.kind = kind, .message = std::move(message), .is_refusal = is_refusal};
   reactor_.arm(timer_, reactor_.now());
 }
 
@@ -147,11 +174,19 @@ void Dialer::on_opened(OriginConnection& connection) {
 
 void Dialer::on_open_failed(OriginConnection& connection, net::CloseReason reason) {
   std::erase(attempts_, &connection);
-  last_problem_ = std::format("{}: {}", connection.peer().text(), problem_text(reason));
-  if (reason == net::CloseReason::out_of_resources) out_of_resources_ = true;
   if (reason == net::CloseReason::timed_out && reactor_.now() >= deadline_) {
-    on_timer();
+    on_deadline();
     return;
+  }
+  const TlsFailure failed = connection.tls_failure();
+  const bool is_about_tls = failed != TlsFailure::none && !connection.tls_problem().empty();
+  last_problem_ =
+      is_about_tls ? std::format("{}: TLS: {}", connection.peer().text(), connection.tls_problem())
+                   : std::format("{}: {}", connection.peer().text(), problem_text(reason));
+  if (failed != TlsFailure::none) OriginStatistics::add(origin_.statistics->handshakes_failed);
+  if (failed != TlsFailure::refused) all_refused_ = false;
+  if (failed == TlsFailure::overloaded || reason == net::CloseReason::out_of_resources) {
+    out_of_resources_ = true;
   }
   try_next();
 }

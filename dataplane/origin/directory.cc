@@ -1,8 +1,11 @@
 // Building a directory from a configuration and the one before; finding a group; choosing a server.
 #include "dataplane/origin/directory.h"
 
+#include <sys/stat.h>
+
 #include <algorithm>
 #include <format>
+#include <iterator>
 #include <optional>
 #include <utility>
 
@@ -25,6 +28,92 @@ const Origin* server_named(const OriginGroupEntry* group, std::string_view name)
   return nullptr;
 }
 
+// Which versions of the files `config` names there are now: equal text, equal files.
+std::string versions_of_files(const OriginGroup& config) {
+  if (!config.speaks_tls()) return {};
+  const OriginTls& tls = config.tls;
+  std::vector<std::string> files = {tls.certificate_file, tls.key_file};
+  if (tls.verify) {
+    files.push_back(tls.ca_file.empty() ? std::string(tls::ClientSettings::kSystemCaFile)
+                                        : tls.ca_file);
+  }
+  std::string result;
+  for (const std::string& file : files) {
+    struct stat found{};
+    if (file.empty() || ::stat(file.c_str(), &found) != 0) continue;
+    result += std::format("{}:{}:{}:{}:{}.{};", file, found.st_dev, found.st_ino, found.st_size,
+                          found.st_mtim.tv_sec, found.st_mtim.tv_nsec);
+  }
+  return result;
+}
+
+Result<std::shared_ptr<const tls::ClientSettings>> client_settings(const OriginGroup& config,
+                                                                   WallTime now) {
+  tls::ClientOptions options;
+  options.verify = config.tls.verify;
+  options.ca_file = config.tls.ca_file;
+  options.own = {.chain = config.tls.certificate_file, .key = config.tls.key_file};
+  options.tls12 = config.tls.minimum_version == "1.2";
+  for (const std::string& text : config.tls.pins) {
+    const auto pin = tls::ClientSettings::parse_pin(text);
+    if (!pin.has_value()) return std::unexpected(pin.error());
+    options.pins.push_back(*pin);
+  }
+  auto made = tls::ClientSettings::make(options, now);
+  if (!made.has_value()) {
+    return failure(std::format("origin group '{}': tls: {}", config.name, made.error().message));
+  }
+  return made;
+}
+
+// Null when `old` is that group still.
+Result<std::shared_ptr<const OriginGroupEntry>> make_entry(OriginGroup config,
+                                                           const HealthListener& listener,
+                                                           const OriginGroupEntry* old,
+                                                           const OriginTlsSetup& tls) {
+  std::string files = versions_of_files(config);  // before they are read
+  if (old != nullptr && old->config == config && old->tls_files == files) return nullptr;
+  auto made = std::make_shared<OriginGroupEntry>();
+  if (config.speaks_tls()) {
+    if (!tls.available) {
+      return failure(std::format(
+          "origin group '{}': servers has a url that begins with https, and TLS is not set up in "
+          "this node: use http",
+          config.name));
+    }
+    auto settings = client_settings(config, tls.now);
+    if (!settings.has_value()) return std::unexpected(settings.error());
+    made->tls = *std::move(settings);
+    made->tls_files = std::move(files);
+  }
+  for (const OriginServer& server : config.servers) {
+    Origin origin{.server = server,
+                  .name = std::format("{}/{}", config.name, server.name()),
+                  .health = nullptr,
+                  .statistics = nullptr};
+    if (const Origin* same = server_named(old, server.name())) {
+      origin.health = same->health;
+      origin.statistics = same->statistics;
+    } else {
+      origin.health = std::make_shared<OriginHealth>(config.name, server.name(), listener);
+      origin.statistics = std::make_shared<OriginStatistics>();
+    }
+    origin.health->configure(config.health);
+    made->origins.push_back(std::move(origin));
+  }
+  made->config = std::move(config);
+  return made;
+}
+
+void add_warnings(std::vector<std::string>& warnings, const OriginGroupEntry& group, WallTime now) {
+  if (group.tls == nullptr) return;
+  const auto add = [&](const std::string& text) {
+    warnings.push_back(std::format("origin group '{}': {}", group.config.name, text));
+  };
+  std::ranges::for_each(group.tls->warnings(), add);
+  std::ranges::for_each(tls::expiry_warnings(group.tls->expiries(), now), add);
+}
+
 // Where the port begins, or the end. An IPv6 literal has its own colons.
 std::size_t port_position(std::string_view authority) {
   const auto bracket = authority.rfind(']');
@@ -40,43 +129,19 @@ Result<std::shared_ptr<const OriginDirectory>> OriginDirectory::create(
     std::vector<OriginGroup> groups, std::shared_ptr<Resolver> resolver,
     const HealthListener& listener, const OriginDirectory* previous, const OriginTlsSetup& tls) {
   if (auto good = validate(groups); !good.has_value()) return std::unexpected(good.error());
-  for (const OriginGroup& group : groups) {
-    if (group.speaks_tls() && !tls.available) {
-      return failure(std::format(
-          "origin group '{}': servers has a url that begins with https, and TLS is not set up in "
-          "this node: use http",
-          group.name));
-    }
-  }
   std::shared_ptr<OriginDirectory> directory(new OriginDirectory);
   directory->resolver_ = std::move(resolver);
   for (OriginGroup& config : groups) {
-    std::shared_ptr<const OriginGroupEntry> entry;
     const OriginGroupEntry* old = group_named(previous, config.name);
-    if (old != nullptr && old->config == config) {
+    auto made = make_entry(std::move(config), listener, old, tls);
+    if (!made.has_value()) return std::unexpected(made.error());
+    std::shared_ptr<const OriginGroupEntry> entry = *std::move(made);
+    if (entry == nullptr) {
       for (const auto& group : previous->groups()) {
         if (group.get() == old) entry = group;
       }
-    } else {
-      auto made = std::make_shared<OriginGroupEntry>();
-      for (const OriginServer& server : config.servers) {
-        Origin origin{.server = server,
-                      .name = std::format("{}/{}", config.name, server.name()),
-                      .health = nullptr,
-                      .statistics = nullptr};
-        if (const Origin* same = server_named(old, server.name())) {
-          origin.health = same->health;
-          origin.statistics = same->statistics;
-        } else {
-          origin.health = std::make_shared<OriginHealth>(config.name, server.name(), listener);
-          origin.statistics = std::make_shared<OriginStatistics>();
-        }
-        origin.health->configure(config.health);
-        made->origins.push_back(std::move(origin));
-      }
-      made->config = std::move(config);
-      entry = std::move(made);
     }
+    add_warnings(directory->warnings_, *entry, tls.now);
     for (const std::string& host : entry->config.hosts) {
       const std::string_view key =
           host.starts_with("*.") ? std::string_view(host).substr(1) : std::string_view(host);
@@ -87,15 +152,11 @@ Result<std::shared_ptr<const OriginDirectory>> OriginDirectory::create(
   return directory;
 }
 
-std::vector<std::string> OriginDirectory::warnings() const {
-  std::vector<std::string> result;
+std::vector<tls::CertificateExpiry> OriginDirectory::expiries() const {
+  std::vector<tls::CertificateExpiry> result;
   for (const auto& group : groups_) {
-    if (group->config.speaks_tls() && !group->config.tls.verify) {
-      result.push_back(
-          std::format("origin group '{}': tls.verify is false: its https servers are not asked to "
-                      "prove who they are",
-                      group->config.name));
-    }
+    if (group->tls == nullptr) continue;
+    std::ranges::move(group->tls->expiries(), std::back_inserter(result));
   }
   return result;
 }

@@ -58,7 +58,9 @@ class OriginDirectory {
       const OriginTlsSetup& tls = {});
 
   // For the log, each time a directory is made: what is allowed but unwise, or will end soon.
-  std::vector<std::string> warnings() const;
+  const std::vector<std::string>& warnings() const { return warnings_; }
+  // Of the certificates this node shows to origins.
+  std::vector<tls::CertificateExpiry> expiries() const;
 
   // The group that serves `authority` (host or host:port, lower case; may be empty); null when none
   // does.
@@ -81,6 +83,7 @@ class OriginDirectory {
   std::unordered_map<std::string, std::shared_ptr<const OriginGroupEntry>, TextHash,
                      std::equal_to<>>
       by_pattern_;  // "*.example" under ".example"
+  std::vector<std::string> warnings_;
   std::shared_ptr<Resolver> resolver_;
 };
 

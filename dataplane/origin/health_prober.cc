@@ -21,20 +21,20 @@ std::shared_ptr<const OriginGroupEntry> group_for_checks(const OriginGroupEntry&
   own->config = group.config;
   own->config.timeouts.connect = own->config.health.timeout;
   own->origins = {origin};
+  own->tls = group.tls;
   own->origins[0].statistics = std::make_shared<OriginStatistics>();
   return own;
 }
 
 }  // namespace
 
-HealthProber::HealthProber(net::Reactor& reactor, std::shared_ptr<Resolver> resolver,
-                           const OriginGroupEntry& group, const Origin& origin,
-                           const http::ResponseLimits& limits)
-    : reactor_(reactor),
+HealthProber::HealthProber(const OriginTransport& transport, std::shared_ptr<Resolver> resolver,
+                           const OriginGroupEntry& group, const Origin& origin)
+    : transport_(transport),
+      reactor_(transport.reactor),
       resolver_(std::move(resolver)),
       group_(group_for_checks(group, origin)),
       origin_(group_->origins[0]),
-      limits_(limits),
       timer_([](void* self) { static_cast<HealthProber*>(self)->on_timer(); }, this) {
   const auto interval = static_cast<std::uint64_t>(group_->config.health.interval.count());
   next_check_ = reactor_.now() + Duration(static_cast<Duration::rep>(reactor_.random() % interval));
@@ -66,7 +66,7 @@ void HealthProber::begin_check() {
   // Kept to a grid, so that slow checks do not stretch the interval; missed ones are left out.
   next_check_ = std::max(next_check_ + group_->config.health.interval, now);
   reactor_.arm(timer_, now + group_->config.health.timeout);
-  dialer_ = std::make_unique<Dialer>(reactor_, *resolver_, group_, origin_, limits_,
+  dialer_ = std::make_unique<Dialer>(transport_, *resolver_, group_, origin_,
                                      static_cast<DialObserver&>(*this));
   dialer_->start(std::nullopt);
 }

@@ -13,9 +13,8 @@ namespace nearfield::origin {
 
 class HealthProber final : private DialObserver, private ConnectionOwner, private Exchange {
  public:
-  HealthProber(net::Reactor& reactor, std::shared_ptr<Resolver> resolver,
-               const OriginGroupEntry& group, const Origin& origin,
-               const http::ResponseLimits& limits);
+  HealthProber(const OriginTransport& transport, std::shared_ptr<Resolver> resolver,
+               const OriginGroupEntry& group, const Origin& origin);
   ~HealthProber();
   HealthProber(const HealthProber&) = delete;
   HealthProber& operator=(const HealthProber&) = delete;
@@ -38,11 +37,11 @@ class HealthProber final : private DialObserver, private ConnectionOwner, privat
   void on_complete(http::Fields&&) override;
   void on_failure(const ExchangeFailure& failure) override;
 
+  const OriginTransport transport_;
   net::Reactor& reactor_;
   const std::shared_ptr<Resolver> resolver_;
   const std::shared_ptr<const OriginGroupEntry> group_;  // of its own
   const Origin& origin_;
-  const http::ResponseLimits limits_;
   net::Timer timer_;
   bool checking_ = false;
   MonotonicTime next_check_{};

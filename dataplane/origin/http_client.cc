@@ -32,8 +32,9 @@ HttpOriginClient::HttpOriginClient(net::Reactor& reactor,
                                    std::shared_ptr<const OriginDirectory> directory,
                                    const HttpOriginOptions& options)
     : reactor_(reactor),
+      transport_{.reactor = reactor, .secure = options.secure, .limits = options.response},
       directory_(std::move(directory)),
-      options_(options),
+      runs_health_checks_(options.runs_health_checks),
       sweep_timer_([](void* self) { static_cast<HttpOriginClient*>(self)->sweep(); }, this) {}
 
 HttpOriginClient::~HttpOriginClient() { NEARFIELD_ASSERT(calls_ == 0); }
@@ -55,8 +56,7 @@ OriginPool& HttpOriginClient::pool(const std::shared_ptr<const OriginGroupEntry>
                                    const Origin& origin) {
   auto& pool = pools_[&origin];
   if (pool == nullptr) {
-    pool = std::make_unique<OriginPool>(reactor_, directory_->resolver(), group, origin,
-                                        options_.response);
+    pool = std::make_unique<OriginPool>(transport_, directory_->resolver(), group, origin);
     if (!is_current(*group)) {  // a call that began before the reload and is repeated after it
       pool->retire();
       reactor_.arm(sweep_timer_, reactor_.now() + kSweepInterval);
@@ -71,13 +71,13 @@ bool HttpOriginClient::is_current(const OriginGroupEntry& group) const {
 }
 
 void HttpOriginClient::restart_health_checks() {
-  if (!options_.runs_health_checks) return;
+  if (!runs_health_checks_) return;
   probers_.clear();
   for (const auto& group : directory_->groups()) {
     if (group->config.health.path.empty()) continue;
     for (const Origin& origin : group->origins) {
-      probers_.push_back(std::make_unique<HealthProber>(reactor_, directory_->resolver(), *group,
-                                                        origin, options_.response));
+      probers_.push_back(
+          std::make_unique<HealthProber>(transport_, directory_->resolver(), *group, origin));
     }
   }
 }

@@ -15,6 +15,7 @@
 #include "dataplane/net/reactor.h"
 #include "dataplane/net/timer.h"
 #include "dataplane/origin/client.h"
+#include "dataplane/origin/connection.h"
 #include "dataplane/origin/directory.h"
 
 namespace nearfield::tls {
@@ -65,8 +66,9 @@ class HttpOriginClient final : public OriginClient {
   void sweep();
 
   net::Reactor& reactor_;
+  const OriginTransport transport_;
   std::shared_ptr<const OriginDirectory> directory_;
-  const HttpOriginOptions options_;
+  const bool runs_health_checks_;
   std::unordered_map<const Origin*, std::unique_ptr<OriginPool>>
       pools_;  // each keeps its Origin alive
   std::vector<std::unique_ptr<HealthProber>> probers_;

@@ -9,14 +9,12 @@
 
 namespace nearfield::origin {
 
-OriginPool::OriginPool(net::Reactor& reactor, std::shared_ptr<Resolver> resolver,
-                       std::shared_ptr<const OriginGroupEntry> group, const Origin& origin,
-                       const http::ResponseLimits& limits)
-    : reactor_(reactor),
+OriginPool::OriginPool(const OriginTransport& transport, std::shared_ptr<Resolver> resolver,
+                       std::shared_ptr<const OriginGroupEntry> group, const Origin& origin)
+    : transport_(transport),
       resolver_(std::move(resolver)),
       group_(std::move(group)),
-      origin_(origin),
-      limits_(limits) {}
+      origin_(origin) {}
 
 OriginPool::~OriginPool() {
   NEARFIELD_ASSERT(waiting_.empty());
@@ -63,10 +61,12 @@ void OriginPool::retire() {
 
 // Opens as many connections as calls wait for, within the limit.
 void OriginPool::pump() {
-  while (dials_.size() < waiting_.size() &&
+  const std::size_t at_once =
+      origin_.server.scheme == Scheme::https ? kDialsAtOnce : waiting_.size();
+  while (dials_.size() < std::min(waiting_.size(), at_once) &&
          connections_.size() + dials_.size() < group_->config.pool.connections) {
     auto& dial = dials_.emplace_back(std::make_unique<Dialer>(
-        reactor_, *resolver_, group_, origin_, limits_, static_cast<DialObserver&>(*this)));
+        transport_, *resolver_, group_, origin_, static_cast<DialObserver&>(*this)));
     dial->start(last_good_);
   }
 }
@@ -113,6 +113,7 @@ void OriginPool::on_dialed(Dialer& dialer, OriginConnection& connection) {
   connections_.push_back(&connection);
   erase_dial(dialer);
   give(connection);
+  pump();
 }
 
 void OriginPool::on_dial_failed(Dialer& dialer, const DialFailure& failure) {
@@ -120,9 +121,9 @@ void OriginPool::on_dial_failed(Dialer& dialer, const DialFailure& failure) {
   const DialFailure told = failure;  // NOLINT(performance-unnecessary-copy-initialization)
   erase_dial(dialer);
   last_good_.reset();
-  const MonotonicTime now = reactor_.now();
+  const MonotonicTime now = transport_.reactor.now();
   if (told.kind != OriginFailureKind::overloaded) {
-    origin_.health->report_failure(told.message, now, reactor_.random());
+    origin_.health->report_failure(told.message, now, transport_.reactor.random());
   }
   // The call this one was opened for goes; all go when the server has just been set aside and no
   // connection to it stands: they have better places to be than this queue.

@@ -2,8 +2,9 @@
 //
 // Invariant: connections (idle, busy, draining) and those being opened together never exceed the
 // limit; a call waits only while none is idle; one is opened only while fewer are being opened than
-// calls wait. The most recently used idle connection goes first: it is the least likely to have
-// been closed by the server.
+// calls wait, over TLS at most kDialsAtOnce (a crowd's handshakes are for the helpers of all
+// workers to do, and whoever waits gets the first that comes free). The most recently used idle
+// connection goes first: it is the least likely to have been closed by the server.
 #pragma once
 
 #include <cstddef>
@@ -34,9 +35,10 @@ class OriginPool final : private ConnectionOwner, private DialObserver {
     std::list<Waiter*>::iterator place_;
   };
 
-  OriginPool(net::Reactor& reactor, std::shared_ptr<Resolver> resolver,
-             std::shared_ptr<const OriginGroupEntry> group, const Origin& origin,
-             const http::ResponseLimits& limits);
+  static constexpr std::size_t kDialsAtOnce = 16;  // over TLS
+
+  OriginPool(const OriginTransport& transport, std::shared_ptr<Resolver> resolver,
+             std::shared_ptr<const OriginGroupEntry> group, const Origin& origin);
   ~OriginPool();  // nobody waits any more
   OriginPool(const OriginPool&) = delete;
   OriginPool& operator=(const OriginPool&) = delete;
@@ -71,11 +73,10 @@ class OriginPool final : private ConnectionOwner, private DialObserver {
   void on_dial_failed(Dialer& dialer, const DialFailure& failure) override;
   void erase_dial(Dialer& dialer);
 
-  net::Reactor& reactor_;
+  const OriginTransport transport_;
   const std::shared_ptr<Resolver> resolver_;
   const std::shared_ptr<const OriginGroupEntry> group_;
   const Origin& origin_;
-  const http::ResponseLimits limits_;
   std::list<Waiter*> waiting_;
   std::vector<OriginConnection*> connections_;  // all that stand
   std::vector<OriginConnection*> idle_;         // of them; last used last

@@ -39,6 +39,7 @@ class OriginStatistics {
   Counter connections_opened = 0;
   Counter connections_reused = 0;  // calls that found a kept connection
   Counter resolve_failures = 0;
+  Counter handshakes_failed = 0;                  // of TLS
   std::array<Counter, kFailureKinds> failures{};  // attempts that failed, by kind
 
   // --- gauges ---

@@ -138,6 +138,8 @@ TEST(OriginConfig, NamesTheKeyThatIsWrong) {
        secured([](OriginTls& tls) { tls.certificate_file = "a.pem"; })},
       {"tls.key_file is set without tls.certificate_file",
        secured([](OriginTls& tls) { tls.key_file = "a.pem"; })},
+      {"tls.pins[1]",
+       secured([](OriginTls& tls) { tls.pins = {std::string(64, 'a'), "sha256/short"}; })},
       {"tls.pins has more than 16",
        secured([](OriginTls& tls) { tls.pins.assign(17, std::string(64, 'a')); })},
       {"tls.minimum_version is '1.1': use 1.2 or 1.3",
