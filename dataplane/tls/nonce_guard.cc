@@ -12,7 +12,7 @@ namespace {
 
 // Type, length and every byte. The pieces are joined first: cut another way, the same plaintext
 // is the same record.
-std::uint64_t fingerprint(ContentType type, std::span<const iovec> plaintext) {
+[[maybe_unused]] std::uint64_t fingerprint(ContentType type, std::span<const iovec> plaintext) {
   static const SipHashKey key = SipHashKey::random();
   std::array<std::byte, 1 + kMaximumPlaintext> joined;
   joined[0] = std::byte{static_cast<std::uint8_t>(type)};
@@ -30,21 +30,35 @@ std::uint64_t fingerprint(ContentType type, std::span<const iovec> plaintext) {
 
 }  // namespace
 
+// Both are templates so that they compile also where there is nothing to remember in.
+template <typename Fingerprints>
+void NonceGuard::remember(Fingerprints& fingerprints, std::uint64_t sequence, ContentType type,
+                          std::span<const iovec> plaintext) const {
+  if constexpr (kNonceGuardRemembers) {
+    const std::uint64_t print = fingerprint(type, plaintext);
+    if (sequence == next_) {
+      fingerprints.push_back(print);
+      if (fingerprints.size() > kRememberedRecords) fingerprints.pop_front();
+    } else if (next_ - sequence <= fingerprints.size()) {
+      // Sealed before as something else: the content under it was not held still.
+      NEARFIELD_ASSERT(fingerprints[fingerprints.size() - (next_ - sequence)] == print);
+    }
+  }
+}
+
+template <typename Fingerprints>
+void NonceGuard::forget(Fingerprints& fingerprints) const {
+  if constexpr (kNonceGuardRemembers) {
+    while (fingerprints.size() > next_ - released_) fingerprints.pop_front();
+  }
+}
+
 void NonceGuard::seal(std::uint64_t sequence, ContentType type, std::span<const iovec> plaintext) {
   NEARFIELD_ASSERT(sequence <= next_);      // no number is left out
   NEARFIELD_ASSERT(sequence >= released_);  // its plaintext is no longer pinned
   const bool is_new = sequence == next_;
   NEARFIELD_ASSERT(!is_new || next_ < limit_);
-  if constexpr (kNonceGuardRemembers) {
-    const std::uint64_t print = fingerprint(type, plaintext);
-    if (is_new) {
-      fingerprints_.push_back(print);
-      if (fingerprints_.size() > kRememberedRecords) fingerprints_.pop_front();
-    } else if (next_ - sequence <= fingerprints_.size()) {
-      // Sealed before as something else: the content under it was not held still.
-      NEARFIELD_ASSERT(fingerprints_[fingerprints_.size() - (next_ - sequence)] == print);
-    }
-  }
+  remember(fingerprints_, sequence, type, plaintext);
   if (is_new) ++next_;
 }
 
@@ -52,9 +66,7 @@ void NonceGuard::release_below(std::uint64_t sequence) {
   NEARFIELD_ASSERT(sequence <= next_);
   if (sequence <= released_) return;
   released_ = sequence;
-  if constexpr (kNonceGuardRemembers) {
-    while (fingerprints_.size() > next_ - released_) fingerprints_.pop_front();
-  }
+  forget(fingerprints_);
 }
 
 }  // namespace nearfield::tls

@@ -16,6 +16,7 @@
 #include <cstdint>
 #include <deque>
 #include <span>
+#include <type_traits>
 
 #include "cache/base/siphash.h"
 #include "dataplane/tls/record.h"
@@ -23,7 +24,8 @@
 
 namespace nearfield::tls {
 
-#if !defined(NDEBUG) || __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+// Not NDEBUG: what ships keeps its assertions, and fingerprints cost more than sealing.
+#if !defined(__OPTIMIZE__) || __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
 inline constexpr bool kNonceGuardRemembers = true;
 #else
 inline constexpr bool kNonceGuardRemembers = false;
@@ -49,11 +51,19 @@ class NonceGuard {
   bool exhausted() const { return next_ >= limit_; }
 
  private:
+  template <typename Fingerprints>
+  void remember(Fingerprints& fingerprints, std::uint64_t sequence, ContentType type,
+                std::span<const iovec> plaintext) const;
+  template <typename Fingerprints>
+  void forget(Fingerprints& fingerprints) const;
+
   std::uint64_t limit_;
   std::uint64_t released_;  // all below are released
   std::uint64_t next_;      // never sealed yet
-  // Empty in release builds. The last belongs to next_ - 1.
-  std::deque<std::uint64_t> fingerprints_;
+  struct Nothing {};
+  // The last belongs to next_ - 1.
+  [[no_unique_address]] std::conditional_t<kNonceGuardRemembers, std::deque<std::uint64_t>, Nothing>
+      fingerprints_;
 };
 
 }  // namespace nearfield::tls
