@@ -93,10 +93,12 @@ class AccessCheck {
   std::unique_ptr<State> state_;
 };
 
-// Takes out of the fields what may have carried a token for this request: the token headers of its
-// rule, and the token cookies from Cookie (a Cookie that is empty then goes). To be done before the
-// request is forwarded; costs a look when there is none.
-void remove_token_fields(const AccessPolicy& policy, std::string_view authority,
-                         std::string_view target, http::Fields& fields);
+// Whether any field may carry a token by any rule. `fields` may be null.
+bool carries_token_fields(const AccessPolicy& policy, const http::Fields* fields);
+
+// Takes out of the fields what may carry a token by any rule: token headers, and token cookies from
+// Cookie (a Cookie that is empty then goes). To be done before the request is forwarded, whenever
+// Decision::token_in_fields says so.
+void remove_token_fields(const AccessPolicy& policy, http::Fields& fields);
 
 }  // namespace nearfield::access

@@ -13,8 +13,6 @@
 
 namespace nearfield::access {
 
-struct Rule;
-
 class AccessPolicy {
  public:
   // Reads key files and maps databases (the only I/O of this folder). Every error names the rule,
@@ -38,9 +36,7 @@ class AccessPolicy {
   // 2026-11-01".
   std::string summary() const;
 
-  // For this folder. `authority` as in RequestHead; `path` without query and without path
-  // parameters that are tokens, in normal form. Null when none matches.
-  const Rule* find(std::string_view authority, std::string_view path) const;
+  // For this folder.
   struct Parts;
   const Parts& parts() const { return *parts_; }
 

@@ -39,8 +39,8 @@ class PrefixDatabase {
   virtual std::string description() const = 0;
 };
 
-// Maps the file (read-only) until the object goes. The whole of it is checked for the country or
-// network number being readable at a few addresses, not for being right.
+// Maps the file (read-only) until the object goes. Only its metadata is checked: damage further
+// inside gives empty records.
 Result<std::shared_ptr<const PrefixDatabase>> open_prefix_database(const std::string& path);
 
 }  // namespace nearfield::access

@@ -1,0 +1,173 @@
+#include "dataplane/access/explain.h"
+
+#include <algorithm>
+#include <format>
+#include <utility>
+
+#include "dataplane/access/candidates.h"
+#include "dataplane/access/judge.h"
+
+namespace nearfield::access {
+namespace {
+
+using Verdict = ExplainStep::Verdict;
+
+class Explainer {
+ public:
+  Explainer(const AccessPolicy& policy, const AccessRequest& request, const ReplayTable* replay)
+      : parts_(policy.parts()), request_(request), replay_(replay) {}
+
+  Explanation run(bool is_open) {
+    out_.target = request_.target;
+    if (is_open) {
+      step(Verdict::kHolds, "rules", "there are none: everything is open");
+      return std::move(out_);
+    }
+    std::string stripped;
+    std::vector<FoundToken> found;
+    if (strip_tokens(request_.target, parts_.names, stripped, found)) out_.target = stripped;
+    clock_.now = request_.now;
+    clock_.is_sane = request_.clock_trusted && request_.now >= parts_.clock.not_before;
+    clock_.proven = clock_.is_sane ? request_.now : parts_.clock.not_before;
+    step(Verdict::kInformation, "clock",
+         time_text(request_.now) + (clock_.is_sane ? "" : ", which is not trusted"));
+    out_.reason = decide(found);
+    return std::move(out_);
+  }
+
+ private:
+  void step(Verdict verdict, std::string subject, std::string detail) {
+    out_.steps.push_back({verdict, std::move(subject), std::move(detail)});
+  }
+
+  Reason unmatched(std::string detail) {
+    const bool is_open = parts_.unmatched == Mode::kOpen;
+    step(is_open ? Verdict::kHolds : Verdict::kRefuses, "rule",
+         std::move(detail) + ", and what no rule matches is " + (is_open ? "open" : "denied"));
+    return is_open ? Reason::kOpen : Reason::kNoRule;
+  }
+
+  Reason decide(const std::vector<FoundToken>& found) {
+    RequestView view(request_, out_.target, parts_.territories.get(), parts_.networks.get());
+    const HostPort authority = split_authority(request_.authority, request_.scheme);
+    if (!parts_.index.knows(authority.host)) return unmatched("none is for this host");
+    if (is_ambiguous_path(view.path())) {
+      step(Verdict::kRefuses, "path",
+           "dot segments, doubled or encoded slashes or broken encodings, which origins read in "
+           "different ways");
+      return Reason::kAmbiguousTarget;
+    }
+    std::string path;
+    append_normal_path(path, view.path());
+    const Rule* rule = parts_.index.find(authority.host, path);
+    if (rule == nullptr) return unmatched("none is for this path of the host");
+    out_.rule = rule->name;
+    static constexpr std::string_view kModes[] = {"open", "signed", "denied"};
+    step(rule->mode == Mode::kDenied ? Verdict::kRefuses : Verdict::kInformation, "rule",
+         std::format("'{}' for host '{}' and path '{}': {}", rule->name, rule->host, rule->path,
+                     kModes[static_cast<std::size_t>(rule->mode)]));
+    if (rule->mode == Mode::kDenied) return Reason::kDeniedByRule;
+    if (rule->mode == Mode::kOpen) {
+      return Judge(parts_.clock, clock_, *rule, view, expressions_, &out_.steps).judge_open();
+    }
+    return judge_signed(*rule, view, found);
+  }
+
+  Reason judge_signed(const Rule& rule, RequestView& view, const std::vector<FoundToken>& found) {
+    const Candidates candidates = find_candidates(rule, found, request_.fields);
+    Reason first = Reason::kNoToken;
+    std::size_t number = 0;
+    for (const Candidate& each : candidates) {
+      const std::string subject = std::format("token {}", ++number);
+      step(Verdict::kInformation, subject,
+           std::format("{} in {}, {} bytes",
+                       each.kind == TokenKind::kCat ? "Common Access Token" : "signed URI token",
+                       place_text(each), each.text.size()));
+      const Reason reason = judge_candidate(rule, view, each, subject);
+      if (is_allowed(reason)) return reason;
+      if (first == Reason::kNoToken) first = reason;
+    }
+    if (candidates.empty()) {
+      step(Verdict::kRefuses, "token", "there is none where this rule looks for one");
+    }
+    return first;
+  }
+
+  Reason refuse(const std::string& subject, Reason reason, std::string detail) {
+    step(Verdict::kRefuses, subject, std::move(detail));
+    return reason;
+  }
+
+  Reason judge_candidate(const Rule& rule, RequestView& view, const Candidate& candidate,
+                         const std::string& subject) {
+    auto envelope = parse_token(candidate.kind, candidate.text);
+    if (!envelope) {
+      return refuse(subject, envelope.error(),
+                    "cannot be read: " + std::string(reason_name(envelope.error())));
+    }
+    Token& token = envelope->token;
+    const std::string algorithm(algorithm_name(envelope->algorithm));
+    const auto keys = select_keys(rule.ring, *envelope);
+    if (!keys) {
+      return refuse("key", keys.error(),
+                    keys.error() == Reason::kAlgorithm
+                        ? "no key of the rule is for " + algorithm
+                        : "no key of the rule for " + algorithm + " has the id it names");
+    }
+    const auto signer = std::ranges::find_if(*keys, [&](const TrustedKey* each) {
+      return each->key->verify(bytes_of(envelope->message), envelope->signature);
+    });
+    if (signer == keys->end()) {
+      return refuse("signature", Reason::kBadSignature,
+                    std::format("{} does not verify with any of {} keys", algorithm, keys->size()));
+    }
+    step(Verdict::kHolds, "signature",
+         std::format("{} by key '{}' of key set '{}'", algorithm, (*signer)->key->id(),
+                     (*signer)->set->name));
+    token.key = (*signer)->key->fingerprint();
+    if (!open_sealed_claims(rule.ring, token)) {
+      return refuse("cdniip", Reason::kUnsupportedClaim,
+                    "cannot be opened with the encryption keys of the rule, or is no address");
+    }
+    ClockView clock = clock_;
+    if (!clock.is_sane && token.issued) clock.proven = std::max(clock.proven, *token.issued);
+    Judge judge(parts_.clock, clock, rule, view, expressions_, &out_.steps);
+    const Reason reason = judge.judge(token, **signer);
+    const Reason use = judge_use(token, view);
+    return reason == Reason::kTokenHolds ? use : reason;
+  }
+
+  Reason judge_use(const Token& token, RequestView& view) {
+    if (!token.single_use) return Reason::kTokenHolds;
+    if (replay_ == nullptr || !token.expires) {
+      return refuse("single use", Reason::kUnsupportedClaim,
+                    "this node does not remember tokens for one use, or the token never expires");
+    }
+    switch (replay_->look(single_use_identity(token, view.uri()), request_.now)) {
+      case ReplayTable::Use::kFirst:
+        step(Verdict::kHolds, "single use", "not used on this node yet");
+        return Reason::kTokenHolds;
+      case ReplayTable::Use::kAgain:
+        return refuse("single use", Reason::kReplayed, "used on this node before");
+      case ReplayTable::Use::kFull:
+        return refuse("single use", Reason::kBusy, "the table of used tokens is full");
+    }
+    return Reason::kReplayed;
+  }
+
+  const AccessPolicy::Parts& parts_;
+  const AccessRequest& request_;
+  const ReplayTable* replay_;
+  ExpressionCache expressions_{16};
+  ClockView clock_;
+  Explanation out_;
+};
+
+}  // namespace
+
+Explanation explain(const AccessPolicy& policy, const AccessRequest& request,
+                    const ReplayTable* replay) {
+  return Explainer(policy, request, replay).run(policy.is_open());
+}
+
+}  // namespace nearfield::access

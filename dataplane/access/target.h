@@ -1,0 +1,80 @@
+// Request targets as access control sees them: tokens taken out, percent-encodings in normal form,
+// ambiguous paths recognised. Nothing here trusts the target beyond what the request parser
+// promises.
+#pragma once
+
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "dataplane/http/request_head.h"
+
+namespace nearfield::access {
+
+// Names that tokens may have in the targets of any rule.
+struct TokenNames {
+  std::vector<std::string> attributes;  // path parameters and query parameters (RFC 9246 2)
+  std::vector<std::string> parameters;  // query parameters only
+};
+
+struct FoundToken {
+  std::string_view name;
+  std::string_view value;  // as it stands
+  bool in_path = false;
+};
+
+// Takes every parameter of these names out, in path and query, with the delimiter that belongs to
+// it (RFC 9246 2.1.15: the one before it, or, when another parameter follows, the one after it).
+// Returns false, and leaves `stripped` alone, when there is none. The views of `found` are into
+// `target`, in the order in which they stand; at most 8, further ones are taken out unseen.
+bool strip_tokens(std::string_view target, const TokenNames& names, std::string& stripped,
+                  std::vector<FoundToken>& found);
+
+// A path in the normal form of RFC 3986 6.2.2: hexadecimal digits of encodings upper case,
+// unreserved characters decoded.
+void append_normal_path(std::string& out, std::string_view path);
+inline void append_normal_query(std::string& out, std::string_view query) {
+  append_normal_path(out, query);
+}
+
+// Whether origins may disagree about which resource the path names: no leading '/', dot segments,
+// doubled slashes, encoded or backward slashes, encoded NUL, broken encodings, a dot segment that
+// path parameters hide ("..;x").
+bool is_ambiguous_path(std::string_view path);
+
+// Host and port of an authority in lower case; the port as text, that of the scheme when there is
+// none.
+struct HostPort {
+  std::string_view host;
+  std::string_view port;
+  bool is_default_port = true;
+};
+HostPort split_authority(std::string_view authority, http::Scheme scheme);
+
+// The URI in normal form (RFC 3986 6.2.2-3): "https://host[:port]/path[?query]", default port
+// dropped. `target` without tokens.
+std::string normal_uri(http::Scheme scheme, std::string_view authority, std::string_view target);
+
+// The value of a cookie of this name in one Cookie field; every occurrence calls visit(value).
+template <typename Visit>
+void each_cookie(std::string_view field, std::string_view name, Visit visit) {
+  while (!field.empty()) {
+    const std::size_t end = field.find(';');
+    std::string_view pair = field.substr(0, end);
+    while (!pair.empty() && (pair.front() == ' ' || pair.front() == '\t')) pair.remove_prefix(1);
+    while (!pair.empty() && (pair.back() == ' ' || pair.back() == '\t')) pair.remove_suffix(1);
+    const std::size_t equals = pair.find('=');
+    if (equals != std::string_view::npos && pair.substr(0, equals) == name) {
+      std::string_view value = pair.substr(equals + 1);
+      if (value.size() >= 2 && value.front() == '"' && value.back() == '"') {
+        value = value.substr(1, value.size() - 2);
+      }
+      visit(value);
+    }
+    if (end == std::string_view::npos) return;
+    field.remove_prefix(end + 1);
+  }
+}
+
+}  // namespace nearfield::access

@@ -1,0 +1,69 @@
+// Token headers and cookies of a request: found, and taken out.
+#include <algorithm>
+#include <string>
+
+#include "dataplane/access/check.h"
+#include "dataplane/access/policy_parts.h"
+#include "dataplane/http/text.h"
+
+namespace nearfield::access {
+namespace {
+
+bool is_token_cookie(std::string_view pair, const std::vector<std::string>& names) {
+  const std::string_view name = http::trim_ows(pair.substr(0, pair.find('=')));
+  return std::ranges::any_of(names, [name](const std::string& each) { return each == name; });
+}
+
+// Calls visit(pair) for each cookie of a Cookie field, as it stands.
+template <typename Visit>
+void each_pair(std::string_view field, Visit visit) {
+  while (true) {
+    const std::size_t end = field.find(';');
+    visit(http::trim_ows(field.substr(0, end)));
+    if (end == std::string_view::npos) return;
+    field.remove_prefix(end + 1);
+  }
+}
+
+bool has_token_cookie(std::string_view field, const std::vector<std::string>& names) {
+  bool found = false;
+  each_pair(field, [&](std::string_view pair) { found |= is_token_cookie(pair, names); });
+  return found;
+}
+
+}  // namespace
+
+bool carries_token_fields(const AccessPolicy& policy, const http::Fields* fields) {
+  if (fields == nullptr) return false;
+  const AccessPolicy::Parts& parts = policy.parts();
+  if (std::ranges::any_of(parts.headers,
+                          [fields](const std::string& name) { return fields->contains(name); })) {
+    return true;
+  }
+  bool found = false;
+  fields->each_value(
+      "Cookie", [&](std::string_view value) { found |= has_token_cookie(value, parts.cookies); });
+  return found;
+}
+
+void remove_token_fields(const AccessPolicy& policy, http::Fields& fields) {
+  const AccessPolicy::Parts& parts = policy.parts();
+  for (const std::string& name : parts.headers) fields.remove(name);
+  std::string kept;
+  bool removed = false;
+  fields.each_value("Cookie", [&](std::string_view value) {
+    each_pair(value, [&](std::string_view pair) {
+      if (is_token_cookie(pair, parts.cookies)) {
+        removed = true;
+      } else if (!pair.empty()) {
+        kept += kept.empty() ? "" : "; ";
+        kept += pair;
+      }
+    });
+  });
+  if (!removed) return;
+  fields.remove("Cookie");
+  if (!kept.empty()) fields.add("Cookie", kept);
+}
+
+}  // namespace nearfield::access
