@@ -32,6 +32,7 @@
 #include "dataplane/net/dpdk/transmitter.h"
 #include "dataplane/net/tcp/stack.h"
 #include "tests/bench/nic_model.h"
+#include "tests/bench/sealed_plan.h"
 #include "tests/bench/sink.h"
 
 namespace {
@@ -56,6 +57,7 @@ struct Options {
   std::uint32_t per_super_segment = 1;
   std::uint32_t burst_bytes = 64 * 1024;
   bool hugepages = false;
+  bool tls = false;
 };
 
 class ArenaSource final : public cache::ExtentSource {
@@ -70,13 +72,19 @@ class ArenaSource final : public cache::ExtentSource {
   cache::Arena& arena_;
 };
 
-// Sixteen bytes are a request; a head and an object are the answer.
+// Sixteen bytes are a request; a head and an object are the answer, in TLS records if there is a
+// pool for them.
 class Session final : public StreamHandler {
  public:
-  void open(Stream& stream, const std::vector<Ref<cache::Blob>>& objects, std::size_t number) {
+  void open(Stream& stream, const std::vector<Ref<cache::Blob>>& objects, std::size_t number,
+            bench::SealingPool* sealings) {
     stream_ = &stream;
     objects_ = &objects;
     next_object_ = number;
+    if (sealings != nullptr) {
+      sealed_ = std::make_unique<bench::SealedPlan>();
+      sealed_->open(stream, *sealings, number);
+    }
   }
   std::size_t on_receive(std::span<const std::byte> bytes) override {
     held_ += bytes.size();
@@ -87,8 +95,12 @@ class Session final : public StreamHandler {
   }
   void on_receive_end() override { stream_->close_after_send(); }
   void on_send_ready(SendPlan& plan) override {
-    for (; owed_ > 0 && plan.room() >= 2; --owed_) {
+    for (; owed_ > 0 && (sealed_ ? sealed_->has_room(plan) : plan.room() >= 2); --owed_) {
       const Ref<cache::Blob>& object = (*objects_)[next_object_++ % objects_->size()];
+      if (sealed_) {
+        sealed_->append(plan, kHead, object);
+        continue;
+      }
       plan.append_text(kHead);
       plan.append_blob(object, 0, *object->total_bytes());
     }
@@ -101,21 +113,25 @@ class Session final : public StreamHandler {
   std::size_t next_object_ = 0;
   std::size_t held_ = 0;
   std::size_t owed_ = 0;
+  std::unique_ptr<bench::SealedPlan> sealed_;
 };
 
 class Sessions final : public Acceptor {
  public:
-  Sessions(std::size_t count, const std::vector<Ref<cache::Blob>>& objects)
-      : sessions_(count), objects_(objects) {}
+  // `sealings` may be null: clear text.
+  Sessions(std::size_t count, const std::vector<Ref<cache::Blob>>& objects,
+           bench::SealingPool* sealings)
+      : sessions_(count), objects_(objects), sealings_(sealings) {}
   StreamHandler* on_accept(Stream& stream) override {
     if (used_ == sessions_.size()) return nullptr;
-    sessions_[used_].open(stream, objects_, used_);
+    sessions_[used_].open(stream, objects_, used_, sealings_);
     return &sessions_[used_++];
   }
 
  private:
   std::vector<Session> sessions_;
   const std::vector<Ref<cache::Blob>>& objects_;
+  bench::SealingPool* const sealings_;
   std::size_t used_ = 0;
 };
 
@@ -182,6 +198,7 @@ struct Measured {
   std::uint64_t copied_bytes = 0;
   std::uint64_t retransmitted_bytes = 0;
   std::uint64_t refusals = 0;
+  std::uint64_t staging_full = 0;
 };
 
 // The worker's loop, in the order of DpdkReactor's, until the phase is over.
@@ -210,6 +227,7 @@ Measured serve(tcp::Stack& stack, dpdk::Transmitter& transmitter, dpdk::Receiver
     now.received = receiver.counters().packets;
     now.retransmitted_bytes = stack.counters().retransmitted_bytes;
     now.refusals = stack.counters().output_refusals;
+    now.staging_full = transmitter.counters().staging_full;
     return now;
   };
   std::uint64_t before = rte_rdtsc();
@@ -260,6 +278,7 @@ Measured serve(tcp::Stack& stack, dpdk::Transmitter& transmitter, dpdk::Receiver
   result.received -= begin.received;
   result.retransmitted_bytes -= begin.retransmitted_bytes;
   result.refusals -= begin.refusals;
+  result.staging_full -= begin.staging_full;
   result.turns = turns;
   result.idle_turns = idle_turns;
   result.work_seconds = result.thread_seconds - static_cast<double>(idle_cycles) / hertz;
@@ -320,13 +339,17 @@ int run(const Options& options) {
   stack_options.packet_bytes = static_cast<std::uint16_t>(options.mtu);
   stack_options.burst_bytes = options.burst_bytes;
   stack_options.secret = {1, 2};
-  Sessions sessions(options.connections, objects);
+  bench::SealingPool sealings;
+  Sessions sessions(options.connections, objects, options.tls ? &sealings : nullptr);
   tcp::Stack stack(stack_options, transmitter, std::chrono::steady_clock::now());
   stack.listen(*Endpoint::parse("192.0.2.1:80"), sessions);
 
   bench::SinkOptions sinking;
   sinking.connections = options.connections;
-  sinking.response_bytes = kHead.size() + options.object_bytes;
+  const std::uint64_t clear_bytes = kHead.size() + options.object_bytes;
+  const std::uint64_t response_bytes =
+      options.tls ? bench::SealedPlan::sealed_bytes(clear_bytes) : clear_bytes;
+  sinking.response_bytes = response_bytes;
   sinking.segment_bytes = static_cast<std::uint16_t>(options.mtu - 40);
   sinking.per_super_segment = options.per_super_segment;
   Sink sink(sinking, nic);
@@ -363,18 +386,21 @@ int run(const Options& options) {
   const std::uint64_t busy = resident_bytes();
 
   const double bytes = static_cast<double>(measured.payload_bytes);
-  const double response = static_cast<double>(kHead.size() + options.object_bytes);
+  const double response = static_cast<double>(response_bytes);
   std::printf(
-      "{\"mtu\": %u, \"offloads\": %s, \"connections\": %u, \"object_bytes\": %llu, \"objects\": "
+      "{\"mtu\": %u, \"tls\": \"%s\", \"offloads\": %s, \"connections\": %u, \"object_bytes\": "
+      "%llu, \"objects\": "
       "%u, \"acknowledgments_per_super_segment\": %u, \"nanoseconds_per_byte\": %.5f, "
       "\"gigabytes_per_cpu_second\": %.3f, \"cpu_microseconds_per_request\": %.3f, "
       "\"gigabytes_per_second\": %.3f, \"busy\": %.3f, \"on_processor\": %.3f, \"packets_sent\": "
       "%llu, "
       "\"packets_received\": %llu, \"turns\": %llu, \"idle_turns\": %llu, \"copied_share\": %.4f, "
-      "\"retransmitted_bytes\": %llu, \"output_refusals\": %llu, \"responses\": %llu, "
+      "\"retransmitted_bytes\": %llu, \"output_refusals\": %llu, \"staging_full\": %llu, "
+      "\"responses\": %llu, "
       "\"unexpected\": %llu, \"connection_bytes\": %zu, \"resident_bytes_per_idle_connection\": "
       "%.0f, \"resident_bytes_per_busy_connection\": %.0f, \"pages\": \"%s\"}\n",
-      options.mtu, options.offloads ? "true" : "false", options.connections,
+      options.mtu, options.tls ? std::string(sealings.engine().name()).c_str() : "",
+      options.offloads ? "true" : "false", options.connections,
       static_cast<unsigned long long>(options.object_bytes), options.objects,
       options.per_super_segment, measured.work_seconds * 1e9 / bytes,
       bytes / measured.work_seconds / 1e9, measured.work_seconds * 1e6 / (bytes / response),
@@ -386,7 +412,9 @@ int run(const Options& options) {
       static_cast<unsigned long long>(measured.idle_turns),
       static_cast<double>(measured.copied_bytes) / bytes,
       static_cast<unsigned long long>(measured.retransmitted_bytes),
-      static_cast<unsigned long long>(measured.refusals), static_cast<unsigned long long>(answered),
+      static_cast<unsigned long long>(measured.refusals),
+      static_cast<unsigned long long>(measured.staging_full),
+      static_cast<unsigned long long>(answered),
       static_cast<unsigned long long>(sink.unexpected() - unexpected), sizeof(tcp::Connection),
       static_cast<double>(with - without) / options.connections,
       static_cast<double>(busy - without) / options.connections,
@@ -410,7 +438,8 @@ int usage(const char* wrong) {
                "  --acknowledgments N a super-segment (default 1)\n"
                "  --burst N           bytes a transmission names at most (default 65536)\n"
                "  --seconds S         measured, after 0.3 s (default 0.5)\n"
-               "  --hugepages 0|1     for packets (default 0)\n",
+               "  --hugepages 0|1     for packets (default 0)\n"
+               "  --tls 0|1           answers in TLS 1.3 records, AES-128-GCM (default 0)\n",
                wrong);
   return 2;
 }
@@ -444,6 +473,8 @@ int main(int count, char** values) {
       options.seconds = value;
     } else if (name == "--hugepages" && number <= 1) {
       options.hugepages = number == 1;
+    } else if (name == "--tls" && number <= 1) {
+      options.tls = number == 1;
     } else {
       return usage((name + " " + values[i + 1] + " is not possible").c_str());
     }
