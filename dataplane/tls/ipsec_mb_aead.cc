@@ -140,10 +140,10 @@ class IpsecMbEngine final : public AeadEngine {
 
   const Gcm& gcm(Aead aead) const { return gcm_[aead == Aead::aes_128_gcm ? 0 : 1]; }
   static const gcm_key_data* tables(const ExpandedKey& key) {
-    return static_cast<const gcm_key_data*>(static_cast<const void*>(key.bytes.data()));
+    return reinterpret_cast<const gcm_key_data*>(key.bytes.data());
   }
   static gcm_key_data* tables(ExpandedKey& key) {
-    return static_cast<gcm_key_data*>(static_cast<void*>(key.bytes.data()));
+    return reinterpret_cast<gcm_key_data*>(key.bytes.data());
   }
 
   const IMB_MGR* manager_;
