@@ -49,6 +49,19 @@ void declare(CLI::App& app, Flags& flags) {
       ->type_name("ADDRESS")
       ->allow_extra_args(false)
       ->group(group);
+  app.add_option("--tls-listen", flags.quick.tls_listen,
+                 "Address to serve https on, like 127.0.0.1:8443; repeatable")
+      ->type_name("ADDRESS")
+      ->allow_extra_args(false)
+      ->group(group);
+  app.add_option("--certificate", flags.quick.certificate,
+                 "PEM file with the certificate for --tls-listen and its intermediates")
+      ->type_name("FILE")
+      ->group(group);
+  app.add_option("--key", flags.quick.key,
+                 "PEM file with its private key (default: in the certificate's file)")
+      ->type_name("FILE")
+      ->group(group);
   app.add_option("--origin", flags.quick.origin,
                  "Where everything comes from, like http://127.0.0.1:9000")
       ->type_name("URL")
@@ -104,7 +117,8 @@ std::string contradiction(const CLI::App& app, const Flags& flags) {
   if (!flags.config.empty()) {
     for (const char* name :
          {"--listen", "--origin", "--ram", "--workers", "--control", "--admin", "--access-log",
-          "--log-level", "--transport", "--port", "--address", "--gateway", "--exception-tap"}) {
+          "--log-level", "--transport", "--port", "--address", "--gateway", "--exception-tap",
+          "--tls-listen", "--certificate", "--key"}) {
       if (app.count(name) != 0) {
         return std::string(name) + " does not go with --config: write it in the file";
       }
@@ -114,11 +128,18 @@ std::string contradiction(const CLI::App& app, const Flags& flags) {
     return {};
   }
   if (flags.check) return "--check wants --config FILE";
-  if (flags.quick.listen.empty() && flags.quick.origin.empty()) {
+  const bool serves = !flags.quick.listen.empty() || !flags.quick.tls_listen.empty();
+  if (!serves && flags.quick.origin.empty()) {
     return "say what to serve: --config FILE, or --listen ADDRESS --origin URL";
   }
-  if (flags.quick.listen.empty()) return "--origin wants --listen ADDRESS beside it";
+  if (!serves) return "--origin wants --listen ADDRESS beside it";
   if (flags.quick.origin.empty()) return "--listen wants --origin URL beside it";
+  if (flags.quick.tls_listen.empty() != flags.quick.certificate.empty()) {
+    return "--tls-listen and --certificate FILE want each other";
+  }
+  if (!flags.quick.key.empty() && flags.quick.certificate.empty()) {
+    return "--key wants --certificate FILE beside it";
+  }
   return {};
 }
 

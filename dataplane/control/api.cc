@@ -7,6 +7,7 @@
 
 #include "dataplane/control/metrics.h"
 #include "dataplane/control/purge_name.h"
+#include "dataplane/control/tls_json.h"
 
 namespace nearfield::control {
 namespace {
@@ -58,6 +59,14 @@ ApiResponse get_status(const ApiRequest&, NodeControl& node) {
 ApiResponse get_counters(const ApiRequest&, NodeControl& node) {
   ApiResponse response;
   response.body = counters_json(node.snapshot());
+  return response;
+}
+
+ApiResponse get_tls(const ApiRequest&, NodeControl& node) {
+  const NodeSnapshot snapshot = node.snapshot();
+  ApiResponse response;
+  response.body =
+      tls_json(snapshot.tls, WallTime(std::chrono::floor<std::chrono::seconds>(snapshot.now_ms)));
   return response;
 }
 
@@ -153,6 +162,7 @@ constexpr std::array kRoutes = {
     Route{"GET", "/v1/status", true, get_status},
     Route{"GET", "/v1/counters", false, get_counters},
     Route{"GET", "/v1/config", false, get_config},
+    Route{"GET", "/v1/tls", false, get_tls},
     Route{"GET", "/v1/connections", false, get_connections},
     Route{"POST", "/v1/purge", false, post_purge},
     Route{"POST", "/v1/drain", false, post_drain},

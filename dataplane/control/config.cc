@@ -16,6 +16,7 @@
 
 #include "cache/policy/policy.h"
 #include "dataplane/control/config_check_dpdk.h"
+#include "dataplane/control/config_check_tls.h"
 #include "dataplane/control/config_keys.h"
 #include "dataplane/control/config_reader.h"
 #include "dataplane/control/units.h"
@@ -64,38 +65,8 @@ void check_origins(const Config& config, const Complain& complain,
   }
 }
 
-// Whether a socket on `wide` takes what is meant for `narrow`: ":80" has every address of both
-// families, "0.0.0.0:80" every IPv4 one.
-bool covers(const net::Endpoint& wide, const net::Endpoint& narrow) {
-  if (wide.port == 0 || wide.port != narrow.port) return false;
-  if (wide.address == narrow.address || wide.address == net::Address()) return true;
-  return wide.address.is_v4() && narrow.address.is_v4() &&
-         wide.address.truncated(0, 0) == wide.address;
-}
-
-// The kernel would refuse the second of the two, as if another process had the port.
-void check_addresses(const Config& config, const Complain& complain) {
-  for (const net::Endpoint& wide : config.listen) {
-    for (const net::Endpoint& narrow : config.listen) {
-      if (wide == narrow || !covers(wide, narrow)) continue;
-      complain("node.listen", std::format("has {}, which is every address, beside {}: remove one",
-                                          wide.text(), narrow.text()));
-      return;
-    }
-  }
-  for (const net::Endpoint& listen : config.listen) {
-    if (!config.admin || !(covers(listen, *config.admin) || covers(*config.admin, listen)))
-      continue;
-    complain("node.admin", "is also in node.listen: use another port");
-    return;
-  }
-}
-
 void check_together(Config& config, const Complain& complain) {
-  if (config.listen.empty()) {
-    complain("node.listen", "is missing: name at least one address, like listen = [\":80\"]");
-  }
-  check_addresses(config, complain);
+  check_listening(config, complain);
   check_dpdk(config, complain);
   const http::CorsConfig& cors = config.settings.cors;
   if (cors.allow_credentials &&
@@ -125,6 +96,17 @@ std::set<std::size_t> groups_named(const ConfigErrors& errors) {
     }
   }
   return result;
+}
+
+void read_addresses(const std::vector<std::string>& texts, const char* flag,
+                    std::vector<net::Endpoint>& to, const Complain& complain) {
+  for (const std::string& text : texts) {
+    if (const auto endpoint = net::Endpoint::parse(text)) {
+      to.push_back(*endpoint);
+    } else {
+      complain(flag, endpoint.error().message);
+    }
+  }
 }
 
 void read_transport_flags(const QuickLook& flags, Config& config, const Complain& complain) {
@@ -250,12 +232,10 @@ std::expected<Config, ConfigErrors> config_from_flags(const QuickLook& flags) {
   if (const auto usable = is_socket_path(flags.control_path); !usable) {
     complain("--control", usable.error().message);
   }
-  for (const std::string& text : flags.listen) {
-    if (const auto endpoint = net::Endpoint::parse(text)) {
-      config.listen.push_back(*endpoint);
-    } else {
-      complain("--listen", endpoint.error().message);
-    }
+  read_addresses(flags.listen, "--listen", config.listen, complain);
+  read_addresses(flags.tls_listen, "--tls-listen", config.tls.listen, complain);
+  if (!flags.certificate.empty()) {
+    config.tls.certificates.push_back({.chain = flags.certificate, .key = flags.key});
   }
   if (auto group = origin::group_of_one(flags.origin)) {
     config.origins.push_back(*std::move(group));
@@ -302,6 +282,8 @@ std::vector<std::string> needs_restart(const Config& running, const Config& want
     if (!same) keys.emplace_back(key);
   };
   compare(running.listen == wanted.listen, "node.listen");
+  compare(running.tls.listen == wanted.tls.listen, "tls.listen");
+  compare(running.tls.helpers == wanted.tls.helpers, "tls.helpers");
   compare(running.workers == wanted.workers, "node.workers");
   compare(running.pin_workers == wanted.pin_workers, "node.pin_workers");
   compare(running.transport == wanted.transport, "node.transport");

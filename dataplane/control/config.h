@@ -19,6 +19,7 @@
 #include "cache/store.h"
 #include "dataplane/control/config_dpdk.h"
 #include "dataplane/control/config_error.h"
+#include "dataplane/control/config_tls.h"
 #include "dataplane/control/log.h"
 #include "dataplane/net/endpoint.h"
 #include "dataplane/origin/config.h"
@@ -37,7 +38,7 @@ struct Config {
   std::string source;  // the file, or "command line"
 
   // --- fixed at start: a reload says so when they differ (needs_restart()) ---
-  std::vector<net::Endpoint> listen;
+  std::vector<net::Endpoint> listen;  // in clear text; tls.listen are the others
   // 0: one for each CPU this process may use; with dpdk that is filled in: one for each core or
   // port
   std::uint32_t workers = 0;
@@ -47,6 +48,8 @@ struct Config {
   cache::StoreOptions store;
   TransportChoice transport = TransportChoice::uring;
   DpdkConfig dpdk;  // of no effect with another transport
+
+  TlsConfig tls;  // says itself what follows a reload
 
   // --- follow a reload ---
   std::vector<origin::OriginGroup> origins;
@@ -75,6 +78,9 @@ struct QuickLook {
   std::vector<std::string> addresses{};
   std::vector<std::string> gateways{};
   std::string exception_tap{};
+  std::vector<std::string> tls_listen{};
+  std::string certificate{};
+  std::string key{};
 };
 
 inline constexpr std::uint64_t kMaximumConfigBytes = 1024 * 1024;

@@ -44,17 +44,18 @@ void check_twice(const DpdkConfig& dpdk, const Complain& complain) {
   }
 }
 
-void check_listeners(const Config& config, const Complain& complain) {
-  for (const net::Endpoint& listen : config.listen) {
+void check_listeners(const Config& config, const std::vector<net::Endpoint>& list,
+                     std::string_view key, const Complain& complain) {
+  for (const net::Endpoint& listen : list) {
     if (listen.port == 0) {
-      complain("node.listen", "has port 0, which only the kernel can choose: name a port");
+      complain(key, "has port 0, which only the kernel can choose: name a port");
       return;
     }
     const bool served = std::ranges::any_of(
         config.dpdk.ports, [&](const DpdkPortConfig& port) { return serves(port, listen); });
     if (!served) {
-      complain("node.listen", std::format("has {}, which no [[dpdk.port]] has among its addresses",
-                                          listen.text()));
+      complain(key, std::format("has {}, which no [[dpdk.port]] has among its addresses",
+                                listen.text()));
       return;
     }
   }
@@ -73,7 +74,8 @@ void check_dpdk(Config& config, const Complain& complain) {
     check_port(dpdk.ports[i], std::format("dpdk.port[{}]", i), complain);
   }
   check_twice(dpdk, complain);
-  check_listeners(config, complain);
+  check_listeners(config, config.listen, "node.listen", complain);
+  check_listeners(config, config.tls.listen, "tls.listen", complain);
   const auto cores = parse_cores(dpdk.cores);
   if (!cores) return;
   if (config.workers == 0) {

@@ -43,11 +43,6 @@ Result<void> is_token(std::string_view text) {
       "'{}' cannot be a node's name in Via: use 1 to 64 letters, digits, '-', '.' or '_'", text));
 }
 
-Result<void> is_file_path(std::string_view text) {
-  if (text.size() <= 4000 && !text.contains('\0')) return {};
-  return failure("is not a usable path: too long, or a NUL in it");
-}
-
 Result<void> is_policy(std::string_view text) {
   const auto names = cache::policy_names();
   if (text.empty() || std::ranges::find(names, text) != names.end()) return {};
@@ -68,23 +63,6 @@ Result<void> is_web_origin(std::string_view text) {
   }
   return failure(std::format(
       "'{}' is not a web origin: write https://player.example (no closing '/'), or *", text));
-}
-
-void visit_endpoints(ConfigVisitor& visitor, std::string_view key,
-                     std::vector<net::Endpoint>& endpoints) {
-  auto texts = endpoints | std::views::transform(&net::Endpoint::text) |
-               std::ranges::to<std::vector<std::string>>();
-  std::vector<net::Endpoint> parsed;
-  visitor.texts(key, texts, 64, [&](std::string_view text) -> Result<void> {
-    const auto endpoint = net::Endpoint::parse(text);
-    if (!endpoint) return std::unexpected(endpoint.error());
-    if (std::ranges::find(parsed, *endpoint) != parsed.end()) {
-      return failure(std::format("'{}' is there twice: remove one", text));
-    }
-    parsed.push_back(*endpoint);
-    return {};
-  });
-  if (!parsed.empty() || texts.empty()) endpoints = std::move(parsed);
 }
 
 void visit_node(ConfigVisitor& visitor, Config& config) {
@@ -173,6 +151,15 @@ void visit_limits(ConfigVisitor& visitor, proxy::Limits& limits) {
   visitor.size("target_bytes", limits.target_bytes, 64, kMiB);
   visitor.size("request_body_bytes", limits.request_body_bytes, 0, 256 * kMiB);
   visitor.integer("requests_per_connection", limits.requests_per_connection, 0, 1'000'000'000);
+  visitor.integer("http2_streams", limits.http2_streams, 1, 10'000);
+  visitor.size("http2_body_bytes", limits.http2_body_bytes, 64 * kKiB, kGiB);
+  visitor.integer("http2_resets_burst", limits.http2_resets_burst, 1, 1'000'000);
+  visitor.integer("http2_resets_per_second", limits.http2_resets_per_second, 0, 1'000'000);
+  visitor.integer("http2_frames_burst", limits.http2_frames_burst, 10, 1'000'000);
+  visitor.integer("http2_frames_per_second", limits.http2_frames_per_second, 1, 1'000'000);
+  visitor.integer("http2_continuations", limits.http2_continuations, 1, 1000);
+  visitor.integer("http2_settings", limits.http2_settings, 10, 1000);
+  visitor.integer("http2_acknowledgments", limits.http2_acknowledgments, 1, 1'000'000);
   visitor.duration("header_timeout", limits.header_timeout, milliseconds(10), hours(1));
   visitor.duration("body_timeout", limits.body_timeout, milliseconds(10), hours(1));
   visitor.duration("idle_timeout", limits.idle_timeout, milliseconds(10), hours(24));
@@ -194,6 +181,28 @@ void visit_access_log(ConfigVisitor& visitor, AccessLogConfig& access_log) {
 
 }  // namespace
 
+Result<void> is_file_path(std::string_view text) {
+  if (text.size() <= 4000 && !text.contains('\0')) return {};
+  return failure("is not a usable path: too long, or a NUL in it");
+}
+
+void visit_endpoints(ConfigVisitor& visitor, std::string_view key,
+                     std::vector<net::Endpoint>& endpoints) {
+  auto texts = endpoints | std::views::transform(&net::Endpoint::text) |
+               std::ranges::to<std::vector<std::string>>();
+  std::vector<net::Endpoint> parsed;
+  visitor.texts(key, texts, 64, [&](std::string_view text) -> Result<void> {
+    const auto endpoint = net::Endpoint::parse(text);
+    if (!endpoint) return std::unexpected(endpoint.error());
+    if (std::ranges::find(parsed, *endpoint) != parsed.end()) {
+      return failure(std::format("'{}' is there twice: remove one", text));
+    }
+    parsed.push_back(*endpoint);
+    return {};
+  });
+  if (!parsed.empty() || texts.empty()) endpoints = std::move(parsed);
+}
+
 Result<void> is_socket_path(std::string_view text) {
   if (text.empty() || (text.size() <= kMaximumSocketPath && !text.contains('\0'))) return {};
   return failure(std::format("is {} bytes long: a socket's path has at most {}", text.size(),
@@ -209,6 +218,8 @@ void visit_config(ConfigVisitor& visitor, Config& config) {
   visitor.table("query", [&] { visit_query(visitor, config); });
   visitor.table("cors", [&] { visit_cors(visitor, config.settings.cors); });
   visitor.table("limits", [&] { visit_limits(visitor, config.settings.limits); });
+  visitor.table("tls", [&] { visit_tls(visitor, config.tls); });
+  visitor.table("https", [&] { visit_https(visitor, config.settings.https); });
   visitor.table("dpdk", [&] { visit_dpdk(visitor, config.dpdk); });
   visitor.table("access_log", [&] { visit_access_log(visitor, config.access_log); });
 }

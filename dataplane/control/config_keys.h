@@ -3,6 +3,7 @@
 #pragma once
 
 #include <string_view>
+#include <vector>
 
 #include "cache/base/error.h"
 #include "dataplane/control/config.h"
@@ -15,6 +16,14 @@ void visit_config(ConfigVisitor& visitor, Config& config);
 void visit_origin(ConfigVisitor& visitor, origin::OriginGroup& group);
 // The part of it under [dpdk] (config_keys_dpdk.cc).
 void visit_dpdk(ConfigVisitor& visitor, DpdkConfig& dpdk);
+// Those under [tls] and [https] (config_keys_tls.cc).
+void visit_tls(ConfigVisitor& visitor, TlsConfig& tls);
+void visit_https(ConfigVisitor& visitor, proxy::HttpsPolicy& https);
+
+// A list of addresses, each once, at most 64.
+void visit_endpoints(ConfigVisitor& visitor, std::string_view key,
+                     std::vector<net::Endpoint>& endpoints);
+Result<void> is_file_path(std::string_view text);
 // What fits into sun_path with the ending of the handover socket and that of its temporary name.
 // "" is no socket and good.
 Result<void> is_socket_path(std::string_view text);

@@ -20,7 +20,7 @@ void visit_wait(ConfigVisitor& visitor, std::string_view key, Duration& value) {
 }
 
 void visit_server(ConfigVisitor& visitor, origin::OriginServer& server) {
-  std::string url = server.host.empty() ? "" : "http://" + server.name();
+  std::string url = server.host.empty() ? "" : server.url();
   visitor.text("url", url, [&](std::string_view text) -> Result<void> {
     const auto parsed = origin::parse_origin_url(text);
     if (!parsed) return std::unexpected(parsed.error());
@@ -55,6 +55,16 @@ void visit_health(ConfigVisitor& visitor, origin::HealthCheck& health) {
   visitor.integer("expected_status", health.expected_status, 0, 599);
 }
 
+void visit_tls(ConfigVisitor& visitor, origin::OriginTls& tls) {
+  visitor.boolean("verify", tls.verify);
+  visitor.text("ca", tls.ca_file, is_file_path);
+  visitor.text("server_name", tls.server_name, anything);
+  visitor.text("certificate", tls.certificate_file, is_file_path);
+  visitor.text("key", tls.key_file, is_file_path);
+  visitor.texts("pins", tls.pins, 16, anything);
+  visitor.text("minimum_version", tls.minimum_version, anything);
+}
+
 }  // namespace
 
 void visit_origin(ConfigVisitor& visitor, origin::OriginGroup& group) {
@@ -77,6 +87,7 @@ void visit_origin(ConfigVisitor& visitor, origin::OriginGroup& group) {
   });
   visitor.integer("retries", group.retries, 0, kAnyNumber);
   visitor.table("health", [&] { visit_health(visitor, group.health); });
+  visitor.table("tls", [&] { visit_tls(visitor, group.tls); });
 }
 
 }  // namespace nearfield::control

@@ -93,7 +93,9 @@ Result<HandoverClient> HandoverClient::connect(const std::string& control_path) 
         return wrap(listener.error());
       }
       client.listeners_.push_back(
-          {.configured = message->listeners[i].configured, .listener = *std::move(listener)});
+          {.configured = message->listeners[i].configured,
+           .kind = message->listeners[i].tls ? ListenKind::tls : ListenKind::clear,
+           .listener = *std::move(listener)});
     }
     if (!message->more) return client;
   }
@@ -226,8 +228,9 @@ Result<void> HandoverServer::Impl::offer() {
     HandoverMessage message;
     std::vector<int> descriptors;
     while (sent < all.size() && descriptors.size() < kListenersPerMessage) {
-      message.listeners.push_back(
-          {.configured = all[sent].configured, .local = all[sent].local.text()});
+      message.listeners.push_back({.configured = all[sent].configured,
+                                   .local = all[sent].local.text(),
+                                   .tls = all[sent].kind == ListenKind::tls});
       descriptors.push_back(all[sent].descriptor);
       ++sent;
     }

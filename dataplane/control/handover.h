@@ -7,6 +7,7 @@
 //   new -> old  {"nearfield_handover":1,"want":"listeners"}
 //   old -> new
 //   {"nearfield_handover":1,"listeners":[{"configured":":80","local":"[::]:80"},...],"more":false}
+//               and "tls":true in those where TLS is spoken,
 //               with as many descriptors (SCM_RIGHTS), at most kListenersPerMessage a message
 //   new -> old  {"nearfield_handover":1,"ready":true}      it serves: the old one drains and lets
 //   go of its control paths old -> new  {"nearfield_handover":1,"draining":true}
@@ -22,6 +23,7 @@
 
 #include "cache/base/error.h"
 #include "dataplane/control/event_loop.h"
+#include "dataplane/control/listen_kind.h"
 #include "dataplane/control/unix_listener.h"
 #include "dataplane/net/endpoint.h"
 #include "dataplane/net/listener.h"
@@ -34,9 +36,11 @@ inline constexpr std::size_t kMaximumHandedListeners = 4096;
 
 std::string handover_path(const std::string& control_path);
 
-// A socket as it is handed over: what the configuration called it, and what it is bound to.
+// A socket as it is handed over: what the configuration called it, what is spoken there, and what
+// it is bound to.
 struct HandedListener {
   std::string configured;
+  ListenKind kind = ListenKind::clear;
   net::Listener listener;
 };
 
@@ -64,6 +68,7 @@ class HandoverServer {
  public:
   struct Offer {
     std::string configured;
+    ListenKind kind = ListenKind::clear;
     net::Endpoint local;
     int descriptor;  // stays ours
   };

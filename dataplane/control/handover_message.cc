@@ -8,6 +8,7 @@
 #include <cerrno>
 #include <cstring>
 #include <format>
+#include <utility>
 
 #include "cache/base/assert.h"
 #include "dataplane/control/handover.h"
@@ -42,7 +43,9 @@ std::string handover_text(const HandoverMessage& message) {
   if (!message.listeners.empty()) {
     json::array array;
     for (const HandoverMessage::Entry& entry : message.listeners) {
-      array.push_back(json::object{{"configured", entry.configured}, {"local", entry.local}});
+      json::object one{{"configured", entry.configured}, {"local", entry.local}};
+      if (entry.tls) one.emplace("tls", true);
+      array.push_back(std::move(one));
     }
     object.emplace("listeners", std::move(array));
   }
@@ -73,7 +76,8 @@ Result<HandoverMessage> parse_handover(std::string_view bytes) {
     for (const json::value& entry : listeners->get_array()) {
       if (!entry.is_object()) return failure("the other process sent a listener without a name");
       message.listeners.push_back({.configured = text(entry.get_object(), "configured"),
-                                   .local = text(entry.get_object(), "local")});
+                                   .local = text(entry.get_object(), "local"),
+                                   .tls = flag(entry.get_object(), "tls")});
     }
   }
   return message;

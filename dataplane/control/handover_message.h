@@ -15,6 +15,7 @@ struct HandoverMessage {
   struct Entry {
     std::string configured;
     std::string local;
+    bool tls = false;
   };
   bool want_listeners = false;
   bool ready = false;

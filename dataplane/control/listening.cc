@@ -35,23 +35,23 @@ Result<void> expect_free(const net::Endpoint& endpoint) {
 
 }  // namespace
 
-Result<Listening> make_listening(const std::vector<net::Endpoint>& addresses, std::uint32_t workers,
+Result<Listening> make_listening(const std::vector<ListenAddress>& addresses, std::uint32_t workers,
                                  std::vector<HandedListener> handed) {
   Listening result;
   result.of_worker.resize(workers);
   const bool taking_over = !handed.empty();
   std::uint32_t next_worker = 0;
-  for (const net::Endpoint& address : addresses) {
+  for (const auto& [address, kind] : addresses) {
     const std::string name = address.text();
     net::Endpoint bound = address;
     std::uint32_t count = 0;
     const auto give = [&](net::Listener listener) {
       if (count == 0) bound = listener.local();
-      result.of_worker[next_worker++ % workers].push_back(std::move(listener));
+      result.of_worker[next_worker++ % workers].push_back({std::move(listener), kind});
       ++count;
     };
     for (HandedListener& one : handed) {
-      if (one.listener.descriptor() >= 0 &&
+      if (one.listener.descriptor() >= 0 && one.kind == kind &&
           (one.configured == name || one.listener.local() == address)) {
         give(std::move(one.listener));
       }
@@ -68,7 +68,7 @@ Result<Listening> make_listening(const std::vector<net::Endpoint>& addresses, st
       if (!listener) return std::unexpected(listener.error());
       give(*std::move(listener));
     }
-    result.bound.push_back(bound);
+    result.bound.push_back({bound, kind});
     result.configured.push_back(name);
     next_worker = 0;
   }

@@ -79,6 +79,8 @@ constexpr std::array kSplits = {
     Split{"connections_refused_", "connections_refused", "limit",
           "Connections reset because a limit was reached"},
     Split{"limit_", "requests_refused", "limit", "Requests refused because a limit was reached"},
+    Split{"tls_handshakes_refused_", "tls_handshakes_refused", "limit",
+          "Connections reset because too many TLS handshakes were under way"},
     Split{"timeout_", "timeouts", "kind", "Time-outs of listeners' connections and requests"},
 };
 
@@ -130,6 +132,68 @@ void add_store(Families& families, const cache::StoreStatistics& store) {
           store.refused_too_large);
   counter("refused_no_room", "Bodies not kept because nothing could be evicted",
           store.refused_no_room);
+}
+
+void add_tls_helpers(Families& families, const tls::HandshakePoolCounts& pool) {
+  const auto handshakes = [&](const char* kind, std::uint64_t number,
+                              std::chrono::nanoseconds cpu) {
+    families.counter("nearfield_tls_helper_handshakes",
+                     "TLS handshakes the helpers ended, those with origins included",
+                     static_cast<double>(number), {{"kind", kind}});
+    families.counter("nearfield_tls_helper_cpu_seconds", "CPU time of these handshakes",
+                     std::chrono::duration<double>(cpu).count(), {{"kind", kind}});
+  };
+  std::uint64_t failed = 0;
+  for (std::size_t kind = 1; kind < tls::kHandshakeFailures; ++kind) {
+    failed += pool.failed[kind];
+    families.counter(
+        "nearfield_tls_helper_failures", "Of these, failed, by reason",
+        static_cast<double>(pool.failed[kind]),
+        {{"reason", std::string(tls::text(static_cast<tls::HandshakeFailure>(kind)))}});
+  }
+  handshakes("full", pool.finished_full, pool.cpu_full);
+  handshakes("resumed", pool.finished_resumed, pool.cpu_resumed);
+  handshakes("failed", failed, pool.cpu_failed);
+  const auto refused = [&](const char* limit, std::uint64_t number) {
+    families.counter("nearfield_tls_helper_refused", "Steps of handshakes the queue did not take",
+                     static_cast<double>(number), {{"limit", limit}});
+  };
+  refused("queue", pool.refused_full);
+  refused("prefix", pool.refused_prefix);
+  families.gauge("nearfield_tls_helper_queue", "Steps of TLS handshakes that wait for a helper",
+                 static_cast<double>(pool.queued));
+}
+
+void add_certificate(Families& families, const tls::CertificateExpiry& one, const char* shown_to) {
+  std::string names;
+  for (const std::string& name : one.names) names += (names.empty() ? "" : ",") + name;
+  families.gauge(
+      "nearfield_tls_certificate_expiry_timestamp_seconds",
+      "When a certificate expires, seconds since the Unix epoch",
+      static_cast<double>(one.not_after.time_since_epoch().count()),
+      {{"file", one.file}, {"subject", one.subject}, {"names", names}, {"shown_to", shown_to}});
+}
+
+void add_tls(Families& families, const TlsSnapshot& tls) {
+#define NEARFIELD_TLS_METRIC(name, help) add_counter(families, "tls_" #name, help, tls.totals.name);
+  NEARFIELD_TLS_COUNTERS(NEARFIELD_TLS_METRIC)
+#undef NEARFIELD_TLS_METRIC
+  families.gauge("nearfield_tls_connections_open",
+                 "TLS connections of listeners open now, handshakes included",
+                 static_cast<double>(tls.totals.connections_open));
+  families.gauge("nearfield_tls_handshakes_open", "TLS handshakes of listeners under way now",
+                 static_cast<double>(tls.handshakes_open));
+  families.gauge("nearfield_tls_ticket_keys", "Keys that open session tickets",
+                 static_cast<double>(tls.ticket_keys));
+  families.gauge("nearfield_tls_info", "Constant 1, labelled by what encrypts records", 1,
+                 {{"engine", tls.engine}});
+  for (const tls::CertificateExpiry& one : tls.certificates) {
+    add_certificate(families, one, "listeners");
+  }
+  for (const tls::CertificateExpiry& one : tls.origin_certificates) {
+    add_certificate(families, one, "origins");
+  }
+  add_tls_helpers(families, tls.pool);
 }
 
 ClientMetric::Histogram first_byte_histogram(const origin::OriginStatistics& statistics) {
@@ -234,6 +298,7 @@ std::string metrics_text(const NodeSnapshot& snapshot, const ProcessInfo& proces
   Families families;
   add_process(families, snapshot, process);
   add_listener_side(families, snapshot);
+  add_tls(families, snapshot.tls);
   add_store(families, snapshot.store);
   for (const auto& group : snapshot.origins->groups()) {
     for (const origin::Origin& one : group->origins) {

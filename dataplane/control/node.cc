@@ -19,6 +19,7 @@
 #include "dataplane/control/handover.h"
 #include "dataplane/control/listening.h"
 #include "dataplane/control/log.h"
+#include "dataplane/control/node_tls.h"
 #include "dataplane/control/notify.h"
 #include "dataplane/control/process_limits.h"
 #include "dataplane/control/units.h"
@@ -26,6 +27,7 @@
 #include "dataplane/control/version.h"
 #include "dataplane/control/worker_thread.h"
 #include "dataplane/origin/resolver.h"
+#include "dataplane/tls/locked_memory.h"
 
 namespace nearfield::control {
 namespace {
@@ -44,6 +46,10 @@ std::chrono::milliseconds wall_now_ms() {
       std::chrono::system_clock::now().time_since_epoch());
 }
 
+WallTime wall_now() {
+  return std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now());
+}
+
 MonotonicTime monotonic_now() { return std::chrono::steady_clock::now(); }
 
 std::string joined(const std::vector<std::string>& words) {
@@ -52,16 +58,8 @@ std::string joined(const std::vector<std::string>& words) {
   return result;
 }
 
-// Sums what has the same name.
-void add_values(std::vector<TransportValue> values, std::vector<TransportValue>& to) {
-  for (TransportValue& value : values) {
-    const auto same = std::ranges::find(to, value.name, &TransportValue::name);
-    if (same == to.end()) {
-      to.push_back(std::move(value));
-    } else {
-      same->value += value.value;
-    }
-  }
+void say(const std::vector<TlsNotice>& notices) {
+  for (const auto& [level, text] : notices) log(level, "{}", text);
 }
 
 LogLevel level_of(const origin::HealthChange& change) {
@@ -85,6 +83,8 @@ struct Node::Impl final : NodeControl {
   Result<void> open_admin(bool taking_over);
   Result<void> open_handover(UnixListener::IfAlive if_alive);
   void say_started(bool taken_over);
+  Result<void> make_tls();
+  void look_at_expiry();
   std::size_t maximum_streams() const;
   void on_worker_failed(const Error& error);
   void on_signal(int number);
@@ -119,7 +119,7 @@ struct Node::Impl final : NodeControl {
   std::uint64_t reloads_refused = 0;
   std::vector<std::string> restart_required;
   std::uint32_t worker_count = 0;
-  std::vector<net::Endpoint> bound;
+  std::vector<ListenAddress> bound;
   std::vector<std::string> bound_configured;
   std::optional<net::Endpoint> admin_bound;
   MonotonicTime drain_deadline{};
@@ -131,6 +131,7 @@ struct Node::Impl final : NodeControl {
   std::shared_ptr<origin::SystemResolver> resolver;
   std::shared_ptr<const origin::OriginDirectory> directory;
   std::unique_ptr<AccessLog> access_log;
+  std::unique_ptr<NodeTls> tls;
   std::unique_ptr<Transports> transports;
   std::vector<std::unique_ptr<WorkerThread>> workers;
   UnixListener control_listener;  // holds the path; its descriptor is the server's
@@ -161,7 +162,28 @@ origin::HealthListener Node::Impl::health_listener() {
   };
 }
 
+Result<void> Node::Impl::make_tls() {
+  const bool has_keys = !config.tls.listen.empty() || origin::speaks_tls(config.origins);
+  if (has_keys) {
+    // Before there are keys to be kept out of swap and core files.
+    for (const std::string& problem : tls::lock_memory()) log(LogLevel::warn, "{}", problem);
+    tls::forbid_core_files();
+  }
+  auto made = NodeTls::make(config.tls, wall_now());
+  if (!made) return std::unexpected(made.error());
+  tls = *std::move(made);
+  return {};
+}
+
+void Node::Impl::look_at_expiry() {
+  const WallTime now = wall_now();
+  say(tls->notices(now));
+  say(expiry_notices(directory->expiries(), now));
+  loop.after(kExpiryLook, [this] { look_at_expiry(); });
+}
+
 Result<void> Node::Impl::make_shared_parts() {
+  if (auto made = make_tls(); !made) return made;
   worker_count =
       config.workers != 0 ? config.workers : static_cast<std::uint32_t>(available_cpus().size());
   const std::string notice = raise_descriptor_limit(maximum_streams());
@@ -172,9 +194,12 @@ Result<void> Node::Impl::make_shared_parts() {
   store = *std::move(made);
   shared = std::make_unique<proxy::SharedState>(*store);
   resolver = std::make_shared<origin::SystemResolver>();
-  auto origins = origin::OriginDirectory::create(config.origins, resolver, health_listener());
+  auto origins = origin::OriginDirectory::create(config.origins, resolver, health_listener(),
+                                                 nullptr, {.available = true, .now = wall_now()});
   if (!origins) return std::unexpected(origins.error());
   directory = *std::move(origins);
+  for (const std::string& warning : directory->warnings()) log(LogLevel::warn, "{}", warning);
+  look_at_expiry();
   auto log_writer =
       AccessLog::create(config.access_log.path, worker_count, config.access_log.buffer_bytes);
   if (!log_writer) return std::unexpected(log_writer.error());
@@ -189,11 +214,12 @@ Result<void> Node::Impl::make_shared_parts() {
 
 // Where the workers will accept; sockets only for a transport that wants them.
 Result<Listening> Node::Impl::make_places(std::vector<HandedListener> handed) const {
+  std::vector<ListenAddress> wanted = listen_addresses(config.listen, config.tls.listen);
   if (transport.listens_on_sockets) {
-    return make_listening(config.listen, worker_count, std::move(handed));
+    return make_listening(wanted, worker_count, std::move(handed));
   }
   Listening listening;
-  listening.bound = config.listen;
+  listening.bound = std::move(wanted);
   return listening;
 }
 
@@ -216,6 +242,7 @@ Result<void> Node::Impl::start_workers(Listening listening) {
     options.directory = directory;
     options.access_sink = &access_log->ring(index);
     options.transports = transports.get();
+    options.tls = tls->worker();
     options.on_failed = [this](const Error& error) {
       loop.post([this, error] { on_worker_failed(error); });
     };
@@ -235,14 +262,16 @@ Result<void> Node::Impl::start_workers(Listening listening) {
   return transports->begin();
 }
 
-// A worker may get all listeners; origins' connections come on top, with room for a reload that
-// adds some.
+// A worker may get all listeners, and those whose TLS handshake is under way; origins' connections
+// come on top, with room for a reload that adds some.
 std::size_t Node::Impl::maximum_streams() const {
   std::size_t of_origins = 0;
   for (const origin::OriginGroup& group : config.origins) {
     of_origins += group.servers.size() * group.pool.connections;
   }
-  return config.settings.limits.connections + std::max<std::size_t>(4096, 2 * of_origins);
+  const std::size_t handshakes = config.tls.listen.empty() ? 0 : config.tls.handshakes.total;
+  return config.settings.limits.connections + handshakes +
+         std::max<std::size_t>(4096, 2 * of_origins);
 }
 
 // A node with a dead worker would lose every connection the kernel gives to that worker's sockets:
@@ -283,7 +312,7 @@ Result<void> Node::Impl::open_admin(bool taking_over) {
   // With SO_REUSEPORT the process that is replaced may still hold it; otherwise it must be free.
   std::vector<HandedListener> none;
   auto listening =
-      taking_over ? Result<Listening>(Listening()) : make_listening({*config.admin}, 1, {});
+      taking_over ? Result<Listening>(Listening()) : make_listening({{*config.admin}}, 1, {});
   if (!listening) return std::unexpected(listening.error());
   net::Listener listener;
   if (taking_over) {
@@ -291,7 +320,7 @@ Result<void> Node::Impl::open_admin(bool taking_over) {
     if (!opened) return std::unexpected(opened.error());
     listener = *std::move(opened);
   } else {
-    listener = std::move(listening->of_worker[0][0]);
+    listener = std::move(listening->of_worker[0][0].listener);
   }
   admin_bound = listener.local();
   return server->serve_tcp(listener.release());
@@ -300,12 +329,13 @@ Result<void> Node::Impl::open_admin(bool taking_over) {
 std::vector<HandoverServer::Offer> Node::Impl::offers() {
   std::vector<HandoverServer::Offer> result;
   for (const auto& worker : workers) {
-    for (const net::Listener& listener : worker->listeners()) {
+    for (const auto& [listener, kind] : worker->listeners()) {
       std::string name = listener.local().text();
       for (std::size_t i = 0; i < bound.size(); ++i) {
-        if (bound[i] == listener.local()) name = bound_configured[i];
+        if (bound[i].address == listener.local()) name = bound_configured[i];
       }
       result.push_back({.configured = std::move(name),
+                        .kind = kind,
                         .local = listener.local(),
                         .descriptor = listener.descriptor()});
     }
@@ -362,8 +392,11 @@ Result<void> Node::Impl::start(const std::string& takeover_path) {
 
 void Node::Impl::say_started(bool taken_over) {
   const cache::StoreStatistics statistics = store->statistics();
-  const auto addresses = bound | std::views::transform(&net::Endpoint::text) |
-                         std::ranges::to<std::vector<std::string>>();
+  const auto addresses =
+      bound | std::views::transform([](const ListenAddress& one) {
+        return one.address.text() + (one.kind == ListenKind::tls ? " (TLS)" : "");
+      }) |
+      std::ranges::to<std::vector<std::string>>();
   const auto origins = config.origins | std::views::transform(&origin::OriginGroup::name) |
                        std::ranges::to<std::vector<std::string>>();
   log(LogLevel::info,
@@ -371,6 +404,7 @@ void Node::Impl::say_started(bool taken_over) {
       version_text(), taken_over ? "took over and serves" : "serves", joined(addresses),
       worker_count, worker_count == 1 ? "" : "s", format_size(statistics.arena_capacity_bytes),
       page_kind_text(statistics.page_kind), config.store.policy, joined(origins));
+  if (!config.tls.listen.empty()) log(LogLevel::info, "{}", tls->summary());
   if (admin_bound) log(LogLevel::info, "metrics and status on http://{}", admin_bound->text());
   if (!config.control_path.empty()) log(LogLevel::info, "control socket {}", config.control_path);
   const std::string& notice = store->arena().page_notice();
@@ -462,9 +496,12 @@ ReloadOutcome Node::Impl::reload() {
   };
   auto wanted = load_config(config_path);
   if (!wanted) return refuse(std::move(wanted.error()));
-  auto origins = origin::OriginDirectory::create(wanted->origins, resolver, health_listener(),
-                                                 directory.get());
+  auto origins =
+      origin::OriginDirectory::create(wanted->origins, resolver, health_listener(), directory.get(),
+                                      {.available = true, .now = wall_now()});
   if (!origins) return refuse_for("origin", origins.error());
+  auto prepared_tls = tls->prepare(wanted->tls, wall_now());
+  if (!prepared_tls) return refuse_for("tls", prepared_tls.error());
   // Also when the path is the same: a rotation may have moved the file.
   if (auto opened = access_log->reopen(wanted->access_log.path); !opened) {
     return refuse_for("access_log.path", opened.error());
@@ -478,10 +515,16 @@ ReloadOutcome Node::Impl::reload() {
   config.access_log.path = wanted->access_log.path;
   config.drain_timeout = wanted->drain_timeout;
   config.level = wanted->level;
+  if (!config.tls.listen.empty() && !wanted->tls.listen.empty()) {
+    tls->use(*std::move(prepared_tls), wanted->tls);
+    config.tls = tls->config();
+    say(tls->notices(wall_now()));
+  }
   set_log_level(config.level);
   directory = *std::move(origins);
+  for (const std::string& warning : directory->warnings()) log(LogLevel::warn, "{}", warning);
   const auto settings = std::make_shared<const proxy::Settings>(config.settings);
-  for (const auto& worker : workers) worker->apply(settings, directory);
+  for (const auto& worker : workers) worker->apply(settings, directory, tls->service());
   ++reloads;
   config_loaded_ms = wall_now_ms();
   outcome.reloaded = true;
@@ -501,7 +544,10 @@ NodeSnapshot Node::Impl::snapshot() {
   result.state = state;
   result.now_ms = wall_now_ms();
   result.started_ms = started_ms;
-  result.listen = bound;
+  result.listen = addresses_of(bound, ListenKind::clear);
+  result.tls = tls->snapshot();
+  result.tls.listen = addresses_of(bound, ListenKind::tls);
+  result.tls.origin_certificates = directory->expiries();
   result.admin = admin_bound;
   result.workers = worker_count;
   result.transport = transport.name;
@@ -518,6 +564,7 @@ NodeSnapshot Node::Impl::snapshot() {
   result.access_log = access_log->statistics();
   for (const auto& worker : workers) {
     result.totals.add(worker->counters());
+    result.tls.totals.add(worker->tls_counters());
     add_values(worker->transport_values(), result.transport_values);
   }
   if (transports) add_values(transports->values(), result.transport_values);

@@ -2,10 +2,13 @@
 // breaking changes.
 #include "dataplane/control/snapshot.h"
 
+#include <algorithm>
 #include <boost/json.hpp>
 #include <format>
+#include <utility>
 
 #include "cache/base/assert.h"
+#include "dataplane/control/tls_json.h"
 
 namespace nearfield::control {
 namespace {
@@ -14,6 +17,10 @@ namespace json = boost::json;
 
 std::string time_text(std::chrono::milliseconds since_epoch) {
   return std::format("{:%FT%T}Z", std::chrono::sys_time<std::chrono::milliseconds>(since_epoch));
+}
+
+WallTime wall_time(std::chrono::milliseconds since_epoch) {
+  return WallTime(std::chrono::floor<std::chrono::seconds>(since_epoch));
 }
 
 double seconds_between(std::chrono::milliseconds from, std::chrono::milliseconds to) {
@@ -102,6 +109,24 @@ std::string_view page_kind_text(cache::PageKind kind) {
   return "?";
 }
 
+void add_values(std::vector<TransportValue> values, std::vector<TransportValue>& to) {
+  for (TransportValue& value : values) {
+    const auto same = std::ranges::find(to, value.name, &TransportValue::name);
+    if (same == to.end()) {
+      to.push_back(std::move(value));
+    } else {
+      same->value += value.value;
+    }
+  }
+}
+
+void TlsTotals::add(const tls::SecureCounters& counters) {
+#define NEARFIELD_ADD_TLS_TOTAL(name, help) name += counters.name.load(std::memory_order_relaxed);
+  NEARFIELD_TLS_COUNTERS(NEARFIELD_ADD_TLS_TOTAL)
+#undef NEARFIELD_ADD_TLS_TOTAL
+  connections_open += counters.connections_open.load(std::memory_order_relaxed);
+}
+
 void CounterTotals::add(const proxy::Counters& counters) {
 #define NEARFIELD_ADD_TOTAL(name, help) name += counters.name.load(std::memory_order_relaxed);
   NEARFIELD_PROXY_COUNTERS(NEARFIELD_ADD_TOTAL)
@@ -137,6 +162,7 @@ std::string status_json(const NodeSnapshot& snapshot) {
                               {"reloads_refused", snapshot.reloads_refused},
                               {"restart_required", json::value_from(snapshot.restart_required)}});
   result.emplace("cache", store_object(snapshot));
+  add_tls_status(result, snapshot.tls, wall_time(snapshot.now_ms));
   result.emplace("origins", origins_array(*snapshot.origins));
   result.emplace("access_log", json::object{{"path", snapshot.access_log_path},
                                             {"written", snapshot.access_log.written},
@@ -161,6 +187,7 @@ std::string counters_json(const NodeSnapshot& snapshot) {
   result.emplace("counters", std::move(counters));
   result.emplace("gauges", json::object{{"connections_open", totals.connections_open},
                                         {"fetches_open", totals.fetches_open}});
+  result.emplace("tls", tls_counters_object(snapshot.tls.totals));
   result.emplace("cache", store_object(snapshot));
   result.emplace("transport", std::move(transport));
   return json::serialize(result);

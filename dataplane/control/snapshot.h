@@ -14,6 +14,7 @@
 #include "dataplane/control/access_log.h"
 #include "dataplane/control/config_error.h"
 #include "dataplane/control/log.h"
+#include "dataplane/control/tls_snapshot.h"
 #include "dataplane/control/transport.h"
 #include "dataplane/net/endpoint.h"
 #include "dataplane/origin/directory.h"
@@ -42,7 +43,7 @@ struct NodeSnapshot {
   NodeState state = NodeState::starting;
   std::chrono::milliseconds now_ms{};      // since the Unix epoch
   std::chrono::milliseconds started_ms{};  // the same
-  std::vector<net::Endpoint> listen;       // as bound
+  std::vector<net::Endpoint> listen;       // as bound, in clear text
   std::optional<net::Endpoint> admin;
   std::uint32_t workers = 0;
   std::string transport;
@@ -57,11 +58,15 @@ struct NodeSnapshot {
   std::string policy;
   cache::StoreStatistics store{};
   CounterTotals totals;
+  TlsSnapshot tls;
   std::shared_ptr<const origin::OriginDirectory> origins;  // never null
   std::vector<TransportValue> transport_values;            // summed over workers
   std::string access_log_path;
   AccessLogStatistics access_log;
 };
+
+// Sums what has the same name.
+void add_values(std::vector<TransportValue> values, std::vector<TransportValue>& to);
 
 std::string_view page_kind_text(cache::PageKind kind);
 

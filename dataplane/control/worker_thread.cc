@@ -13,11 +13,16 @@
 
 namespace nearfield::control {
 
-// Destroyed last to first: the proxy's calls before their client, the client before its transport.
+// Destroyed last to first: the listeners' TLS before the proxy it hands connections to, the proxy's
+// calls before their client, the client before the TLS and the transport it connects with. By then
+// the transport has ended, and every stream with it.
 struct WorkerThread::Parts {
   std::unique_ptr<Transport> transport;
+  std::unique_ptr<tls::SecureContext> secure;
+  std::unique_ptr<tls::SecureConnector> connector;
   std::unique_ptr<origin::HttpOriginClient> client;
   std::unique_ptr<proxy::ProxyWorker> proxy;
+  std::unique_ptr<tls::SecureAcceptor> acceptor;  // none: no listener speaks TLS
   std::promise<Result<void>> made;
 };
 
@@ -37,6 +42,8 @@ void name_and_pin(const WorkerOptions& options) {
 
 Result<std::unique_ptr<WorkerThread>> WorkerThread::start(WorkerOptions options) {
   NEARFIELD_ASSERT(options.shared != nullptr && options.transports != nullptr);
+  NEARFIELD_ASSERT(options.tls.pool != nullptr && options.tls.tally != nullptr &&
+                   options.tls.engine != nullptr);
   std::unique_ptr<WorkerThread> worker(new WorkerThread());
   std::promise<Parts*> parts;
   auto made_parts = parts.get_future();
@@ -65,12 +72,21 @@ void WorkerThread::run(const WorkerOptions& options) {
   parts.transport = *std::move(transport);
   transport_ = parts.transport.get();
   net::Reactor& reactor = parts.transport->reactor();
+  parts.secure =
+      std::make_unique<tls::SecureContext>(reactor, *options.tls.pool, *options.tls.engine);
+  parts.connector = std::make_unique<tls::SecureConnector>(*parts.secure);
   origin::HttpOriginOptions client;
   client.runs_health_checks = options.index == 0;
+  client.secure = parts.connector.get();
   parts.client = origin::HttpOriginClient::create(reactor, options.directory, client);
   parts.proxy = std::make_unique<proxy::ProxyWorker>(*options.shared, reactor, *parts.client,
                                                      options.settings, options.access_sink);
+  if (const TlsService& service = options.tls.service; service.settings) {
+    parts.acceptor = std::make_unique<tls::SecureAcceptor>(
+        *parts.secure, *options.tls.tally, *parts.proxy, service.settings, service.limits);
+  }
   counters_ = &parts.proxy->counters();
+  tls_counters_ = &parts.secure->counters;
   parts.made.set_value({});
   if (const auto ran = parts.transport->run(); !ran && options.on_failed) {
     options.on_failed(ran.error());
@@ -81,41 +97,48 @@ void WorkerThread::run(const WorkerOptions& options) {
 
 WorkerThread::~WorkerThread() { stop(); }
 
-void WorkerThread::listen(std::vector<net::Listener> listeners) {
-  auto places = listeners | std::views::transform([](const net::Listener& listener) {
-                  return net::ListenPlace{listener.local(), listener.descriptor()};
-                }) |
-                std::ranges::to<std::vector<net::ListenPlace>>();
+void WorkerThread::listen(std::vector<WorkerListener> listeners) {
+  auto places =
+      listeners | std::views::transform([](const WorkerListener& one) {
+        return Place{.place = {one.listener.local(), one.listener.descriptor()}, .kind = one.kind};
+      }) |
+      std::ranges::to<std::vector<Place>>();
   listeners_ = std::move(listeners);
   listen_at(std::move(places));
 }
 
-void WorkerThread::listen(std::vector<net::Endpoint> addresses) {
-  listen_at(addresses | std::views::transform([](const net::Endpoint& address) {
-              return net::ListenPlace{.local = address};
+void WorkerThread::listen(const std::vector<ListenAddress>& addresses) {
+  listen_at(addresses | std::views::transform([](const ListenAddress& one) {
+              return Place{.place = {.local = one.address}, .kind = one.kind};
             }) |
-            std::ranges::to<std::vector<net::ListenPlace>>());
+            std::ranges::to<std::vector<Place>>());
 }
 
-void WorkerThread::listen_at(std::vector<net::ListenPlace> places) {
+void WorkerThread::listen_at(std::vector<Place> places) {
   parts_->transport->reactor().post([parts = parts_, places = std::move(places)] {
-    for (const net::ListenPlace& place : places)
-      parts->transport->reactor().listen(place, *parts->proxy);
+    for (const auto& [place, kind] : places) {
+      NEARFIELD_ASSERT(kind == ListenKind::clear || parts->acceptor != nullptr);
+      net::Acceptor& acceptor = kind == ListenKind::clear
+                                    ? static_cast<net::Acceptor&>(*parts->proxy)
+                                    : static_cast<net::Acceptor&>(*parts->acceptor);
+      parts->transport->reactor().listen(place, acceptor);
+    }
   });
 }
 
 void WorkerThread::apply(std::shared_ptr<const proxy::Settings> settings,
-                         std::shared_ptr<const origin::OriginDirectory> directory) {
-  parts_->transport->reactor().post(
-      [parts = parts_, settings = std::move(settings), directory = std::move(directory)] {
-        parts->proxy->set_settings(settings);
-        parts->client->use(directory);
-      });
+                         std::shared_ptr<const origin::OriginDirectory> directory, TlsService tls) {
+  parts_->transport->reactor().post([parts = parts_, settings = std::move(settings),
+                                     directory = std::move(directory), tls = std::move(tls)] {
+    parts->proxy->set_settings(settings);
+    parts->client->use(directory);
+    if (parts->acceptor && tls.settings) parts->acceptor->apply(tls.settings, tls.limits);
+  });
 }
 
 void WorkerThread::stop_listening() {
   // The sockets close with the task, on the worker, after it stopped using them.
-  auto sockets = std::make_shared<std::vector<net::Listener>>(std::exchange(listeners_, {}));
+  auto sockets = std::make_shared<std::vector<WorkerListener>>(std::exchange(listeners_, {}));
   parts_->transport->reactor().post([parts = parts_, sockets] {
     parts->transport->reactor().stop_listening();
     sockets->clear();
@@ -128,7 +151,9 @@ void WorkerThread::drain() {
 
 void WorkerThread::ask_idle() {
   parts_->transport->reactor().post([this, parts = parts_] {
-    const int looks = parts->proxy->idle() ? idle_looks_.load(std::memory_order_relaxed) + 1 : 0;
+    const bool idle =
+        parts->proxy->idle() && (parts->acceptor == nullptr || parts->acceptor->connections() == 0);
+    const int looks = idle ? idle_looks_.load(std::memory_order_relaxed) + 1 : 0;
     idle_looks_.store(looks, std::memory_order_release);
   });
 }
@@ -144,6 +169,7 @@ void WorkerThread::ask_connections(
 void WorkerThread::stop() {
   if (!thread_.joinable()) return;
   parts_->transport->reactor().post([parts = parts_] {
+    if (parts->acceptor) parts->acceptor->abort_handshakes();
     parts->proxy->abort_all();
     parts->transport->stop();
   });

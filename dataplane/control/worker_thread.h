@@ -14,8 +14,9 @@
 #include <vector>
 
 #include "cache/base/error.h"
+#include "dataplane/control/listening.h"
 #include "dataplane/control/transport.h"
-#include "dataplane/net/listener.h"
+#include "dataplane/control/worker_tls.h"
 #include "dataplane/origin/directory.h"
 #include "dataplane/proxy/access_record.h"
 #include "dataplane/proxy/worker.h"
@@ -30,6 +31,7 @@ struct WorkerOptions {
   std::shared_ptr<const origin::OriginDirectory> directory;
   proxy::AccessSink* access_sink = nullptr;
   Transports* transports = nullptr;
+  WorkerTls tls;
   // The transport failed and the worker serves no more. Called on the worker's thread.
   std::function<void(const Error&)> on_failed;
 };
@@ -44,13 +46,15 @@ class WorkerThread {
 
   // All from the control thread; none but stop() waits.
   // On sockets of the kernel, for transports that want those; or just at addresses.
-  void listen(std::vector<net::Listener> listeners);
-  void listen(std::vector<net::Endpoint> addresses);
+  // Addresses with TLS want settings for it, from the start.
+  void listen(std::vector<WorkerListener> listeners);
+  void listen(const std::vector<ListenAddress>& addresses);
+  // Whether listeners speak TLS at all stays as it was at the start.
   void apply(std::shared_ptr<const proxy::Settings> settings,
-             std::shared_ptr<const origin::OriginDirectory> directory);
+             std::shared_ptr<const origin::OriginDirectory> directory, TlsService tls);
   // Accepts what is queued, then no more.
   void stop_listening();
-  // Closes idle connections and finishes the others.
+  // Closes idle connections and finishes the others; TLS handshakes end or expire.
   void drain();
   // Whether the last two looks that ask_idle() began found nothing left to do. Two, because
   // connections that were queued when the drain began are accepted a turn later.
@@ -65,7 +69,8 @@ class WorkerThread {
   // Not after stop().
   const proxy::Counters& counters() const { return *counters_; }
   std::vector<TransportValue> transport_values() const { return transport_->values(); }
-  const std::vector<net::Listener>& listeners() const {
+  const tls::SecureCounters& tls_counters() const { return *tls_counters_; }
+  const std::vector<WorkerListener>& listeners() const {
     return listeners_;
   }  // empty after stop_listening()
 
@@ -74,13 +79,18 @@ class WorkerThread {
 
   WorkerThread() = default;
   void run(const WorkerOptions& options);
-  void listen_at(std::vector<net::ListenPlace> places);
+  struct Place {
+    net::ListenPlace place;
+    ListenKind kind;
+  };
+  void listen_at(std::vector<Place> places);
 
   std::thread thread_;
   Parts* parts_ = nullptr;  // on the thread's stack, from start() to stop()
   const Transport* transport_ = nullptr;
   const proxy::Counters* counters_ = nullptr;
-  std::vector<net::Listener> listeners_;
+  const tls::SecureCounters* tls_counters_ = nullptr;
+  std::vector<WorkerListener> listeners_;
   std::atomic<int> idle_looks_{0};
   std::atomic<bool> may_end_{false};
 };
