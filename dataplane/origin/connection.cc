@@ -91,7 +91,8 @@ void OriginConnection::on_connected() {
 }
 
 bool OriginConnection::is_handshaking() const {
-  return secure_ != nullptr && secure_->is_handshaking();
+  return secure_ != nullptr &&
+         (secure_->is_handshaking() || secure_->failure() != tls::HandshakeFailure::none);
 }
 
 void OriginConnection::on_closed(net::CloseReason reason) {

@@ -118,7 +118,7 @@ class OriginConnection final : public net::StreamHandler {
   bool free() const { return state_ == State::idle; }
   const net::Endpoint& peer() const { return peer_; }
   bool kept() const { return exchanges_ > 0; }
-  // The connection stands, its TLS handshake is under way.
+  // While opening: the connection stands, its TLS handshake is under way or has just failed.
   bool is_handshaking() const;
   // Within ConnectionOwner::on_open_failed(): what was wrong with TLS, and a line that says so.
   TlsFailure tls_failure() const { return tls_failure_; }

@@ -131,16 +131,17 @@ void Dialer::on_timer() {
     try_next();
     return;
   }
-  on_deadline();
+  on_deadline(std::ranges::any_of(attempts_, &OriginConnection::is_handshaking));
 }
 
-void Dialer::on_deadline() {
+void Dialer::on_deadline(bool is_handshaking) {
   const auto time =
       std::chrono::duration_cast<std::chrono::milliseconds>(group_->config.timeouts.connect);
   std::string what;
   if (answer_ != nullptr) {
     what = std::format("the name was not resolved in {}", time);
-  } else if (std::ranges::any_of(attempts_, &OriginConnection::is_handshaking)) {
+  } else if (is_handshaking) {
+    OriginStatistics::add(origin_.statistics->handshakes_failed);
     what = std::format("TLS: the handshake was not finished in {}", time);
   } else {
     what = std::format("no connection in {}", time);
@@ -174,11 +175,11 @@ void Dialer::on_opened(OriginConnection& connection) {
 
 void Dialer::on_open_failed(OriginConnection& connection, net::CloseReason reason) {
   std::erase(attempts_, &connection);
+  const TlsFailure failed = connection.tls_failure();
   if (reason == net::CloseReason::timed_out && reactor_.now() >= deadline_) {
-    on_deadline();
+    on_deadline(failed != TlsFailure::none);
     return;
   }
-  const TlsFailure failed = connection.tls_failure();
   const bool is_about_tls = failed != TlsFailure::none && !connection.tls_problem().empty();
   last_problem_ =
       is_about_tls ? std::format("{}: TLS: {}", connection.peer().text(), connection.tls_problem())

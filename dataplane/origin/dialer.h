@@ -67,7 +67,7 @@ class Dialer final : private ConnectionOwner {
   bool may_try_more(MonotonicTime now) const;
   Duration patience(MonotonicTime now) const;
   void on_timer();
-  void on_deadline();
+  void on_deadline(bool is_handshaking);
   void fail(OriginFailureKind kind, std::string_view what);
   void discard_attempts();
 

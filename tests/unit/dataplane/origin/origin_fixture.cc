@@ -153,7 +153,8 @@ OriginGroup OriginFixture::group_of(std::vector<std::string> urls) {
 void OriginFixture::use(std::vector<OriginGroup> groups) {
   auto made = OriginDirectory::create(
       std::move(groups), resolver,
-      [this](const HealthChange& change) { health_changes.push_back(change); }, directory.get());
+      [this](const HealthChange& change) { health_changes.push_back(change); }, directory.get(),
+      tls);
   if (!made.has_value()) FAIL(made.error().message.c_str());
   directory = *std::move(made);
   if (client == nullptr) {
@@ -189,7 +190,12 @@ std::unique_ptr<OriginCall> OriginFixture::start(OriginRequest request,
 
 bool OriginFixture::fetch(OriginRequest request, RecordingObserver& observer, Duration limit) {
   const auto call = start(std::move(request), observer);
-  return world.run_until([&] { return observer.ended(); }, limit);
+  return world.run_until(
+      [&] {
+        before_each_look();
+        return observer.ended();
+      },
+      limit);
 }
 
 OriginStatistics& OriginFixture::statistics(std::size_t server, std::size_t group) {

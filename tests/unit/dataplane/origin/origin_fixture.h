@@ -105,6 +105,9 @@ struct OriginFixture {
   sim::SimReactor& machine;  // where the origins live
   std::shared_ptr<TableResolver> resolver = std::make_shared<TableResolver>();
   HttpOriginOptions options;
+  OriginTlsSetup tls;  // what directories are made with
+  // Runs before the simulation is asked whether something came about.
+  std::function<void()> before_each_look = [] {};
   std::vector<HealthChange> health_changes;
   std::shared_ptr<const OriginDirectory> directory;
   std::unique_ptr<HttpOriginClient> client;
