@@ -25,6 +25,13 @@ std::size_t record_bytes(std::span<const std::byte> header) {
          (std::to_integer<std::size_t>(header[3]) << 8 | std::to_integer<std::size_t>(header[4]));
 }
 
+// The description of a fatal alert that came without encryption; -1: the record is none.
+int plain_alert(std::span<const std::byte> record) {
+  constexpr auto kAlertRecord = std::byte{21};
+  if (record.size() < 7 || record[0] != kAlertRecord || record_bytes(record) != 7) return -1;
+  return std::to_integer<int>(record[6]);
+}
+
 // The library writes whole records and is never told to wait: the output has a bound of its own.
 int library_send(void* context, const unsigned char* bytes, std::size_t count) {
   auto& parts = *static_cast<Handshake::Parts*>(context);
@@ -48,6 +55,7 @@ int library_receive(void* context, unsigned char* bytes, std::size_t count) {
     if (whole <= kRecordHeaderBytes + kMaximumRecordBytes && rest.size() < whole)
       return MBEDTLS_ERR_SSL_WANT_READ;
     parts.record_left = whole;
+    parts.plain_alert = plain_alert(rest);
   }
   const std::size_t given = std::min({count, parts.record_left, rest.size()});
   if (given == 0) return MBEDTLS_ERR_SSL_WANT_READ;
@@ -249,9 +257,11 @@ Handshake::Step Handshake::Parts::fail(HandshakeFailure why, int with_alert, std
 }
 
 Handshake::Step Handshake::Parts::fail(int code) {
-  if (code == MBEDTLS_ERR_SSL_FATAL_ALERT_MESSAGE) {
-    // The alert is still in the library's buffer: level and description.
-    const int description = ssl.MBEDTLS_PRIVATE(in_msg)[1];
+  // A client that gives up between ServerHello and its first encrypted record may not have keys to
+  // encrypt its alert with, which the library takes for a forged record.
+  if (code == MBEDTLS_ERR_SSL_FATAL_ALERT_MESSAGE || plain_alert >= 0) {
+    // An encrypted alert is still in the library's buffer: level and description.
+    const int description = plain_alert >= 0 ? plain_alert : ssl.MBEDTLS_PRIVATE(in_msg)[1];
     return fail(HandshakeFailure::peer_alert, -1,
                 std::format("the peer ended the handshake: {}", alert_text(description)));
   }

@@ -55,6 +55,7 @@ struct Handshake::Parts {
   std::vector<std::byte> input;
   std::size_t read = 0;         // of input
   std::size_t record_left = 0;  // bytes of the record the library is reading
+  int plain_alert = -1;         // of that record, see handshake.cc
   std::size_t total_input = 0;
   std::vector<std::byte> output;
   std::size_t total_output = 0;

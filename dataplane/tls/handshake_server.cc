@@ -133,10 +133,10 @@ int Handshake::Parts::write_ticket(const mbedtls_ssl_session& session, std::span
   SessionTicket ticket;
   ticket.binding = settings.binding_for(hello.hello(), version_of(ssl));
   ticket.created = now;
-  if (resumed && accepted.has_value())
-    ticket.peer_certificate = accepted->peer_certificate;
-  else if (const mbedtls_x509_crt* peer = mbedtls_ssl_get_peer_cert(&ssl);
-           peer != nullptr && mbedtls_ssl_get_verify_result(&ssl) == 0)
+  if (resumed && accepted.has_value()) ticket.peer_certificate = accepted->peer_certificate;
+  // In TLS 1.2 the ticket is written before the session becomes the connection's.
+  else if (const mbedtls_x509_crt* peer = session.MBEDTLS_PRIVATE(peer_cert);
+           peer != nullptr && session.MBEDTLS_PRIVATE(verify_result) == 0)
     ticket.peer_certificate = certificate_subject(*peer);
   ticket.session = saved;
   std::vector<std::byte> content = encode(ticket);
