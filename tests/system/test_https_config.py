@@ -4,7 +4,6 @@ client certificates, handshakes that nobody finishes, drain and takeover."""
 from __future__ import annotations
 
 import contextlib
-import datetime
 import re
 import resource
 import signal
@@ -16,100 +15,26 @@ import time
 from pathlib import Path
 
 import pytest
-from link_support import Link, Loopback, dialled, needs_sockets
-from node_support import group, until
+from https_support import (
+    NAME,
+    Authority,
+    Files,
+    Halfway,
+    Secure,
+    SecureOrigin,
+    Session,
+    client_hello,
+    connections_open,
+    metric,
+    tls_counters,
+    tls_port,
+)
+from link_support import dialled, needs_sockets
+from node_support import until
 from origin_support import content
 from wire_support import Broken, Wire, ask, request
 
-NAME = "music.example"
 BIG = content(6_000_000)
-
-
-def openssl(*arguments: object, **options) -> str:
-    done = subprocess.run(["openssl", *map(str, arguments)], capture_output=True, text=True, errors="replace", timeout=30, **options)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
-
-
-def stamp(days: float) -> str:
-    return (datetime.datetime.now(datetime.UTC) + datetime.timedelta(days=days)).strftime("%Y%m%d%H%M%SZ")
-
-
-class Authority:
-    """Signs certificates, and is trusted by the clients of these tests."""
-
-    def __init__(self, place: Path, name: str = "authority"):
-        self.place, self.certificate, self.key = place, place / f"{name}.pem", place / f"{name}.key"
-        openssl("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", f"/CN={name}", "-days", 3650,
-                "-addext", "keyUsage=critical,keyCertSign,cRLSign", "-keyout", self.key, "-out", self.certificate)
-
-    def issue(self, stem: str, *, name: str = NAME, begins: float = -100, ends: float = 90) -> tuple[Path, Path]:
-        chain, key, wish = (self.place / f"{stem}{ending}" for ending in (".pem", ".key", ".csr"))
-        openssl("req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", f"/CN={name}", "-addext",
-                f"subjectAltName=DNS:{name},DNS:*.{name}", "-keyout", key, "-out", wish)
-        openssl("x509", "-req", "-in", wish, "-CA", self.certificate, "-CAkey", self.key, "-copy_extensions", "copy", "-not_before",
-                stamp(begins), "-not_after", stamp(ends), "-out", chain)
-        return chain, key
-
-
-class Secure(Wire):
-    """A Wire within TLS."""
-
-    def __init__(self, port: int, context: ssl.SSLContext, name: str = NAME, **options):
-        super().__init__(port, **options)
-        try:
-            self.socket = context.wrap_socket(self.socket, server_hostname=name)
-        except BaseException:
-            self.socket.close()
-            raise
-
-    def more(self) -> None:
-        try:
-            super().more()
-        except ssl.SSLError as error:
-            raise Broken(str(error)) from error
-
-    @property
-    def serial(self) -> str:
-        return self.socket.getpeercert()["serialNumber"]
-
-
-class Files:
-    """A node's configuration and what it names, in one folder."""
-
-    def __init__(self, place: Path, link: Link | Loopback):
-        self.link, self.place = link, place
-        self.control, self.config = place / "c", place / "node.toml"
-        self.authority = Authority(place)
-        self.chain, self.key = self.authority.issue("node")
-
-    def write(self, origin_url: str, *, tls: str = "", more: str = "", drain: str = "10s", control: Path | None = None) -> Path:
-        """`tls` are further keys of [tls], `more` further tables. Clear text is on IPv6, TLS on IPv4: ports of their own, or the same."""
-        self.config.write_text(f"""\
-[node]
-listen = ["{self.link.listens("[::1]:0")}"]
-workers = {self.link.workers(2)}
-transport = "{self.link.transport}"
-control = "{control or self.control}"
-drain_timeout = "{drain}"
-[cache]
-ram = "64M"
-hugepages = false
-{group(origin_url)}
-[tls]
-listen = ["{self.link.listens("127.0.0.1:0")}"]
-certificates = [{{ certificate = "{self.chain}", key = "{self.key}" }}]
-{tls}
-{more}
-{self.link.configuration()}
-""")
-        return self.config
-
-    def trusting(self, *, tls12: bool = False) -> ssl.SSLContext:
-        context = ssl.create_default_context(cafile=str(self.authority.certificate))
-        if tls12:
-            context.maximum_version = ssl.TLSVersion.TLSv1_2
-        return context
 
 
 @pytest.fixture
@@ -123,23 +48,6 @@ def start(program, files):
     def started(*arguments: object):
         return program("--config", files.config, *arguments, control=files.control).serves()
     return started
-
-
-def tls_port(node) -> int:
-    return int(node.status()["tls"]["listen"][0].rsplit(":", 1)[1])
-
-
-def tls_counters(node) -> dict[str, int]:
-    return node.call("GET", "/v1/tls")[1]["tls"]["counters"]
-
-
-def metric(node, name: str) -> float:
-    text = node.request("GET", "/metrics")[2]
-    return float(next(line for line in text.splitlines() if line.startswith(name)).rsplit(" ", 1)[1])
-
-
-def connections_open(node) -> int:
-    return node.status()["tls"]["connections_open"]
 
 
 # --- starting --------------------------------------------------------------------------------------------------------------
@@ -310,22 +218,6 @@ def test_says_that_a_certificate_ends(files, start, ends, says):
 # --- resumption ------------------------------------------------------------------------------------------------------------
 
 
-class Session:
-    """What openssl s_client keeps of a session in a file."""
-
-    def __init__(self, files: Files, version: str):
-        self.files, self.version, self.file = files, version, files.place / f"session{version}"
-
-    def visit(self, port: int) -> bool:
-        """Whether the session was resumed; takes the new ticket along."""
-        resume = ["-sess_in", self.file] if self.file.exists() else []
-        said = openssl("s_client", "-connect", f"{dialled(port)}:{port}", "-servername", NAME, "-CAfile", self.files.authority.certificate,
-                       "-verify_return_error", self.version, "-ign_eof", "-sess_out", self.file, *resume,
-                       input=request("/a", "Connection: close").decode())
-        assert "HTTP/1.1 200 OK" in said, said
-        return re.search(r"^(New|Reused), TLSv1\.[23]", said, re.MULTILINE)[1] == "Reused"
-
-
 @pytest.mark.parametrize("version", ["-tls1_3", "-tls1_2"])
 def test_nodes_of_a_site_resume_each_others_sessions(files, start, program, nginx_origin, ending, version):
     nginx_origin.put("/a", b"hello")
@@ -422,14 +314,6 @@ def test_asks_listeners_for_certificates(files, start, nginx_origin, tls12):
 # --- handshakes that nobody finishes ---------------------------------------------------------------------------------------
 
 
-def client_hello() -> bytes:
-    outgoing = ssl.MemoryBIO()
-    half = ssl.create_default_context().wrap_bio(ssl.MemoryBIO(), outgoing, server_hostname=NAME)
-    with contextlib.suppress(ssl.SSLWantReadError):
-        half.do_handshake()
-    return outgoing.read()
-
-
 def test_a_thousand_half_done_handshakes_are_bounded_and_expire(files, start, nginx_origin):
     nginx_origin.put("/a", BIG)
     files.write(nginx_origin.url, tls='[tls.handshakes]\ntimeout = "3s"\ntotal = 400\nper_prefix = 400')
@@ -469,40 +353,6 @@ def test_a_thousand_half_done_handshakes_are_bounded_and_expire(files, start, ng
 
 
 # --- the end of a process --------------------------------------------------------------------------------------------------
-
-
-class Halfway:
-    """A handshake that stops in the middle of its first message, and may go on."""
-
-    def __init__(self, port: int, context: ssl.SSLContext):
-        self.incoming, self.outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-        self.secure = context.wrap_bio(self.incoming, self.outgoing, server_hostname=NAME)
-        with contextlib.suppress(ssl.SSLWantReadError):
-            self.secure.do_handshake()
-        self.rest = self.outgoing.read()
-        self.socket = socket.create_connection((dialled(port), port), timeout=15)
-        self.socket.sendall(self.rest[:50])
-
-    def run(self, step):
-        while True:
-            try:
-                done = step()
-                self.socket.sendall(self.outgoing.read())
-                return done
-            except ssl.SSLWantReadError:
-                self.socket.sendall(self.outgoing.read())
-                data = self.socket.recv(65536)
-                self.incoming.write(data) if data else self.incoming.write_eof()
-
-    def finish(self, target: str) -> bytes:
-        self.socket.sendall(self.rest[50:])
-        self.run(self.secure.do_handshake)
-        self.run(lambda: self.secure.write(request(target)))
-        answer = b""
-        with contextlib.suppress(ssl.SSLEOFError, ssl.SSLZeroReturnError):
-            while piece := self.run(lambda: self.secure.read(65536)):
-                answer += piece
-        return answer
 
 
 def test_a_drain_lets_handshakes_finish(files, start, nginx_origin):
@@ -563,3 +413,37 @@ def test_a_new_process_takes_over_tls_as_well(files, start, nginx_origin):
         assert listening.exactly(int(head["Content-Length"]) - len(body)) == BIG[len(body):]
     assert old.ends() == 0
     assert tls_counters(new)["handshakes_finished"] >= 40
+
+
+# --- origins ---------------------------------------------------------------------------------------------------------------
+
+
+def test_fetches_from_an_origin_over_tls(files, start, ending):
+    clients = Authority(files.place, "clients")
+    own = clients.issue("own", name="node", ends=10)
+    origin = ending.enter_context(contextlib.closing(SecureOrigin(files.chain, files.key, clients.certificate)))
+    url = f"https://127.0.0.1:{origin.port}"
+
+    def group_of(tls: str) -> str:
+        # Never put aside: what is tried next is tried.
+        return f"[origin.health]\nfailures_to_eject = 1000\n[origin.tls]\n{tls}"
+
+    name = f'server_name = "{NAME}"\n'
+    trusted = f'ca = "{files.authority.certificate}"\n'
+    shown = f'certificate = "{own[0]}"\nkey = "{own[1]}"\n'
+    files.write(url, origin=group_of(name + trusted + shown))
+    node = start()
+    assert re.search(r" warning the certificate .*own\.pem .*expires in (9|10) days", node.log), node.log
+    assert ask(node.port(), "/0", address="::1").body == b"hello"
+    assert tls_counters(node)["origin_handshakes_finished"] == 1
+    assert node.status()["tls"]["origin_certificates"][0]["file"] == str(own[0])
+    # The name that is asked for, the authority, our own certificate: each alone is a reason.
+    for number, wrong in enumerate(("server_name = \"other.example\"\n" + trusted + shown, name + shown, name + trusted), 1):
+        files.write(url, origin=group_of(wrong))
+        assert node.call("POST", "/v1/reload")[0] == 200
+        until(lambda path=f"/{number}": ask(node.port(), path, address="::1").status in (502, 503, 504), "the origin is not trusted")
+    files.write(url, origin=group_of("verify = false\n" + shown))
+    assert node.call("POST", "/v1/reload")[0] == 200
+    until(lambda: ask(node.port(), "/9", address="::1").body == b"hello", "nobody looks")
+    files.write(url, origin=group_of('ca = "/nowhere.pem"\n'))
+    assert node.call("POST", "/v1/reload")[0] == 422
