@@ -44,20 +44,26 @@ class Walk {
  private:
   static bool read_string(CborValue& it, CborItem& out) {
     if (!cbor_value_is_length_known(&it)) return false;
+    // A string of known length is one chunk.
+    CborValue chunks = it;
     CborValue next;
     std::size_t size = 0;
+    if (cbor_value_begin_string_iteration(&chunks) != CborNoError) return false;
     if (cbor_value_is_text_string(&it)) {
       const char* text = nullptr;
       out.type = CborItem::Type::kText;
-      if (cbor_value_get_text_string_chunk(&it, &text, &size, &next) != CborNoError) return false;
+      if (cbor_value_get_text_string_chunk(&chunks, &text, &size, &next) != CborNoError) {
+        return false;
+      }
       out.bytes = bytes_of({text, size});
     } else {
       const std::uint8_t* bytes = nullptr;
       out.type = CborItem::Type::kBytes;
-      if (cbor_value_get_byte_string_chunk(&it, &bytes, &size, &next) != CborNoError) return false;
+      if (cbor_value_get_byte_string_chunk(&chunks, &bytes, &size, &next) != CborNoError) {
+        return false;
+      }
       out.bytes = {bytes, size};
     }
-    // Behind the one chunk of a string of known length; advance() is the same with one more check.
     return cbor_value_advance(&it) == CborNoError;
   }
 

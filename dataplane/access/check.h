@@ -93,6 +93,10 @@ class AccessCheck {
   std::unique_ptr<State> state_;
 };
 
+// The target without what may be a token by any rule, for requests that are not checked and yet
+// leave a trace.
+std::string target_without_tokens(const AccessPolicy& policy, std::string_view target);
+
 // Whether any field may carry a token by any rule. `fields` may be null.
 bool carries_token_fields(const AccessPolicy& policy, const http::Fields* fields);
 

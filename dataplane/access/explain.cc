@@ -118,6 +118,10 @@ class Explainer {
       return each->key->verify(bytes_of(envelope->message), envelope->signature);
     });
     if (signer == keys->end()) {
+      // The check looks at the expiry first and leaves it at that.
+      const Reason expiry =
+          Judge(parts_.clock, clock_, rule, view, expressions_, &out_.steps).judge_expiry(token);
+      if (expiry != Reason::kTokenHolds) return expiry;
       return refuse("signature", Reason::kBadSignature,
                     std::format("{} does not verify with any of {} keys", algorithm, keys->size()));
     }

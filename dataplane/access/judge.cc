@@ -111,16 +111,18 @@ std::chrono::seconds Judge::leeway(const Token& token) const {
 }
 
 Reason Judge::judge(const Token& token, const TrustedKey& key) {
+  // Expiry first, as before a signature is verified: a token that ran out has one reason.
   const bool done =
+      expiry(token) &&
       require(token.unsupported.empty(), Reason::kUnsupportedClaim, "claims",
               [&] {
                 return token.unsupported.empty()
                            ? std::string("all that restrict are understood")
                            : token.unsupported + " restricts and cannot be judged here";
               }) &&
-      critical_claims(token) && issuer(token, *key.set) && audience(token) && expiry(token) &&
-      not_before(token) && lifetime(token) && method(token) && client(token) && uri(token) &&
-      headers(token) && token_territories(token) && rule_territory(&token) && licence(&token);
+      critical_claims(token) && issuer(token, *key.set) && audience(token) && not_before(token) &&
+      lifetime(token) && method(token) && client(token) && uri(token) && headers(token) &&
+      token_territories(token) && rule_territory(&token) && licence(&token);
   static_cast<void>(done);
   return reason_;
 }

@@ -33,6 +33,13 @@ bool has_token_cookie(std::string_view field, const std::vector<std::string>& na
 
 }  // namespace
 
+std::string target_without_tokens(const AccessPolicy& policy, std::string_view target) {
+  std::string stripped;
+  std::vector<FoundToken> found;
+  return strip_tokens(target, policy.parts().names, stripped, found) ? stripped
+                                                                     : std::string(target);
+}
+
 bool carries_token_fields(const AccessPolicy& policy, const http::Fields* fields) {
   if (fields == nullptr) return false;
   const AccessPolicy::Parts& parts = policy.parts();

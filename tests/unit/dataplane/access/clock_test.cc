@@ -1,0 +1,132 @@
+// Times, licences and territories, with a clock that can be trusted and one that cannot.
+#include <CppUTest/TestHarness.h>
+
+#include "tests/unit/dataplane/access/access_fixture.h"
+
+using namespace nearfield;
+using namespace nearfield::access;
+using std::chrono::seconds;
+namespace v = nearfield::access::vectors;
+
+TEST_GROUP(Clock) {
+  AccessOptions options = signed_options();
+  RuleOptions& rule = options.rules[0];
+  TestRequest untrusted(std::string_view token, seconds offset = seconds(0)) {
+    TestRequest request = with_jwt(token);
+    request.clock_trusted = false;
+    request.now = kNow + offset;
+    return request;
+  }
+};
+
+TEST(Clock, UntrustedItGivesExpiryATolerance) {
+  Gate gate(options);
+  CHECK_REASON(kTokenHolds, gate.reason(untrusted(v::kPlain)));
+  CHECK_REASON(kTokenHolds, gate.reason(untrusted(v::kPlain, seconds(7199))));
+  CHECK_REASON(kClockNotSane, gate.reason(untrusted(v::kPlain, seconds(7200))));
+}
+
+TEST(Clock, BehindTheBuildDateItIsNotTrustedWhateverItSays) {
+  Gate gate(options);
+  TestRequest request = with_jwt(v::kNotBefore);
+  request.now = WallTime(seconds(1000));
+  CHECK_REASON(kClockNotSane, gate.reason(request));
+  request = with_jwt(v::kPlain);
+  request.now = WallTime(seconds(1000));
+  CHECK_REASON(kTokenHolds, gate.reason(request));
+}
+
+TEST(Clock, UntrustedItBeginsNothingThatIsNotProvenToHaveBegun) {
+  Gate gate(options);
+  CHECK_REASON(kClockNotSane, gate.reason(untrusted(v::kNotBefore, seconds(500))));
+  // Another token of the same issuer was made at kNow + 500.
+  CHECK_REASON(kTokenHolds, gate.reason(untrusted(v::kIssued, seconds(500))));
+  CHECK_REASON(kTokenHolds, gate.reason(untrusted(v::kNotBefore, seconds(500))));
+  // Its own time of issue proves a token's beginning.
+  CHECK_REASON(kTokenHolds, gate.reason(untrusted(v::kIssuedNotBefore, seconds(0))));
+}
+
+TEST(Clock, WhatATrustedClockSaidStaysProven) {
+  Gate gate(options);
+  TestRequest request = with_jwt(v::kPlain);
+  request.now = kNow + seconds(200);
+  gate.check(request);
+  CHECK_REASON(kTokenHolds, gate.reason(untrusted(v::kNotBefore, seconds(-100000))));
+  request.now = kNow + seconds(3601);
+  gate.check(request);
+  CHECK_REASON(kExpired, gate.reason(untrusted(v::kPlain)));
+}
+
+TEST(Clock, LicencesBeginAndEnd) {
+  rule.licence = {{"2027-01-15T08:00:00Z", "2027-01-15T08:10:00Z", {}}};
+  Gate gate(options);
+  TestRequest request = with_jwt(v::kPlain);
+  CHECK_REASON(kTokenHolds, gate.reason(request));
+  request.now = kNow - seconds(1);
+  CHECK_REASON(kOutsideLicence, gate.reason(request));
+  request.now = kNow + seconds(599);
+  CHECK_REASON(kTokenHolds, gate.reason(request));
+  request.now = kNow + seconds(600);
+  CHECK_REASON(kOutsideLicence, gate.reason(request));
+}
+
+TEST(Clock, NothingIsReleasedByAClockThatIsNotTrusted) {
+  rule.licence = {{"2027-01-15T08:00:00Z", "", {}}};
+  Gate gate(options);
+  CHECK_REASON(kClockNotSane, gate.reason(untrusted(v::kPlain, seconds(100))));
+  CHECK_REASON(kOutsideLicence, gate.reason(untrusted(v::kPlain, seconds(-100))));
+  CHECK_REASON(kTokenHolds, gate.reason(untrusted(v::kIssued, seconds(100))));
+  CHECK_REASON(kTokenHolds, gate.reason(untrusted(v::kPlain, seconds(100))));
+  rule.licence = {{"", "2027-01-15T08:00:00Z", {}}};
+  gate.reload(options);
+  CHECK_REASON(kOutsideLicence, gate.reason(untrusted(v::kPlain, seconds(0))));
+}
+
+TEST(Clock, OpenRulesHaveLicencesAndTerritoriesToo) {
+  rule.mode = Mode::kOpen;
+  rule.licence = {{"2027-01-15T08:00:00Z", "", {"DE"}}, {"2027-01-15T09:00:00Z", "", {"US"}}};
+  Gate gate(options);
+  TestRequest request;
+  CHECK_REASON(kOpen, gate.reason(request));
+  request.client = "198.51.100.1";
+  CHECK_REASON(kOutsideLicence, gate.reason(request));
+  request.now = kNow + seconds(3600);
+  CHECK_REASON(kOpen, gate.reason(request));
+  request.client = "203.0.113.1";
+  CHECK_REASON(kOutsideLicence, gate.reason(request));
+}
+
+TEST(Clock, TerritoriesOfTheClient) {
+  rule.allowed_territories = {"de", "AT"};
+  Gate gate(options);
+  TestRequest request = with_jwt(v::kPlain);
+  CHECK_REASON(kTokenHolds, gate.reason(request));
+  request.client = "198.51.100.1";
+  CHECK_REASON(kWrongTerritory, gate.reason(request));
+  request.client = "203.0.113.1";
+  CHECK_REASON(kWrongTerritory, gate.reason(request));
+  rule.unknown_territory_allowed = true;
+  gate.reload(options);
+  CHECK_REASON(kTokenHolds, gate.reason(request));
+  rule.allowed_territories.clear();
+  rule.refused_territories = {"US"};
+  gate.reload(options);
+  CHECK_REASON(kTokenHolds, gate.reason(request));
+  request.client = "198.51.100.1";
+  CHECK_REASON(kWrongTerritory, gate.reason(request));
+}
+
+TEST(Clock, TerritoriesOfTheToken) {
+  rule.territory_source = TerritorySource::kToken;
+  rule.allowed_territories = {"DE", "AT", "CH"};
+  Gate gate(options);
+  TestRequest request = with_jwt(v::kTerritories);
+  request.client = "198.51.100.1";  // travelling
+  CHECK_REASON(kTokenHolds, gate.reason(request));
+  CHECK_REASON(kWrongTerritory, gate.reason(with_jwt(v::kPlain)));
+  CHECK_REASON(kTokenHolds, gate.reason(with_cat(v::kCatTerritory)));
+  CHECK_REASON(kWrongTerritory, gate.reason(with_cat(v::kCatSubdivision)));
+  rule.allowed_territories = {"DE"};
+  gate.reload(options);
+  CHECK_REASON(kWrongTerritory, gate.reason(request));
+}

@@ -1,0 +1,95 @@
+// Explanations: the same verdict as the check's, each step named, no secret shown.
+#include "dataplane/access/explain.h"
+
+#include <CppUTest/TestHarness.h>
+
+#include "tests/unit/dataplane/access/access_fixture.h"
+
+using namespace nearfield;
+using namespace nearfield::access;
+namespace v = nearfield::access::vectors;
+
+TEST_GROUP(Explain) {
+  std::shared_ptr<const AccessPolicy> policy = policy_of(signed_options());
+  std::string text_of(const Explanation& explanation) {
+    std::string out;
+    for (const ExplainStep& step : explanation.steps) {
+      out += step.verdict == ExplainStep::Verdict::kRefuses ? "- "
+             : step.verdict == ExplainStep::Verdict::kHolds ? "+ "
+                                                            : "  ";
+      out += step.subject + ": " + step.detail + "\n";
+    }
+    return out;
+  }
+};
+
+TEST(Explain, SaysHowATokenHolds) {
+  const Explanation explanation = explain(*policy, with_jwt(v::kIssuer).get(), nullptr);
+  CHECK_REASON(kTokenHolds, explanation.reason);
+  STRCMP_EQUAL("/albums/1/a.m4s", explanation.target.c_str());
+  STRCMP_EQUAL("albums", explanation.rule.c_str());
+  const std::string text = text_of(explanation);
+  for (const char* line : {"  rule: 'albums' for host 'music.example' and path '/albums': signed",
+                           "  token 1: signed URI token in query parameter URISigningPackage, ",
+                           "+ signature: ES256 by key 'one' of key set 'label'", "+ iss: 'label'",
+                           "+ exp: until 2027-01-15T09:00:00Z, now 2027-01-15T08:00:00Z",
+                           "+ cdniuc: 'https://music.example/albums/1/a.m4s' matches (whole)"}) {
+    STRCMP_CONTAINS(line, text.c_str());
+  }
+}
+
+TEST(Explain, GoesOnAfterTheFirstRefusal) {
+  TestRequest request = with_cat(v::kCatNetworks);
+  request.client = "203.0.113.1";
+  request.target = "/albums/2/x";
+  const Explanation explanation = explain(*policy, request.get(), nullptr);
+  CHECK_REASON(kWrongClient, explanation.reason);
+  const std::string text = text_of(explanation);
+  STRCMP_CONTAINS("- catnip: for 192.0.2.0/24 2001:db8::/32 ; the client is 203.0.113.1",
+                  text.c_str());
+  STRCMP_CONTAINS("- catu path: '/albums/2/x' starts with '/albums/1/'", text.c_str());
+}
+
+TEST(Explain, NeverShowsATokenOrAKey) {
+  for (const std::string_view token : {v::kPlain, v::kPlainShared, v::kClientV4, v::kPlainKeyTwo}) {
+    TestRequest request = with_jwt(token);
+    request.fields.add("Cookie", "URISigningPackage=" + std::string(token));
+    const Explanation explanation = explain(*policy, request.get(), nullptr);
+    const std::string text = text_of(explanation) + explanation.target;
+    for (std::size_t i = 0; i + 24 < token.size(); i += 12) {
+      CHECK_FALSE(text.contains(token.substr(i, 24)));
+    }
+  }
+}
+
+TEST(Explain, AgreesWithTheCheck) {
+  const AccessOptions options = signed_options();
+  for (const std::string_view token :
+       {v::kPlain, v::kNotBefore, v::kNoExpiry, v::kAudience, v::kVersion2, v::kBadExpression,
+        v::kClientV6, v::kClientGarbage, v::kAlgorithmNone, v::kUnknownKid, v::kPlainKeyTwo,
+        v::kSingleUse, v::kCatPlain}) {
+    Gate gate(options);
+    ReplayTable replay;
+    const TestRequest request = with_jwt(token);
+    const Explanation explanation = explain(*policy, request.get(), &replay);
+    const Decision decision = gate.check(request);
+    STRCMP_EQUAL(std::string(reason_name(decision.reason)).c_str(),
+                 std::string(reason_name(explanation.reason)).c_str());
+  }
+}
+
+TEST(Explain, UsesNothingUp) {
+  ReplayTable replay;
+  explain(*policy, with_jwt(v::kSingleUse).get(), &replay);
+  LONGS_EQUAL(0, replay.size());
+}
+
+TEST(Explain, RequestsWithoutRuleOrToken) {
+  TestRequest request;
+  CHECK_REASON(kNoToken, explain(*policy, request.get(), nullptr).reason);
+  request.target = "/x";
+  CHECK_REASON(kNoRule, explain(*policy, request.get(), nullptr).reason);
+  request.target = "/albums//x";
+  CHECK_REASON(kAmbiguousTarget, explain(*policy, request.get(), nullptr).reason);
+  CHECK_REASON(kNoRules, explain(*AccessPolicy::open(), request.get(), nullptr).reason);
+}
