@@ -83,11 +83,6 @@ struct Http2Callbacks {
       case NGHTTP2_GOAWAY:
         session.peer_leaves_ = true;
         return 0;
-      case NGHTTP2_PRIORITY:
-        // Of no effect, but a stream still cannot depend on itself (RFC 7540 5.3.1).
-        if (frame->priority.pri_spec.stream_id == frame->hd.stream_id)
-          session.fail(NGHTTP2_PROTOCOL_ERROR, &session.context_.counters.http2_protocol_errors);
-        return 0;
       default:
         return 0;
     }

@@ -148,6 +148,28 @@ void Http2Session::charge_reset() {
     fail(NGHTTP2_ENHANCE_YOUR_CALM, &context_.counters.http2_limit_resets);
 }
 
+bool Http2Session::watches(std::uint8_t type) {
+  return type == NGHTTP2_DATA || type == NGHTTP2_PRIORITY ||
+         (type > NGHTTP2_CONTINUATION && type != NGHTTP2_PRIORITY_UPDATE);
+}
+
+void Http2Session::judge_frame(const Http2FrameWatch::Head& head) {
+  switch (head.type) {
+    case NGHTTP2_DATA:
+      judge_closed(head.type, head.stream);
+      return;
+    case NGHTTP2_PRIORITY:
+      // Of no effect any more, but it may neither be about the connection nor depend on itself (RFC
+      // 9113 6.3, RFC 7540 5.3.1).
+      if (head.stream == 0 || head.depends_on == head.stream)
+        fail(NGHTTP2_PROTOCOL_ERROR, &context_.counters.http2_protocol_errors);
+      return;
+    default:
+      charge_frame();
+      return;
+  }
+}
+
 void Http2Session::frame_begins(std::uint8_t type, std::int32_t id) {
   switch (type) {
     case NGHTTP2_HEADERS:
@@ -156,9 +178,7 @@ void Http2Session::frame_begins(std::uint8_t type, std::int32_t id) {
       judge_closed(type, id);
       return;
     case NGHTTP2_CONTINUATION:
-      return;
     case NGHTTP2_DATA:
-      judge_closed(type, id);
       return;
     default:
       charge_frame();

@@ -71,7 +71,25 @@ Http2Session::Http2Session(WorkerContext& context, SessionOwner& owner, net::Str
 Http2Session::~Http2Session() { nghttp2_session_del(library_); }
 
 std::size_t Http2Session::on_receive(std::span<const std::byte> bytes) {
-  if (closing_ || failed_) return bytes.size();
+  // The library gets what came in as few pieces as can be, but all before a frame that is judged.
+  std::size_t given = 0;
+  for (std::size_t at = 0; at < bytes.size() && !failed_ && !closing_;) {
+    std::size_t taken = 0;
+    Http2FrameWatch::Head head;
+    const bool is_head = watch_.next(bytes.subspan(at), &taken, &head);
+    if (is_head && watches(head.type)) {
+      if (at > given) feed(bytes.subspan(given, at - given));
+      given = at;
+      if (!failed_) judge_frame(head);
+    }
+    at += taken;
+  }
+  if (given < bytes.size() && !failed_ && !closing_) feed(bytes.subspan(given));
+  stream_.wake_sender();
+  return bytes.size();
+}
+
+void Http2Session::feed(std::span<const std::byte> bytes) {
   const nghttp2_ssize taken = nghttp2_session_mem_recv2(
       library_, reinterpret_cast<const std::uint8_t*>(bytes.data()), bytes.size());
   Counters& counters = context_.counters;
@@ -89,8 +107,6 @@ std::size_t Http2Session::on_receive(std::span<const std::byte> bytes) {
         break;
     }
   }
-  stream_.wake_sender();
-  return bytes.size();
 }
 
 void Http2Session::on_receive_end() {

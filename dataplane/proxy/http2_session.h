@@ -20,6 +20,7 @@
 
 #include "dataplane/net/stream.h"
 #include "dataplane/net/timer.h"
+#include "dataplane/proxy/http2_frame_watch.h"
 #include "dataplane/proxy/http2_guard.h"
 #include "dataplane/proxy/http2_stream.h"
 #include "dataplane/proxy/reading_pace.h"
@@ -68,6 +69,7 @@ class Http2Session {
   };
 
   // http2_session.cc
+  void feed(std::span<const std::byte> bytes);
   void prepare_streams();
   void submit_head(Http2Stream& stream);
   void submit_interim(std::int32_t id, std::string_view heads);
@@ -85,6 +87,8 @@ class Http2Session {
   void request_complete(Http2Stream& stream);
   void refuse(Http2Stream& stream, std::uint16_t status, std::string_view reason);
   void reset_stream(std::int32_t id, std::uint32_t error_code);
+  static bool watches(std::uint8_t type);
+  void judge_frame(const Http2FrameWatch::Head& head);
   void frame_begins(std::uint8_t type, std::int32_t id);
   void judge_closed(std::uint8_t type, std::int32_t id);
   void charge_frame();
@@ -123,6 +127,7 @@ class Http2Session {
   std::uint64_t outstanding_bytes_ = 0;
   std::uint64_t held_body_bytes_ = 0;
 
+  Http2FrameWatch watch_;
   Http2Guard guard_;
   ReadingPace pace_;
   MonotonicTime began_{};

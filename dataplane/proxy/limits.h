@@ -37,7 +37,7 @@ struct Limits {
   // with ENHANCE_YOUR_CALM.
   std::uint32_t http2_resets_burst = 200;
   std::uint32_t http2_resets_per_second = 20;
-  // Frames that ask for nothing (SETTINGS, PING, PRIORITY, WINDOW_UPDATE, empty DATA;
+  // Frames that ask for nothing (SETTINGS, PING, PRIORITY, WINDOW_UPDATE, empty DATA, unknown ones;
   // CVE-2019-9512, 9515, 9518), at once and per second. Each request and each DATA frame sent
   // to the listener earns some more, so that window updates for what was sent are never too many.
   // Over: GOAWAY with ENHANCE_YOUR_CALM.

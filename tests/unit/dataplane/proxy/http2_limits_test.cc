@@ -66,8 +66,9 @@ TEST(Http2Limits, frames_that_ask_for_nothing_are_bounded) {
   const std::string priority = http2_frame(NGHTTP2_PRIORITY, 0, 1, std::string("\0\0\0\0\x10", 5));
   const std::string update =
       http2_frame(NGHTTP2_PRIORITY_UPDATE, 0, 0, std::string("\0\0\0\x01u=1", 7));
+  const std::string unknown = http2_frame(0xee, 0, 0, "x");
   std::uint64_t ended = 0;
-  for (const std::string& each : {window, ping, settings, priority, update}) {
+  for (const std::string& each : {window, ping, settings, priority, update, unknown}) {
     Http2Peer peer(node);
     peer.wait(peer.get("/a"));
     LONGS_EQUAL(NGHTTP2_ENHANCE_YOUR_CALM, flood(peer, each));
