@@ -20,6 +20,8 @@ WorkerContext::WorkerContext(SharedState& shared_state, net::Reactor& worker_rea
       origin(origin_client),
       settings(std::move(first_settings)),
       access_sink(sink),
+      access(settings->access_check, settings->access, shared_state.replayed_tokens,
+             SipHashKey::random()),
       reaper_(&WorkerContext::reap, this) {}
 
 WorkerContext::~WorkerContext() {

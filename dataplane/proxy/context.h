@@ -4,9 +4,11 @@
 #pragma once
 
 #include <memory>
+#include <utility>
 #include <vector>
 
 #include "cache/store.h"
+#include "dataplane/access/check.h"
 #include "dataplane/http/freshness.h"
 #include "dataplane/net/reactor.h"
 #include "dataplane/origin/client.h"
@@ -33,7 +35,13 @@ struct WorkerContext {
   origin::OriginClient& origin;
   std::shared_ptr<const Settings> settings;
   AccessSink* access_sink;  // may be null
+  access::AccessCheck access;
   Counters counters;
+
+  void set_settings(std::shared_ptr<const Settings> next) {
+    settings = std::move(next);
+    access.set_policy(settings->access);
+  }
 
   // Fetches live here from start to end; an ended one is destroyed in a later turn, because it ends
   // inside its own callbacks.

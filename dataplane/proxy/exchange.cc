@@ -54,7 +54,7 @@ Exchange::~Exchange() {
   context_.reactor.cancel_signal(signal_);
 }
 
-void Exchange::start(const http::RequestHead& head, std::string body, bool close_after) {
+void Exchange::start(http::RequestHead& head, std::string body, bool close_after) {
   NEARFIELD_ASSERT(step_ == Step::idle);
   request_ = &head;
   settings_ = context_.settings;
@@ -69,13 +69,15 @@ void Exchange::start(const http::RequestHead& head, std::string body, bool close
   started_ = context_.reactor.now();
   started_wall_ = context_.reactor.wall_now_ms();
   first_byte_ = {};
+  renewals_.clear();
+  is_admitted_ = false;
   count(context_.counters.requests);
+  if (answer_elsewhere() || answer_here() || !admit(head)) return;
   decide();
 }
 
 void Exchange::decide() {
   candidate_.reset();
-  if (answer_elsewhere() || answer_here()) return;
   if (passes_through(request_->fields, settings_->node_name) > kMaximumPasses) {
     answer_error(508, "the request goes in a circle: an origin of this node leads back to it");
     return;

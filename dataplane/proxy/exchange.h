@@ -16,6 +16,7 @@
 #include <utility>
 
 #include "cache/store.h"
+#include "dataplane/access/check.h"
 #include "dataplane/http/cache_control.h"
 #include "dataplane/http/cache_status.h"
 #include "dataplane/http/request_head.h"
@@ -62,9 +63,9 @@ class Exchange {
     host_ = host;
     delivery_ = delivery;
   }
-  // `head` stays the caller's until the exchange ended; `close_after`: the connection ends with
-  // this response in any case.
-  void start(const http::RequestHead& head, std::string body, bool close_after);
+  // `head` stays the caller's until the exchange ended, and loses the tokens in it; `close_after`:
+  // the connection ends with this response in any case.
+  void start(http::RequestHead& head, std::string body, bool close_after);
   // A response made here (an error, a refusal) in place of start(); `head` may be null when there
   // is none to speak of.
   void start_error(const http::RequestHead* head, std::uint16_t status, std::string_view reason);
@@ -97,6 +98,11 @@ class Exchange {
  private:
   // continuing: in mid-body, waits for a fetch of its own that brings the rest.
   enum class Step : std::uint8_t { idle, waiting, head, body, continuing };
+
+  // Who may listen (exchange_access.cc).
+  bool admit(http::RequestHead& head);
+  void answer_refused(std::uint16_t status);
+  std::string_view logged_path(std::string& stripped) const;
 
   // Decisions.
   void decide();
@@ -164,6 +170,8 @@ class Exchange {
   std::uint16_t status_ = 0;
   http::CacheStatus cache_status_;
   std::string cache_status_line_;
+  std::vector<access::Renewal> renewals_;
+  bool is_admitted_ = false;  // what may be a token is out of the target
   bool from_cache_ = false;
 
   // For the access record.

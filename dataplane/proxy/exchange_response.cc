@@ -119,6 +119,10 @@ void Exchange::finish_head(const http::Fields* stored) {
     }
   }
   append_hsts(stored);
+  if (status_ < 400) {
+    for (const access::Renewal& renewal : renewals_)
+      append_field(renewal.field_name, renewal.field_value);
+  }
   if (delivery_ == Delivery::message) {
     if (close_) {
       append_field("Connection", "close");
@@ -342,7 +346,8 @@ void Exchange::end(bool cut_short) {
     record.time = started_wall_;
     record.method = request_->method_text;
     record.authority = request_->authority;
-    record.path = request_->path();
+    std::string stripped;
+    record.path = logged_path(stripped);
     record.status = first_byte_ == MonotonicTime{} ? std::uint16_t{0} : status_;
     record.body_bytes = feeder_.body_bytes();
     record.cache = cache_status_line_;

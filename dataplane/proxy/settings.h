@@ -3,9 +3,11 @@
 
 #include <chrono>
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <vector>
 
+#include "dataplane/access/policy.h"
 #include "dataplane/http/cache_key.h"
 #include "dataplane/http/cache_policy.h"
 #include "dataplane/http/cors.h"
@@ -44,6 +46,10 @@ struct Settings {
   // Tell listeners in Cache-Status what happened (RFC 9211).
   bool send_cache_status = true;
   HttpsPolicy https;
+  // Who may listen; never null.
+  std::shared_ptr<const access::AccessPolicy> access = access::AccessPolicy::open();
+  // Sizes of what each worker remembers of tokens; of the first settings only.
+  access::CheckOptions access_check;
 };
 
 }  // namespace nearfield::proxy

@@ -85,7 +85,7 @@ ProxyWorker::ProxyWorker(SharedState& shared, net::Reactor& reactor, origin::Ori
 ProxyWorker::~ProxyWorker() { NEARFIELD_ASSERT(impl_->sessions.empty()); }
 
 void ProxyWorker::set_settings(std::shared_ptr<const Settings> settings) {
-  impl_->context.settings = std::move(settings);
+  impl_->context.set_settings(std::move(settings));
   impl_->idle_work.clear();  // their parsers have the old limits
 }
 
@@ -130,5 +130,9 @@ void ProxyWorker::abort_all() {
 }
 
 const Counters& ProxyWorker::counters() const { return impl_->context.counters; }
+
+const access::CheckCounters& ProxyWorker::access_counters() const {
+  return impl_->context.access.counters();
+}
 
 }  // namespace nearfield::proxy

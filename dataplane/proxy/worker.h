@@ -12,6 +12,8 @@
 #include <memory>
 
 #include "cache/store.h"
+#include "dataplane/access/reason.h"
+#include "dataplane/access/replay_table.h"
 #include "dataplane/net/prefix_limiter.h"
 #include "dataplane/net/reactor.h"
 #include "dataplane/origin/client.h"
@@ -33,6 +35,10 @@ struct SharedState {
   std::atomic<std::uint32_t> connections{0};
   std::atomic<std::uint32_t> fetches{0};
   std::unique_ptr<FetchTable> table;
+  // False while the kernel says that the wall clock is not synchronised.
+  std::atomic<bool> clock_trusted{true};
+  // Tokens for one use, over reloads.
+  std::shared_ptr<access::ReplayTable> replayed_tokens = std::make_shared<access::ReplayTable>();
 };
 
 class ProxyWorker final : public net::Acceptor {
@@ -52,7 +58,8 @@ class ProxyWorker final : public net::Acceptor {
   // patience).
   void abort_all();
 
-  const Counters& counters() const;  // any thread
+  const Counters& counters() const;                      // any thread
+  const access::CheckCounters& access_counters() const;  // any thread
 
   net::StreamHandler* on_accept(net::Stream& stream) override;
 

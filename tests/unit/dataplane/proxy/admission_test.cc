@@ -1,0 +1,79 @@
+// Who may listen, as requests meet it: before the cache, before the origin, and out of both.
+#include "CppUTest/TestHarness.h"
+#include "tests/unit/dataplane/access/access_fixture.h"
+#include "tests/unit/dataplane/proxy/proxy_fixture.h"
+
+using namespace nearfield;
+using namespace nearfield::proxy;
+using namespace nearfield::proxy::testing;
+namespace tokens = nearfield::access::vectors;
+
+TEST_GROUP(Admission) {
+  ProxyFixture node{31};
+
+  void setup() override {
+    node.world.set_wall_time(access::kNow);
+    node.on_call = [](ScriptedCall& call) {
+      call.answer(200, {{"Cache-Control", "max-age=600"}}, "of " + call.request.path_and_query);
+    };
+    node.change_settings(
+        [](Settings& settings) { settings.access = access::policy_of(access::signed_options()); });
+  }
+  std::string with(std::string_view token) { return "/albums/1/a.m4s?CAT=" + std::string(token); }
+};
+
+TEST(Admission, without_a_token_there_is_one_answer_and_no_question_to_the_origin) {
+  const Reply none = node.get("/albums/1/a.m4s");
+  std::string spoilt(tokens::kCatPlain);
+  spoilt[spoilt.size() - 3] = spoilt[spoilt.size() - 3] == 'A' ? 'B' : 'A';
+  const Reply wrong = node.get(with(spoilt));
+  LONGS_EQUAL(403, none.status);
+  STRCMP_EQUAL(none.head.c_str(), wrong.head.c_str());
+  STRCMP_EQUAL("", none.body.c_str());
+  STRCMP_EQUAL("no-store", none.field("Cache-Control").c_str());
+  LONGS_EQUAL(0, node.calls());
+}
+
+TEST(Admission, tokens_share_one_object_and_never_reach_the_origin) {
+  const Reply first = node.get(with(tokens::kCatPlain));
+  LONGS_EQUAL(200, first.status);
+  STRCMP_EQUAL("of /albums/1/a.m4s", first.body.c_str());
+  const Reply second = node.get(with(tokens::kCatMac));
+  LONGS_EQUAL(200, second.status);
+  LONGS_EQUAL(1, node.calls());
+  LONGS_EQUAL(403, node.get("/albums/1/a.m4s").status);
+}
+
+TEST(Admission, a_token_in_a_field_goes_no_further) {
+  const Reply reply = node.get(
+      "/albums/1/a.m4s", "CTA-Common-Access-Token: " + std::string(tokens::kCatPlain) + "\r\n");
+  LONGS_EQUAL(200, reply.status);
+  CHECK_FALSE(node.call(0).request.fields.contains("CTA-Common-Access-Token"));
+}
+
+TEST(Admission, a_token_expires_while_its_object_stays) {
+  LONGS_EQUAL(200, node.get(with(tokens::kCatPlain)).status);
+  node.world.set_wall_time(access::kNow + std::chrono::hours(48));
+  LONGS_EQUAL(403, node.get(with(tokens::kCatPlain)).status);
+}
+
+TEST(Admission, rules_follow_a_reload) {
+  LONGS_EQUAL(200, node.get(with(tokens::kCatPlain)).status);
+  node.change_settings([](Settings& settings) {
+    access::AccessOptions denied = access::signed_options();
+    denied.rules[0].mode = access::Mode::kDenied;
+    settings.access = access::policy_of(denied);
+  });
+  LONGS_EQUAL(403, node.get(with(tokens::kCatPlain)).status);
+  node.change_settings([](Settings& settings) { settings.access = access::AccessPolicy::open(); });
+  LONGS_EQUAL(200, node.get("/albums/1/a.m4s").status);
+}
+
+TEST(Admission, a_preflight_needs_no_token) {
+  node.change_settings([](Settings& settings) { settings.cors.enabled = true; });
+  const Reply reply = node.request(
+      "OPTIONS /albums/1/a.m4s HTTP/1.1\r\nHost: music.example\r\nOrigin: "
+      "https://player.example\r\n"
+      "Access-Control-Request-Method: GET\r\n\r\n");
+  LONGS_EQUAL(204, reply.status);
+}
