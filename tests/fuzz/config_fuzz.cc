@@ -16,7 +16,9 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     FUZZ_CHECK(!config.error().text().empty());
     return 0;
   }
-  FUZZ_CHECK(!config->listen.empty() && !config->origins.empty());
+  FUZZ_CHECK(!config->listen.empty() || !config->tls.listen.empty());
+  FUZZ_CHECK(!config->origins.empty());
+  FUZZ_CHECK(config->tls.listen.empty() == config->tls.certificates.empty());
   FUZZ_CHECK(config_json(*config).starts_with('{'));
   FUZZ_CHECK(needs_restart(*config, *config).empty());
   return 0;

@@ -31,6 +31,8 @@ TEST(Api, ShowsStatusCountersConfigAndMetrics) {
   STRCMP_EQUAL("box-7", call("GET", "/v1/status").at("node").as_string().c_str());
   CHECK_EQUAL(100, call("GET", "/v1/counters").at("counters").at("requests").to_number<int>());
   CHECK_EQUAL(1, call("GET", "/v1/config").at("schema").as_int64());
+  STRCMP_EQUAL("127.0.0.1:8443",
+               call("GET", "/v1/tls").at("tls").at("listen").at(0).as_string().c_str());
   call("GET", "/metrics?x=1");
   LONGS_EQUAL(200, response.status);
   STRCMP_EQUAL("text/plain; version=0.0.4; charset=utf-8", response.content_type.c_str());
@@ -120,8 +122,8 @@ TEST(Api, TheAdminAddressOnlyShows) {
     call("GET", path, "", ApiSurface::read_only);
     LONGS_EQUAL_TEXT(200, response.status, path);
   }
-  for (const char* path :
-       {"/v1/purge", "/v1/drain", "/v1/reload", "/v1/log-level", "/v1/config", "/v1/counters"}) {
+  for (const char* path : {"/v1/purge", "/v1/drain", "/v1/reload", "/v1/log-level", "/v1/config",
+                           "/v1/counters", "/v1/tls"}) {
     for (const char* method : {"GET", "POST", "PUT"}) {
       call(method, path, "{}", ApiSurface::read_only);
       LONGS_EQUAL_TEXT(404, response.status, path);

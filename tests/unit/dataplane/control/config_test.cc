@@ -73,6 +73,8 @@ TEST(Config, TheExampleShowsTheDefaults) {
   defaults.query_drop = example->query_drop;
   defaults.access_log.path = example->access_log.path;
   defaults.origins = example->origins;
+  defaults.tls.listen = example->tls.listen;
+  defaults.tls.certificates = example->tls.certificates;
   DpdkPortConfig port;
   port.name = example->dpdk.ports.at(0).name;
   port.addresses = example->dpdk.ports.at(0).addresses;
@@ -307,7 +309,7 @@ TEST(Config, AFirstLookNeedsNoFile) {
 
 TEST(Config, WrongFlagsAreNamed) {
   const auto config = config_from_flags({.listen = {"nowhere"},
-                                         .origin = "https://secure",
+                                         .origin = "gopher://secure",
                                          .ram = "lots",
                                          .workers = {},
                                          .control_path = std::string(81, 'c'),

@@ -51,6 +51,24 @@ inline NodeSnapshot sample_snapshot() {
   snapshot.totals.timeout_idle = 7;
   snapshot.totals.connections_open = 8;
   snapshot.transport_values = {{"turns", "Turns", 9, false}, {"streams_open", "Open", 2, true}};
+  snapshot.tls.listen = {*net::Endpoint::parse("127.0.0.1:8443")};
+  snapshot.tls.engine = "ipsec-mb (AVX2)";
+  snapshot.tls.minimum_version = "1.2";
+  snapshot.tls.protocols = {"h2", "http/1.1"};
+  snapshot.tls.client_certificates = "none";
+  snapshot.tls.tickets = true;
+  snapshot.tls.ticket_keys = 2;
+  snapshot.tls.certificates = {{.file = "/tls/a.pem",
+                                .subject = "CN=a.example",
+                                .names = {"a.example", "*.b.example"},
+                                .not_after = WallTime(std::chrono::seconds(1'700'086'400))}};
+  snapshot.tls.totals.handshakes_finished = 3;
+  snapshot.tls.totals.handshakes_refused_queue = 6;
+  snapshot.tls.totals.connections_open = 4;
+  snapshot.tls.handshakes_open = 1;
+  snapshot.tls.pool.finished_resumed = 2;
+  snapshot.tls.pool.cpu_full = std::chrono::milliseconds(500);
+  snapshot.tls.pool.failed[static_cast<std::size_t>(tls::HandshakeFailure::not_tls)] = 5;
   snapshot.access_log_path = "-";
   snapshot.access_log = {.written = 11, .written_bytes = 12, .dropped = 13, .failed = 14};
   origin::OriginGroup group = *origin::group_of_one("http://192.0.2.1:9000");

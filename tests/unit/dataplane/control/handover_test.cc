@@ -42,6 +42,7 @@ TEST_GROUP(Handover) {
           std::vector<HandoverServer::Offer> offers;
           for (const net::Listener& one : listeners) {
             offers.push_back({.configured = "127.0.0.1:0",
+                              .kind = offers.empty() ? ListenKind::tls : ListenKind::clear,
                               .local = one.local(),
                               .descriptor = one.descriptor()});
           }
@@ -78,6 +79,7 @@ TEST(Handover, PassesEverySocketAndThenTheService) {
   for (std::size_t i = 0; i < 70; ++i) {
     CHECK(client->listeners()[i].listener.local() == listeners[i].local());
     STRCMP_EQUAL("127.0.0.1:0", client->listeners()[i].configured.c_str());
+    CHECK(client->listeners()[i].kind == (i == 0 ? ListenKind::tls : ListenKind::clear));
   }
   CHECK_FALSE(ready);
   CHECK(client->confirm().has_value());
@@ -144,12 +146,15 @@ TEST_GROUP(HandoverMessage){};
 
 TEST(HandoverMessage, ReadsBackWhatWasWritten) {
   HandoverMessage message;
-  message.listeners = {{.configured = ":80", .local = "[::]:80"}};
+  message.listeners = {{.configured = ":80", .local = "[::]:80"},
+                       {.configured = ":443", .local = "[::]:443", .tls = true}};
   message.more = true;
   const auto parsed = parse_handover(handover_text(message));
   CHECK(parsed.has_value());
   CHECK(parsed->more);
   STRCMP_EQUAL("[::]:80", parsed->listeners[0].local.c_str());
+  CHECK_FALSE(parsed->listeners[0].tls);
+  CHECK(parsed->listeners[1].tls);
   HandoverMessage ready;
   ready.ready = true;
   CHECK(parse_handover(handover_text(ready))->ready);

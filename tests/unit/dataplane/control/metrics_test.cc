@@ -38,6 +38,18 @@ TEST(Metrics, ShowsTheNumbers) {
       "nearfield_origin_failures_total{group=\"origin\",server=\"192.0.2.1:9000\",kind=\"timed_"
       "out\"} 1");
   expect_line("nearfield_origin_healthy{group=\"origin\",server=\"192.0.2.1:9000\"} 1");
+  expect_line("nearfield_tls_handshakes_finished_total 3");
+  expect_line("nearfield_tls_handshakes_refused_total{limit=\"queue\"} 6");
+  expect_line("nearfield_tls_connections_open 4");
+  expect_line("nearfield_tls_handshakes_open 1");
+  expect_line("nearfield_tls_ticket_keys 2");
+  expect_line("nearfield_tls_info{engine=\"ipsec-mb (AVX2)\"} 1");
+  expect_line(
+      "nearfield_tls_certificate_expiry_timestamp_seconds{file=\"/tls/a.pem\",subject=\"CN=a."
+      "example\",names=\"a.example,*.b.example\",shown_to=\"listeners\"} 1700086400");
+  expect_line("nearfield_tls_helper_failures_total{reason=\"not_tls\"} 5");
+  expect_line("nearfield_tls_helper_handshakes_total{kind=\"resumed\"} 2");
+  expect_line("nearfield_tls_helper_cpu_seconds_total{kind=\"full\"} 0.5");
   expect_line("nearfield_build_info{version=\"1.2.3\",transport=\"uring\"} 1");
 }
 
