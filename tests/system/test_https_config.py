@@ -369,16 +369,22 @@ def test_a_drain_lets_handshakes_finish(files, start, nginx_origin):
     assert node.ends() == 0 and "drained" in node.log
 
 
-def test_a_second_signal_ends_handshakes_at_once(files, start):
-    files.write("http://127.0.0.1:9", drain="60s", tls='[tls.handshakes]\ntimeout = "60s"')
+def test_a_second_signal_ends_all_at_once(files, start, nginx_origin):
+    nginx_origin.put("/big", BIG)
+    files.write(nginx_origin.url, drain="60s", tls='[tls.handshakes]\ntimeout = "60s"')
     node = start()
-    halfway = Halfway(tls_port(node), files.trusting())
-    until(lambda: connections_open(node) == 1, "the handshake has begun")
-    node.signal(signal.SIGTERM)
-    node.says("draining")
-    node.signal(signal.SIGTERM)
-    assert node.ends() == 0
-    halfway.socket.close()
+    with Secure(tls_port(node), files.trusting(), receive_buffer=16384) as listening:
+        listening.send(request("/big"))
+        listening.exactly(10_000)
+        halfway = Halfway(tls_port(node), files.trusting())
+        until(lambda: connections_open(node) == 2, "the handshake has begun")
+        node.signal(signal.SIGTERM)
+        node.says("draining")
+        node.signal(signal.SIGTERM)
+        assert node.ends() == 0
+        halfway.socket.close()
+        with pytest.raises(Broken):
+            listening.exactly(len(BIG))
 
 
 def test_a_drain_is_over_when_a_handshake_expires(files, start):
