@@ -4,6 +4,7 @@
 //
 // Each case starts with an empty browser cache. For every response that carried media or a manifest, the digest of the bytes
 // the browser received is in the result, so that the caller can hold them against the origin's files. One line a case.
+// "trusted": the digest of a public key that https is believed with, though the browser knows no authority for it.
 
 import { createHash } from 'node:crypto';
 import { chromium } from 'playwright-core';
@@ -12,11 +13,12 @@ const START_UP_LIMIT_MS = 30_000;
 
 const asked = JSON.parse(process.argv[2]);
 // The tap that hears the first sample is for pages that are local or HTTPS; ours may be neither, on a link.
-const FLAGS = ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
-  '--disable-component-update', '--disable-sync', '--autoplay-policy=no-user-gesture-required', '--no-proxy-server',
-  `--unsafely-treat-insecure-origin-as-secure=${new URL(asked.url).origin}`];
+const flags = ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
+  '--disable-component-update', '--disable-sync', '--autoplay-policy=no-user-gesture-required', '--no-proxy-server']
+  .concat(asked.url.startsWith('http:') ? `--unsafely-treat-insecure-origin-as-secure=${new URL(asked.url).origin}` : [])
+  .concat(asked.trusted ? `--ignore-certificate-errors-spki-list=${asked.trusted}` : []);
 const browser = await chromium.launch({
-  executablePath: asked.chromium ?? '/usr/bin/chromium', headless: true, args: FLAGS, timeout: 30_000,
+  executablePath: asked.chromium ?? '/usr/bin/chromium', headless: true, args: flags, timeout: 30_000,
 });
 try {
   for (const one of asked.cases) {
@@ -26,7 +28,7 @@ try {
   await browser.close();
 }
 
-async function play({ engine, track, rendition, seconds }) {
+async function play({ engine, track, rendition, seconds, album }) {
   const context = await browser.newContext();
   const page = await context.newPage();
   const responses = [];
@@ -40,7 +42,7 @@ async function play({ engine, track, rendition, seconds }) {
     if (request.failure()?.errorText !== 'net::ERR_ABORTED') complaints.push(`${request.url()}: ${request.failure()?.errorText}`);
   });
   try {
-    await page.goto(asked.url, { timeout: START_UP_LIMIT_MS });
+    await page.goto(album ? `${asked.url}?album=${album}` : asked.url, { timeout: START_UP_LIMIT_MS });
     await page.waitForFunction(() => window.nearfield?.state.album || window.nearfield?.state.trouble, null, { timeout: START_UP_LIMIT_MS });
     await page.evaluate(({ engine, track, rendition }) => {
       Object.assign(window.nearfield.state, { engine, rendition });
@@ -59,6 +61,8 @@ async function play({ engine, track, rendition, seconds }) {
     return state && {
       startupMs: state.startupMs, rebuffers: state.rebuffers, channels: state.channels, trouble: state.trouble,
       played: audio.currentTime, segments: state.segments.length, statuses: state.segments.map((segment) => segment.cacheStatus),
+      protocols: [...new Set(['navigation', 'resource'].flatMap((type) => performance.getEntriesByType(type))
+        .filter((entry) => /^https?:/.test(entry.name)).map((entry) => entry.nextHopProtocol).filter(Boolean))].sort(),
     };
   }).catch(() => null);
   const received = (await Promise.all(responses)).filter(Boolean);

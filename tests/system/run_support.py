@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import ssl
 import subprocess
 import sys
 import tempfile
@@ -12,7 +13,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
-from demo_support import DEMO, Children, node_program, write_tone
+from demo_support import DEMO, REPOSITORY, Children, make_short_album, node_program, write_tone
+
+import run as demo
+from serve import authority, docroot, node, origin, ports, signing
 
 
 @pytest.fixture(scope="module")
@@ -46,8 +50,9 @@ def run(program, album_folder, place):
     def start(*arguments: str, wrapper: Sequence[str] = (), env: dict[str, str] | None = None, **options) -> subprocess.Popen:
         argv = [*wrapper, sys.executable, DEMO / "run.py", "--node", program, "--album", album_folder, "--cache", album_folder.parent / "cache",
                 *arguments]
+        environment = {**os.environ, "TMPDIR": str(place), "NEARFIELD_CACHE": str(album_folder.parent / "kept"), **(env or {})}
         options = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True, **options}
-        process = subprocess.Popen(argv, start_new_session=True, env={**os.environ, "TMPDIR": str(place), **(env or {})}, **options)
+        process = subprocess.Popen(argv, start_new_session=True, env=environment, **options)
         started.append(process)
         return process
 
@@ -60,6 +65,37 @@ def run(program, album_folder, place):
         if process.stdout:
             process.stdout.close()
         assert gone(belongings)  # they write into `place` until they end
+
+
+class SecureAlbum:
+    """The short album behind a node that speaks https, open and, with a signer, signed."""
+
+    def __init__(self, place: Path, program: Path, children: Children):
+        modules = docroot.ensure_node_modules(REPOSITORY, children, print)
+        self.made = make_short_album(place / "cache", place / "input", children)
+        self.signer: signing.Signer | None = None
+        self.root = docroot.lay_out(place, self.made.folder, self.made.key, modules, self.signer)
+        _, origin_port = origin.start(place / "origin", self.root, children)
+        self.origin_log = place / "origin" / "access.log"
+        self.identity = demo.Identity(authority.Authority(place / "authority"), place / "identity", [])
+        self.port = ports.any_free()
+        self.node = node.start(program, place / "node", children, port=ports.any_free(), origin_port=origin_port, ram="256M", workers=1,
+                               https=node.Https(self.port, self.identity.leaf), signed_by=self.signer and self.signer.write_public_keys(place / "signing.jwks"))
+        self.url = f"https://localhost:{self.port}/"
+
+    def context(self) -> ssl.SSLContext:
+        """That of a client that trusts the authority and nobody else."""
+        return ssl.create_default_context(cafile=str(self.identity.authority.certificate_file))
+
+
+@pytest.fixture(scope="module")
+def served_securely(tmp_path_factory, program) -> Iterator[SecureAlbum]:
+    children = Children()
+    try:
+        yield SecureAlbum(tmp_path_factory.mktemp("secure"), program, children)
+        assert children.first_dead() is None, children.first_dead().describe_exit()
+    finally:
+        children.stop_all()
 
 
 def read_until(process: subprocess.Popen, pattern: str, timeout_s: float = 60) -> str:

@@ -231,7 +231,7 @@ def test_an_interrupt_at_the_moment_the_address_is_told_is_a_good_end(monkeypatc
             signal.raise_signal(signal.SIGINT)
 
     monkeypatch.setattr(demo.Progress, "note", note)
-    monkeypatch.setattr(demo, "start", lambda *_: ("http://127.0.0.1:1/", None, tmp_path))
+    monkeypatch.setattr(demo, "start", lambda *_: demo.Running("http://127.0.0.1:1/", None, tmp_path))
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     try:
         assert demo.main(["--no-player-check"]) == 0
@@ -259,7 +259,7 @@ def test_scratch_folders_of_the_dead_go_and_those_of_the_living_stay(tmp_path):
 def test_a_dead_node_is_reported(run):
     process = run("--no-player-check")
     read_until(process, r"^node: .* requests")
-    victim = next((pid for pid in descendants(process.pid) if b"--origin" in Path(f"/proc/{pid}/cmdline").read_bytes()), None)
+    victim = next((pid for pid in descendants(process.pid) if b"node.toml" in Path(f"/proc/{pid}/cmdline").read_bytes()), None)
     assert victim, "no node among run's children"
     os.kill(victim, signal.SIGKILL)
     said = read_until(process, "the node .* was ended by SIGKILL")

@@ -18,20 +18,33 @@ const state = {
 
 // --- the album ---------------------------------------------------------------------------------------------------------
 
-async function open() {
-  const answer = await fetch('album.json');
-  if (!answer.ok) throw new Error(`album.json: the node answered ${answer.status}`);
-  const album = state.album = await answer.json();
+const SIGNED = new URLSearchParams(location.search).get('album') === 'signed';
+const LISTING = SIGNED ? 'signed.json' : 'album.json';
+
+// The album with absolute addresses. Those of the signed one hold for an hour after the listing was asked for.
+async function listing() {
+  const answer = await fetch(LISTING, { cache: 'no-store' });
+  if (!answer.ok) throw new Error(`${LISTING}: the node answered ${answer.status}`);
+  const album = await answer.json();
   const base = new URL(album.base, document.baseURI);
+  album.cover = new URL(album.cover, base).href;
   for (const track of album.tracks) {
     track.hls = new URL(track.hls, base).href;
     track.dash = new URL(track.dash, base).href;
   }
+  return album;
+}
+
+async function open() {
+  const album = state.album = await listing();
   document.title = `${album.title} · Nearfield`;
-  $('cover').src = new URL(album.cover, base).href;
+  $('cover').src = album.cover;
   $('cover').alt = `Cover of ${album.title}`;
   $('album-title').textContent = album.title;
   $('album-artist').textContent = album.artist;
+  $('other-album').hidden = !album.signed && !SIGNED;
+  $('other-album').href = SIGNED ? '?' : '?album=signed';
+  $('other-album').textContent = SIGNED ? 'signed addresses; play without' : 'play with signed addresses';
   $('tracks').replaceChildren(...album.tracks.map((track, index) => {
     const item = document.createElement('li');
     const button = document.createElement('button');
@@ -76,6 +89,15 @@ function choose(change) {
 // Plays a track from `at` seconds; a later call wins over one that is still under way.
 async function play(index, at = 0) {
   const generation = ++state.generation;
+  if (SIGNED) {
+    try {
+      state.album = await listing();
+    } catch (error) {
+      if (generation === state.generation) showTrouble(error);
+      return;
+    }
+    if (generation !== state.generation) return;
+  }
   const track = state.album.tracks[index];
   Object.assign(state, { track: index, startupMs: null, rebuffers: 0, sounding: false, channels: 0, segments: [], trouble: null, loading: true });
   drawChoices();

@@ -4,6 +4,7 @@
     /lib/hls.mjs, ...            the libraries from node_modules
     /album.json                  which album is on, and where
     /album/<key>/...             the album; <key> changes when a byte of it may, so it may be kept for a year
+    /signed.json, /signed/...    the same once more, which the node gives to none but those with a token (signing.py)
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ import shutil
 from pathlib import Path
 
 from children import Children, ToolError
+
+from . import signing
 
 _PLAYER = Path(__file__).resolve().parent.parent / "player"
 _LIBRARIES = {"hls.min.js": "hls.js/dist/hls.min.js", "shaka-player.js": "shaka-player/dist/shaka-player.compiled.js"}
@@ -44,7 +47,7 @@ def ensure_node_modules(repository: Path, children: Children, say) -> Path:
     return modules
 
 
-def lay_out(folder: Path, album_folder: Path, album_key: str, modules: Path) -> Path:
+def lay_out(folder: Path, album_folder: Path, album_key: str, modules: Path, signer: signing.Signer | None = None) -> Path:
     root = folder / "docroot"
     (root / "lib").mkdir(parents=True)
     (root / "album").mkdir()
@@ -59,5 +62,19 @@ def lay_out(folder: Path, album_folder: Path, album_key: str, modules: Path) -> 
     (root / "album" / album_key).symlink_to(album_folder.resolve())
     description = json.loads((album_folder / "album.json").read_text())
     description["base"] = f"album/{album_key}/"
+    if signer:
+        (root / signing.PREFIX).mkdir()
+        (root / signing.PREFIX / album_key).symlink_to(album_folder.resolve())
+        description["signed"] = True  # there is such a listing, too
+        sign(root, album_folder, album_key, signer)
     (root / "album.json").write_text(json.dumps(description, ensure_ascii=False))
     return root
+
+
+def sign(root: Path, album_folder: Path, album_key: str, signer: signing.Signer) -> None:
+    """Writes the listing of the signed album with a new token. A music service does that for each listener who may listen; here it is everybody."""
+    description = json.loads((album_folder / "album.json").read_text())
+    description["base"] = signer.base(album_key)
+    fresh = root / "signed.json.new"
+    fresh.write_text(json.dumps(description, ensure_ascii=False))
+    fresh.replace(root / "signed.json")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import json
+import signal
 import subprocess
 import time
 from dataclasses import dataclass
@@ -10,7 +12,8 @@ from pathlib import Path
 
 from children import Child, Children
 
-from . import ports
+from . import ports, signing
+from .authority import Leaf
 from .link import Link
 
 
@@ -19,10 +22,21 @@ class NodeError(Exception):
 
 
 @dataclass(frozen=True)
+class Https:
+    """Where the node speaks it, besides http, and as whom."""
+    port: int
+    leaf: Leaf
+
+
+@dataclass(frozen=True)
 class Node:
     child: Child
     port: int
     control: Path  # its control socket
+
+    def reload(self) -> None:
+        """Has it read its certificates again, without dropping a connection."""
+        self.child.process.send_signal(signal.SIGHUP)
 
 
 def find_program(repository: Path, given: str | None) -> Path:
@@ -49,27 +63,46 @@ def require_dpdk(program: Path, folder: Path) -> None:
 
 
 def start(program: Path, folder: Path, children: Children, *, port: int, origin_port: int, ram: str, workers: int | None,
-          link: Link | None = None) -> Node:
+          link: Link | None = None, https: Https | None = None, signed_by: Path | None = None) -> Node:
     """Starts the node and returns once it accepts connections: on the loopback address or, with a link, at the link's other end, where its
-    origin has to be as well."""
+    origin has to be as well. `signed_by`: a file of the keys whose tokens let listeners at the signed album."""
     folder.mkdir(parents=True, exist_ok=True)
     control = folder / "control.sock"
     address = link.v4 if link else "127.0.0.1"
-    argv = [str(program), "--listen", f":{port}" if link else f"{address}:{port}", "--origin", f"http://127.0.0.1:{origin_port}", "--ram", ram,
-            "--control", str(control)]
-    if workers:
-        argv += ["--workers", str(workers)]
+
+    def listen(number: int) -> list[str]:
+        return [f":{number}" if link else f"{address}:{number}"]
+
+    node = {"listen": listen(port), "control": str(control), **({"workers": workers} if workers else {}), **({"transport": "dpdk"} if link else {})}
+    lines = ["[node]", *_settings(node), "[cache]", *_settings({"ram": ram}),
+             "[[origin]]", *_settings({"name": "origin", "hosts": ["*"], "servers": [f"http://127.0.0.1:{origin_port}"]})]
+    if https:
+        certificate = {"certificate": str(https.leaf.certificate), "key": str(https.leaf.key)}
+        lines += ["[tls]", *_settings({"listen": listen(https.port)}), "[[tls.certificates]]", *_settings(certificate)]
+    if signed_by:
+        lines += ["[access]", *_settings({"unmatched": "open"}),
+                  "[[access.key_sets]]", *_settings({"name": "demo", "files": [str(signed_by)], "issuers": [signing.ISSUER]}),
+                  "[[access.rules]]", *_settings({"path": f"/{signing.PREFIX}/", "mode": "signed", "tokens": ["uri_signing"], "key_sets": ["demo"]})]
     if link:
-        argv += ["--transport", "dpdk", "--port", link.device]
-        for one in link.node_addresses:
-            argv += ["--address", one]
+        lines += ["[[dpdk.port]]", *_settings({"name": link.device, "addresses": link.node_addresses})]
+    configuration = folder / "node.toml"
+    configuration.write_text("\n".join(lines) + "\n")
+
+    argv = [str(program), "--config", str(configuration)]
+    if link:
         argv[:0] = ["env", f"RUNTIME_DIRECTORY={folder}"]  # for what DPDK leaves in the file system
     with link.node_side.inside() if link else contextlib.nullcontext():
         child = children.start("the node (nearfield-dataplane)", argv, folder / "node.log")
     deadline = time.monotonic() + 20
+    awaited = [port, *([https.port] if https else [])]
     while child.alive() and time.monotonic() < deadline:
-        if ports.accepts(address, port):
+        if all(ports.accepts(address, one) for one in awaited):
             return Node(child, port, control)
         time.sleep(0.02)
     why = "does not accept connections after 20 s" if child.alive() else "did not start: " + child.describe_exit()
     raise NodeError(f"the node {why}\n    " + "\n    ".join(child.last_lines()))
+
+
+def _settings(table: dict) -> list[str]:
+    """TOML writes texts, numbers and lists of them as JSON does."""
+    return [f"{key} = {json.dumps(value, ensure_ascii=False)}" for key, value in table.items()]

@@ -12,6 +12,9 @@ from pathlib import Path
 import scratch
 from children import Children, ToolError
 
+from . import signing
+from .authority import Leaf
+
 _DRIVER = Path(__file__).resolve().parent.parent / "play.mjs"
 _BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
@@ -22,6 +25,7 @@ class Case:
     track: int  # counted from 0
     rendition: str
     seconds: float = 5.0
+    album: str = ""  # "signed": that with signed addresses
 
 
 @dataclass
@@ -34,13 +38,14 @@ class Outcome:
     files_received: int
     bytes_received: int
     cache_statuses: list[str | None]
+    protocols: list[str]  # of the responses, as browsers name them: "http/1.1", "h2"
     faults: list[str] = field(default_factory=list)
 
     def line(self) -> str:
         name = {"hls": "hls.js", "shaka": "Shaka"}.get(self.case.engine, self.case.engine)
         start = f"first sample after {self.startup_ms:.0f} ms" if self.startup_ms is not None else "no sound"
-        text = (f"{name} plays {self.case.rendition}: {start}, {self.rebuffers} rebuffers in {self.played_s:.1f} s, "
-                f"{self.files_received} files ({self.bytes_received / 1e6:.1f} MB) equal to the origin's")
+        text = (f"{name} plays {self.case.rendition}: {start}, {self.rebuffers} rebuffers in {self.played_s:.1f} s, {self.files_received} files "
+                f"({self.bytes_received / 1e6:.1f} MB{', signed' if self.case.album else ''}, over {' and '.join(self.protocols)}) equal to the origin's")
         return text if not self.faults else f"{name}, {self.case.rendition}: " + "; ".join(self.faults)
 
 
@@ -48,13 +53,15 @@ def find_browser() -> str | None:
     return next((path for name in _BROWSERS if (path := shutil.which(name))), None)
 
 
-def run(url: str, docroot: Path, cases: list[Case], children: Children, *, screenshot: Path | None = None,
+def run(url: str, docroot: Path, cases: list[Case], children: Children, *, trusted: Leaf | None = None, screenshot: Path | None = None,
         timeout_s: float = 300) -> list[Outcome]:
-    """Raises ToolError when there is no browser or it does not start."""
+    """`trusted`: whom the browser believes without knowing the authority. Raises ToolError when there is no browser or it does not start."""
     browser = find_browser()
     if not browser or not shutil.which("node"):
         raise ToolError("chromium or node is not installed")
     asked = {"url": url, "chromium": browser, "cases": [vars(case) for case in cases]}
+    if trusted:
+        asked["trusted"] = trusted.key_digest()
     if screenshot:
         asked["screenshot"] = str(screenshot)
     # The browser's profile lies in memory: a disk that is busy elsewhere must not look like a slow node.
@@ -65,12 +72,15 @@ def run(url: str, docroot: Path, cases: list[Case], children: Children, *, scree
     lines = [json.loads(line) for line in said.stdout.decode().splitlines() if line.startswith("{")]
     if len(lines) != len(cases):
         raise ToolError(f"the browser ended after {len(lines)} of {len(cases)} cases")
-    return [_judge(case, line, docroot) for case, line in zip(cases, lines)]
+    wanted = "h2" if url.startswith("https:") else "http/1.1"
+    return [_judge(case, line, docroot, wanted) for case, line in zip(cases, lines)]
 
 
-def _judge(case: Case, line: dict, docroot: Path) -> Outcome:
+def _judge(case: Case, line: dict, docroot: Path, protocol: str) -> Outcome:
     outcome = Outcome(case, line.get("startupMs"), line.get("rebuffers") or 0, line.get("channels") or 0, line.get("played") or 0.0, 0, 0,
-                      line.get("statuses") or [])
+                      line.get("statuses") or [], line.get("protocols") or [])
+    if outcome.protocols != [protocol]:
+        outcome.faults.append(f"spoke {' and '.join(outcome.protocols) or 'nothing'} instead of {protocol}")
     if line.get("trouble"):
         outcome.faults.append(line["trouble"])
     outcome.faults += line["complaints"]
@@ -82,7 +92,7 @@ def _judge(case: Case, line: dict, docroot: Path) -> Outcome:
         outcome.faults.append(f"played {outcome.played_s:.1f} of {case.seconds:.1f} s")
     media = 0
     for answer in line["received"]:
-        file = docroot / answer["path"].lstrip("/")
+        file = docroot / signing.without_token(answer["path"]).lstrip("/")
         if answer["status"] not in (200, 206):
             outcome.faults.append(f"{answer['path']}: status {answer['status']}")
         elif not file.is_file():
