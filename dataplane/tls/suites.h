@@ -53,16 +53,18 @@ constexpr const Suite* find_suite(int id) {
 // RFC 8446 4.2.7: x25519, secp256r1, secp384r1, in our order of preference.
 inline constexpr std::array<std::uint16_t, 3> kGroups = {0x001d, 0x0017, 0x0018};
 
-// RFC 8446 4.2.3. Those with PKCS #1 v1.5 sign in TLS 1.2 and in certificates only.
+// RFC 8446 4.2.3, in our order of preference. Those with PKCS #1 v1.5 sign in TLS 1.2 and in
+// certificates only, those with PSS in TLS 1.3 only: the library refuses them in TLS 1.2, where
+// servers (OpenSSL's) take the first that fits their key. So they come last.
 inline constexpr std::array<std::uint16_t, 8> kSignatures = {
     0x0403,  // ecdsa_secp256r1_sha256
     0x0503,  // ecdsa_secp384r1_sha384
-    0x0804,  // rsa_pss_rsae_sha256
-    0x0805,  // rsa_pss_rsae_sha384
-    0x0806,  // rsa_pss_rsae_sha512
     0x0401,  // rsa_pkcs1_sha256
     0x0501,  // rsa_pkcs1_sha384
     0x0601,  // rsa_pkcs1_sha512
+    0x0804,  // rsa_pss_rsae_sha256
+    0x0805,  // rsa_pss_rsae_sha384
+    0x0806,  // rsa_pss_rsae_sha512
 };
 
 // Alerts this code sends itself (RFC 8446 6.2).
