@@ -38,10 +38,13 @@ std::unique_ptr<HandshakeJob> HandshakeMailbox::take() {
     last_ = nullptr;
   job->next_ = nullptr;
   job->place_ = HandshakeJob::Place::outside;
+  job->mailbox = Ref<HandshakeMailbox>(this);
   return job;
 }
 
 void HandshakeMailbox::put(std::unique_ptr<HandshakeJob> job) {
+  // While it lies here it must not keep its mailbox alive.
+  job->mailbox.reset();
   {
     const std::lock_guard lock(mutex_);
     job->place_ = HandshakeJob::Place::returned;
@@ -97,6 +100,7 @@ HandshakePool::Submitted HandshakePool::submit(std::unique_ptr<HandshakeJob>& jo
     ++counts_.submitted;
     job->prefix_ = key;
     job->cancelled_ = false;
+    job->home_ = job->mailbox.get();
     job->place_ = HandshakeJob::Place::queued;
     append(*job.release(), prefix);
   }
@@ -171,8 +175,7 @@ void HandshakePool::cancel(HandshakeJob* job) {
     }
   }
   // Only this worker takes from its mailbox, so the job is still there.
-  const Ref<HandshakeMailbox> mailbox = job->mailbox;
-  mailbox->remove(job);
+  job->home_->remove(job);
 }
 
 void HandshakePool::count_result(const HandshakeJob& job) {

@@ -51,6 +51,7 @@ struct HandshakeJob {
   Place place_ = Place::outside;
   bool cancelled_ = false;
   net::Address prefix_;
+  HandshakeMailbox* home_ = nullptr;  // of the worker, which outlives its jobs
   HandshakeJob* next_ = nullptr;
   HandshakeJob* previous_ = nullptr;
 };

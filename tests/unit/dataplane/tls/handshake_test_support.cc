@@ -54,7 +54,8 @@ WallTime real_now() {
 }
 
 mbedtls_pk_context& test_key(KeyKind kind, const std::string& label) {
-  static std::map<std::pair<KeyKind, std::string>, mbedtls_pk_context> keys;
+  // For the whole run: never freed, still reachable.
+  static auto& keys = *new std::map<std::pair<KeyKind, std::string>, mbedtls_pk_context>;
   static const int started = psa_crypto_init();
   must(started);
   const auto [place, fresh] = keys.try_emplace({kind, label});
