@@ -114,7 +114,7 @@ struct Http2Callbacks {
     return 0;
   }
 
-  static int on_frame_send(nghttp2_session* library, const nghttp2_frame* frame, void* user_data) {
+  static int on_frame_send(nghttp2_session*, const nghttp2_frame* frame, void* user_data) {
     Http2Session& session = session_of(user_data);
     switch (frame->hd.type) {
       case NGHTTP2_GOAWAY:
@@ -128,7 +128,7 @@ struct Http2Callbacks {
         // Answered before the request was whole: the rest is not wanted (RFC 9113 8.1).
         Http2Stream* stream = session.find(frame->hd.stream_id);
         if (stream != nullptr && !stream->request_ended)
-          nghttp2_submit_rst_stream(library, NGHTTP2_FLAG_NONE, stream->id, NGHTTP2_NO_ERROR);
+          session.reset_stream(stream->id, NGHTTP2_NO_ERROR);
         return 0;
       }
       default:

@@ -140,7 +140,8 @@ class Http2Session {
   std::int32_t skipped_from_ = 0;  // the last identifiers it left out, both included; 0: none
   std::int32_t skipped_to_ = 0;
   std::uint32_t reset_here_next_ = 0;
-  std::int32_t reset_here_[8] = {};  // the last streams we reset: frames for them may be on the way
+  std::int32_t reset_here_[32] =
+      {};  // the last streams we reset: frames for them may be on the way
   Drain drain_ = Drain::no;
   bool secure_ = false;
   bool settings_seen_ = false;
