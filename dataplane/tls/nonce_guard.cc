@@ -1,6 +1,7 @@
 // The checks, and the fingerprint of what was sealed.
 #include "dataplane/tls/nonce_guard.h"
 
+#include <algorithm>
 #include <array>
 #include <cstring>
 
@@ -35,13 +36,17 @@ template <typename Fingerprints>
 void NonceGuard::remember(Fingerprints& fingerprints, std::uint64_t sequence, ContentType type,
                           std::span<const iovec> plaintext) const {
   if constexpr (kNonceGuardRemembers) {
-    const std::uint64_t print = fingerprint(type, plaintext);
-    if (sequence == next_) {
+    const std::uint64_t print = fingerprint(type, plaintext) | 1;
+    if (sequence >= next_) {
+      const std::uint64_t left_out = std::min<std::uint64_t>(sequence - next_, kRememberedRecords);
+      fingerprints.insert(fingerprints.end(), left_out, 0);
       fingerprints.push_back(print);
-      if (fingerprints.size() > kRememberedRecords) fingerprints.pop_front();
+      while (fingerprints.size() > kRememberedRecords) fingerprints.pop_front();
     } else if (next_ - sequence <= fingerprints.size()) {
+      std::uint64_t& before = fingerprints[fingerprints.size() - (next_ - sequence)];
       // Sealed before as something else: the content under it was not held still.
-      NEARFIELD_ASSERT(fingerprints[fingerprints.size() - (next_ - sequence)] == print);
+      NEARFIELD_ASSERT(before == 0 || before == print);
+      before = print;
     }
   }
 }
@@ -54,18 +59,17 @@ void NonceGuard::forget(Fingerprints& fingerprints) const {
 }
 
 void NonceGuard::seal(std::uint64_t sequence, ContentType type, std::span<const iovec> plaintext) {
-  NEARFIELD_ASSERT(sequence <= next_);      // no number is left out
   NEARFIELD_ASSERT(sequence >= released_);  // its plaintext is no longer pinned
-  const bool is_new = sequence == next_;
-  NEARFIELD_ASSERT(!is_new || next_ < limit_);
+  NEARFIELD_ASSERT(sequence < limit_);
   remember(fingerprints_, sequence, type, plaintext);
-  if (is_new) ++next_;
+  next_ = std::max(next_, sequence + 1);
 }
 
 void NonceGuard::release_below(std::uint64_t sequence) {
-  NEARFIELD_ASSERT(sequence <= next_);
   if (sequence <= released_) return;
   released_ = sequence;
+  // A peer may acknowledge what was never sealed, only named.
+  next_ = std::max(next_, released_);
   forget(fingerprints_);
 }
 

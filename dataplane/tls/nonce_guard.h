@@ -2,12 +2,13 @@
 // sequence numbers keeps one guard per key (a new one after every KeyUpdate; the old one lives as
 // long as the old key's records may be sealed again) and reports every seal and every release.
 //
-// Always asserted, for the price of two comparisons: new records take the next number, no gaps; a
-// record that was released (acknowledged, its plaintext perhaps gone) is never sealed again; and
-// the key's limit of records is kept. Debug builds and builds with a sanitizer also remember a
-// keyed fingerprint of type, length and every byte of the plaintext of the last
-// kRememberedRecords unreleased records, and abort when a record is sealed again as another one:
-// whatever let content change under a pin is found where it happens.
+// Always asserted, for the price of two comparisons: a record that was released (acknowledged, its
+// plaintext perhaps gone) is never sealed again; and the key's limit of records is kept. Numbers
+// may be left out for a while, or for good: a transport that counts a segment as lost before it
+// asked for its bytes, because there was nowhere to send it. Debug builds and builds with a
+// sanitizer also remember a keyed fingerprint of type, length and every byte of the plaintext of
+// the last kRememberedRecords unreleased records, and abort when a record is sealed again as
+// another one: whatever let content change under a pin is found where it happens.
 #pragma once
 
 #include <sys/uio.h>
@@ -59,9 +60,9 @@ class NonceGuard {
 
   std::uint64_t limit_;
   std::uint64_t released_;  // all below are released
-  std::uint64_t next_;      // never sealed yet
+  std::uint64_t next_;      // neither this nor any above was sealed yet
   struct Nothing {};
-  // The last belongs to next_ - 1.
+  // The last belongs to next_ - 1; 0: left out so far.
   [[no_unique_address]] std::conditional_t<kNonceGuardRemembers, std::deque<std::uint64_t>, Nothing>
       fingerprints_;
 };

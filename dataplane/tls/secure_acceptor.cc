@@ -1,6 +1,7 @@
 // See secure_acceptor.h.
 #include "dataplane/tls/secure_acceptor.h"
 
+#include <optional>
 #include <utility>
 
 #include "cache/base/assert.h"
@@ -10,10 +11,12 @@ namespace nearfield::tls {
 struct SecureAcceptor::Entry {
   Entry(SecureAcceptor& owner, net::Stream& transport, net::PrefixLimiter::Slot counted)
       : slot(std::move(counted)),
-        stream(owner.context_, owner, transport, owner.settings_, owner.limits_.timeout) {}
+        stream(owner.context_, owner, transport, owner.settings_, owner.limits_.hello_timeout,
+               owner.limits_.timeout) {}
 
   net::PrefixLimiter::Slot slot;
   bool is_handshaking = true;
+  std::optional<std::list<Entry*>::iterator> silent;  // its place among those
   SecureStream stream;
 };
 
@@ -36,7 +39,7 @@ void SecureAcceptor::apply(std::shared_ptr<const ServerSettings> settings,
 
 net::StreamHandler* SecureAcceptor::on_accept(net::Stream& stream) {
   SecureCounters& counters = context_.counters;
-  if (tally_.total.fetch_add(1, std::memory_order_relaxed) >= limits_.total) {
+  if (tally_.total.fetch_add(1, std::memory_order_relaxed) >= limits_.total && !make_room()) {
     tally_.total.fetch_sub(1, std::memory_order_relaxed);
     count(counters.handshakes_refused_total);
     return nullptr;
@@ -54,12 +57,29 @@ net::StreamHandler* SecureAcceptor::on_accept(net::Stream& stream) {
   auto entry = std::make_unique<Entry>(*this, stream, std::move(slot));
   SecureStream& accepted = entry->stream;
   accepted.index = streams_.size();
+  entry->silent = silent_.insert(silent_.end(), entry.get());
   streams_.push_back(std::move(entry));
   counters.connections_open.store(streams_.size(), std::memory_order_relaxed);
   return &accepted;
 }
 
+// A connection that says nothing gives its place to one that may.
+bool SecureAcceptor::make_room() {
+  if (silent_.empty()) return false;
+  Entry& oldest = *silent_.front();
+  count(context_.counters.handshakes_evicted);
+  handshake_over(oldest);
+  oldest.stream.abort();
+  return true;
+}
+
+void SecureAcceptor::on_hello(SecureStream& stream) {
+  Entry& entry = *streams_[stream.index];
+  if (entry.silent) silent_.erase(*std::exchange(entry.silent, std::nullopt));
+}
+
 void SecureAcceptor::handshake_over(Entry& entry) {
+  on_hello(entry.stream);
   if (!std::exchange(entry.is_handshaking, false)) return;
   entry.slot = {};
   --handshakes_;

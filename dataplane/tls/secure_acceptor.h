@@ -10,6 +10,7 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <list>
 #include <memory>
 #include <vector>
 
@@ -23,8 +24,11 @@ namespace nearfield::tls {
 struct HandshakeLimits {
   // From the connection to the end of the handshake. Over: reset.
   Duration timeout = std::chrono::seconds(10);
-  // Under way in this process, queued or waiting for the client. Over: reset. Each holds up to 50
-  // KiB.
+  // From the connection to the end of the ClientHello. Over: reset.
+  Duration hello_timeout = std::chrono::seconds(4);
+  // Under way in this process, queued or waiting for the client. Over: whoever has been without a
+  // whole ClientHello for longest is reset, else the new one. Each holds some 50 KiB while a helper
+  // works on it, at worst 200 KiB, and a few hundred bytes before.
   std::uint32_t total = 4096;
   // Of one client prefix. Carrier-grade NAT puts many listeners behind one.
   std::uint32_t per_prefix = 512;
@@ -59,6 +63,8 @@ class SecureAcceptor final : public net::Acceptor, private SecureOwner {
  private:
   struct Entry;
 
+  bool make_room();
+  void on_hello(SecureStream& stream) override;
   net::StreamHandler* on_secured(SecureStream& stream) override;
   void on_handshake_failed(SecureStream& stream) override;
   void on_secure_ended(SecureStream& stream) override;
@@ -70,6 +76,7 @@ class SecureAcceptor final : public net::Acceptor, private SecureOwner {
   std::shared_ptr<const ServerSettings> settings_;
   HandshakeLimits limits_;
   std::vector<std::unique_ptr<Entry>> streams_;
+  std::list<Entry*> silent_;  // without a whole ClientHello, oldest first
   std::size_t handshakes_ = 0;
 };
 

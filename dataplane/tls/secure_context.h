@@ -26,6 +26,7 @@ namespace nearfield::tls {
   X(handshakes_resumed, "Of these, sessions resumed")                                            \
   X(handshakes_failed, "TLS handshakes of listeners that failed")                                \
   X(handshakes_expired, "TLS handshakes given up because the listener took too long")            \
+  X(handshakes_evicted, "TLS handshakes given up for a new one: nothing came of them")           \
   X(handshakes_refused_total, "Connections reset because too many TLS handshakes are under way") \
   X(handshakes_refused_prefix,                                                                   \
     "Connections reset because too many TLS handshakes of their client prefix are under way")    \

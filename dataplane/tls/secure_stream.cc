@@ -14,6 +14,10 @@ namespace {
 // A connection whose handshake failed, while its alert is on the way.
 constexpr Duration kAlertPatience = std::chrono::seconds(5);
 
+// What a listener may send while a helper works on what it sent before: a request or two behind its
+// Finished, early data that nobody asked for.
+constexpr std::size_t kMaximumPendingBytes = 32 * 1024;
+
 // What a browser sees that speaks HTTP to a port of HTTPS.
 constexpr std::string_view kClearTextAnswer =
     "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\n"
@@ -27,15 +31,17 @@ bool looks_like_http(std::byte first) {
 }  // namespace
 
 SecureStream::SecureStream(SecureContext& context, SecureOwner& owner, net::Stream& transport,
-                           std::shared_ptr<const ServerSettings> settings, Duration timeout)
+                           std::shared_ptr<const ServerSettings> settings, Duration hello_timeout,
+                           Duration timeout)
     : context_(context),
       owner_(owner),
       transport_(&transport),
       handshaking_(std::make_unique<Handshaking>(Handshake::server(std::move(settings)))),
       timer_([](void* self) { static_cast<SecureStream*>(self)->on_timer(); }, this),
+      handshake_deadline_(context.reactor.now() + timeout),
       phase_(Phase::handshaking),
       is_client_(false) {
-  context_.reactor.arm(timer_, context_.reactor.now() + timeout);
+  context_.reactor.arm(timer_, context_.reactor.now() + std::min(hello_timeout, timeout));
 }
 
 SecureStream::SecureStream(SecureContext& context, SecureOwner& owner,
@@ -86,6 +92,10 @@ void SecureStream::submit_step() {
   job.now = context_.reactor.wall_now();
   job.owner = this;
   job.mailbox = context_.mailbox();
+  if (!is_client_ && !std::exchange(parts.is_submitted_once, true)) {
+    context_.reactor.arm(timer_, handshake_deadline_);
+    owner_.on_hello(*this);
+  }
   switch (context_.pool.submit(parts.job)) {
     case HandshakePool::Submitted::yes:
       parts.submitted = &job;
@@ -161,7 +171,7 @@ void SecureStream::on_finished() {
       held_->sealed.assign(leftover.begin() + static_cast<std::ptrdiff_t>(opened), leftover.end());
     }
   }
-  if (receive_end_due_) end_receiving();
+  if (receive_end_due_) on_receive_end();
 }
 
 void SecureStream::fail_handshake(HandshakeFailure failure, std::string message) {
@@ -203,7 +213,7 @@ void SecureStream::on_timer() {
 
 std::size_t SecureStream::on_receive(std::span<const std::byte> bytes) {
   if (phase_ == Phase::ending || phase_ == Phase::closed) return bytes.size();
-  if (phase_ == Phase::open) return held_ ? 0 : open_records(bytes);
+  if (phase_ == Phase::open) return held_ && !closing_alert_due_ ? 0 : open_records(bytes);
   Handshaking& parts = *handshaking_;
   if (!std::exchange(parts.is_begun, true) && !is_client_ && looks_like_http(bytes.front())) {
     const auto answer = std::as_bytes(std::span(kClearTextAnswer));
@@ -213,7 +223,8 @@ std::size_t SecureStream::on_receive(std::span<const std::byte> bytes) {
   }
   if (parts.job != nullptr) {
     if (parts.handshake().feed(bytes)) submit_step();
-  } else if (parts.pending.size() + bytes.size() > Handshake::kMaximumInputBytes) {
+  } else if (parts.pending.size() + bytes.size() >
+             (is_client_ ? Handshake::kMaximumInputBytes : kMaximumPendingBytes)) {
     failure_ = HandshakeFailure::too_large;
     problem_ = "the peer sent too much within the handshake";
     abort();
@@ -226,7 +237,7 @@ std::size_t SecureStream::on_receive(std::span<const std::byte> bytes) {
 std::size_t SecureStream::open_records(std::span<const std::byte> bytes) {
   using Event = RecordOpener::Event;
   std::size_t consumed = 0;
-  while (phase_ == Phase::open) {
+  while (phase_ == Phase::open && !closing_alert_due_) {
     const RecordOpener::Step step =
         established_->opener.feed(bytes.subspan(consumed), context_.scratch());
     consumed += step.consumed;
@@ -237,11 +248,11 @@ std::size_t SecureStream::open_records(std::span<const std::byte> bytes) {
         if (!deliver(step.data)) return consumed;
         break;
       case Event::alert:
-        if (!step.fatal) break;
         if (step.alert == AlertDescription::close_notify) {
           end_receiving();
           break;
         }
+        if (!step.fatal) break;
         count(context_.counters.alerts_received);
         problem_ = "the peer ended the connection with the alert " + std::string(name(step.alert));
         reason_ = net::CloseReason::peer_reset;
@@ -314,6 +325,13 @@ void SecureStream::end_receiving() {
     return;
   }
   if (std::exchange(receive_ended_, true)) return;
+  if (is_truncated_ && is_client_) {
+    // Whether a response from an origin is whole cannot be told from such an end.
+    problem_ = "the peer ended the connection without close_notify";
+    reason_ = net::CloseReason::peer_reset;
+    reason_known_ = true;
+    return abort();
+  }
   handler_->on_receive_end();
 }
 
@@ -330,13 +348,7 @@ void SecureStream::on_receive_end() {
     case Phase::open:
       if (!established_->opener.closed()) {
         count(context_.counters.truncated);
-        // Whether a response from an origin is whole cannot be told from such an end.
-        if (is_client_) {
-          problem_ = "the peer ended the connection without close_notify";
-          reason_ = net::CloseReason::peer_reset;
-          reason_known_ = true;
-          return abort();
-        }
+        is_truncated_ = true;
       }
       return end_receiving();
     case Phase::ending:

@@ -40,6 +40,8 @@ class SecureOwner {
  public:
   // The handshake is finished. Who listens from now on; null refuses the connection.
   virtual net::StreamHandler* on_secured(SecureStream& stream) = 0;
+  // A listener's ClientHello is whole and goes to the helpers.
+  virtual void on_hello(SecureStream& stream) { static_cast<void>(stream); }
   // The connection ended before that; failure() and problem() say why.
   virtual void on_handshake_failed(SecureStream& stream) = 0;
   // Last; the owner destroys the stream within it.
@@ -51,9 +53,11 @@ class SecureOwner {
 
 class SecureStream final : public net::Stream, public net::StreamHandler, private net::PlanSource {
  public:
-  // A listener's: the handshake begins with what arrives. `timeout` is all of it.
+  // A listener's: the handshake begins with what arrives. `timeout` is all of it, `hello_timeout`
+  // until the ClientHello is whole.
   SecureStream(SecureContext& context, SecureOwner& owner, net::Stream& transport,
-               std::shared_ptr<const ServerSettings> settings, Duration timeout);
+               std::shared_ptr<const ServerSettings> settings, Duration hello_timeout,
+               Duration timeout);
   // To a server: attach() follows with the transport's stream, which connects. `handler` hears
   // on_connected() when the handshake is finished, or on_closed(), while problem() is still there.
   SecureStream(SecureContext& context, SecureOwner& owner,
@@ -70,6 +74,7 @@ class SecureStream final : public net::Stream, public net::StreamHandler, privat
   // Why there was no handshake: one line without a newline; empty while there is nothing to say.
   const std::string& problem() const { return problem_; }
   HandshakeFailure failure() const { return failure_; }
+  net::Stream* transport() const { return transport_; }  // below
   std::size_t memory_bytes() const;  // beyond the object, plans excepted
 
   // Place in the owner's list.
@@ -142,11 +147,13 @@ class SecureStream final : public net::Stream, public net::StreamHandler, privat
   std::uint64_t committed_bytes_ = 0;  // of clear_, that are cut into records
   std::uint64_t released_bytes_ = 0;   // to be told to the handler
   net::Timer timer_;  // the handshake's deadline; then a handler's wish to go on receiving
+  MonotonicTime handshake_deadline_{};
   Phase phase_;
   const bool is_client_;
   bool resume_wanted_ = false;
   bool receive_end_due_ = false;
   bool receive_ended_ = false;  // told
+  bool is_truncated_ = false;   // without close_notify
   bool close_wanted_ = false;   // by the application
   bool closing_alert_due_ = false;
   bool update_due_ = false;        // our KeyUpdate

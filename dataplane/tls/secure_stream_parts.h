@@ -24,7 +24,8 @@ struct SecureStream::Handshaking {
   HandshakeJob* submitted = nullptr;  // then
   std::vector<std::byte> pending;     // received meanwhile
   std::vector<std::byte> output;      // to be sent
-  bool is_begun = false;
+  bool is_begun = false;              // something was received
+  bool is_submitted_once = false;     // the hello is whole
 };
 
 struct SecureStream::Established {

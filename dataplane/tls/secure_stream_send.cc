@@ -74,20 +74,22 @@ void SecureStream::commit_data(net::SendPlan& plan) {
   while (budget > 0 && layout.has_room()) {
     const std::uint64_t limit = records_per_key(established.aead) - kKeptRecords;
     if (established.send.next_sequence >= limit) {
-      // The key has done its part (RFC 8446 5.5). TLS 1.2 has no way to another.
+      // The key has done its part (RFC 8446 5.5).
       if (established.version == Version::tls13) {
         update_due_ = true;
-      } else {
-        refuse(AlertDescription::close_notify);
+        if (!change_keys(plan)) return;  // on_released() comes back to it
+        continue;
       }
-      transport_->wake_sender();
-      return;
+      // TLS 1.2 has no way to another, and an orderly end would make a cut response look whole.
+      problem_ = "the keys of TLS 1.2 are used up";
+      return abort();
     }
     const bool is_small = burst_bytes_ < kSmallBurstBytes;
-    const std::uint32_t record_bytes = is_small ? kSmallRecordBytes : kMaximumPlaintext;
-    const std::uint64_t most = is_small
-                                   ? kSmallBurstBytes - burst_bytes_
-                                   : (limit - established.send.next_sequence) * kMaximumPlaintext;
+    const std::uint32_t longest = established.maximum_record_bytes;
+    const std::uint32_t record_bytes = is_small ? std::min(longest, kSmallRecordBytes) : longest;
+    const std::uint64_t most =
+        std::min<std::uint64_t>(is_small ? kSmallBurstBytes - burst_bytes_ : kCommitBytes,
+                                (limit - established.send.next_sequence) * record_bytes);
     const std::uint64_t bytes = std::min(budget, most);
     plan.append_source(*this, layout.append(established.generation, established.send.next_sequence,
                                             bytes, record_bytes));
@@ -113,7 +115,9 @@ void SecureStream::commit_alert(net::SendPlan& plan, AlertLevel level, AlertDesc
   commit_message(plan, ContentType::alert, message);
 }
 
-// Our KeyUpdate (RFC 8446 4.6.3). False while records of the keys before these are outstanding.
+// Our KeyUpdate (RFC 8446 4.6.3). What was promised before it was asked for still goes out under
+// the old keys, as if it had been on the way. False while records of the keys before these are
+// outstanding.
 bool SecureStream::change_keys(net::SendPlan& plan) {
   Established& established = *established_;
   const RecordLayout& layout = sealing().layout();

@@ -43,8 +43,9 @@ void Connection::fill_plan() {
   const StreamPosition end = data_end();
   if (end - std::min(next_, end) >= kUnsentBytes) return;
   const std::uint64_t before = plan_.size_bytes();
+  starved_ = true;  // until it appends, or wakes us from within
   handler_->on_send_ready(plan_);
-  starved_ = plan_.size_bytes() == before;
+  if (plan_.size_bytes() != before) starved_ = false;
 }
 
 // --- how much ---

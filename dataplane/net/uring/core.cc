@@ -43,9 +43,13 @@ void Core::mark_ready(UringStream& stream) {
   ready_last_ = &stream;
 }
 
-void Core::process_ready() {
+void Core::note_submitted() {
+  if (ring->has_unsubmitted()) return;
   scratches_used_ = 0;
-  if (!ring->has_unsubmitted()) staging.retire(submissions_);
+  staging.retire(submissions_);
+}
+
+void Core::process_ready() {
   UringStream* const last = ready_last_;
   while (ready_first_ != nullptr && ring->room() >= kSubmissionsPerStream &&
          scratches_used_ < kScratches) {

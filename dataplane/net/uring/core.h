@@ -87,6 +87,8 @@ class Core {
   explicit Core(const UringOptions& wanted);
   ~Core();
 
+  // After each submission: what was prepared for it is the kernel's, unless it took less than all.
+  void note_submitted();
   void mark_ready(UringStream& stream);
   // Lets ready streams prepare, each once, as long as there is room.
   void process_ready();

@@ -106,6 +106,7 @@ bool UringReactor::Impl::turn(Duration longest) {
   const int result = core.ring->submit_and_wait(longest_wait(longest));
   NEARFIELD_ASSERT(result >= 0 || result == -ETIME || result == -EINTR || result == -EAGAIN ||
                    result == -EBUSY);
+  core.note_submitted();
   inbox->end_sleep();
   take_time();
   core.counters.turns.add();

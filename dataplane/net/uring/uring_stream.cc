@@ -21,8 +21,11 @@ constexpr Duration kLingerTime = std::chrono::seconds(1);
 constexpr std::uint32_t kLingerBytes = 64 * 1024;
 // A cancellation that missed (the operation was just being retried) is repeated.
 constexpr Duration kCancelAgain = std::chrono::milliseconds(100);
-// One send of bytes made for it: a fourth of the staging, so that some streams share a submission.
-constexpr std::uint64_t kMadeSendBytes = Core::kStagingBytes / 4;
+// One send of bytes made for it: a fourth of the staging, so that some streams share a submission;
+// and no less than a record. In between it follows what the socket took: what it has no room for is
+// made for nothing.
+constexpr std::uint32_t kMostMadeBytes = Core::kStagingBytes / 4;
+constexpr std::uint32_t kLeastMadeBytes = 20 * 1024;
 // A multishot receive can post 32 buffers (the kernel's own limit) in each of the few wake-ups that
 // pass before its cancellation counts; afterwards a stream receives singly. More than this means
 // the kernel does not stop.
@@ -244,7 +247,7 @@ void UringStream::await_room() {
 void UringStream::start_send(std::uint64_t unsent) {
   SendScratch& scratch = core_.take_scratch();
   const bool made = plan_.has_source();
-  const std::uint64_t most = made ? kMadeSendBytes : core_.options.send_bytes;
+  const std::uint64_t most = made ? made_limit_bytes_ : core_.options.send_bytes;
   std::uint64_t covered = 0;
   const std::size_t used =
       plan_.peek(sent_bytes_, std::min(unsent, most), scratch.vectors, &covered);
@@ -337,6 +340,7 @@ void UringStream::reset_slot() {
   leftover_ = {};
   descriptor_ = -1;
   lingered_bytes_ = 0;
+  made_limit_bytes_ = kFirstMadeBytes;
   sends_first_ = 0;
   sends_count_ = 0;
   phase_ = Phase::free;
@@ -487,9 +491,13 @@ void UringStream::complete_send(unsigned number, const io_uring_cqe& cqe) {
         std::exchange(send.bytes, cqe.res > 0 ? static_cast<std::uint32_t>(cqe.res) : 0);
     sent_bytes_ += send.bytes;
     core_.counters.sent_bytes.add(send.bytes);
+    const bool made = plan_.has_source();
     if (send.bytes < wanted) {
       core_.counters.short_sends.add();
-      room_wanted_ = plan_.has_source();
+      room_wanted_ = made;
+      if (made) made_limit_bytes_ = std::clamp(2 * send.bytes, kLeastMadeBytes, kMostMadeBytes);
+    } else if (made && send.bytes >= made_limit_bytes_ / 2) {
+      made_limit_bytes_ = std::min(2 * made_limit_bytes_, kMostMadeBytes);
     }
     if (cqe.res < 0 && !closing()) {
       const bool without_copy =

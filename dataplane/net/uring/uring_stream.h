@@ -106,6 +106,9 @@ class alignas(16) UringStream final : public Stream {
   std::array<Send, kSends> sends_{};
   int descriptor_ = -1;
   std::uint32_t lingered_bytes_ = 0;
+  // As a send buffer of the kernel's grows (tcp_wmem).
+  static constexpr std::uint32_t kFirstMadeBytes = 64 * 1024;
+  std::uint32_t made_limit_bytes_ = kFirstMadeBytes;
   std::uint16_t operations_ = 0;    // that will post a last completion
   std::uint8_t notifications_ = 0;  // of zero-copy sends to come
   std::uint8_t sends_first_ = 0;

@@ -30,9 +30,20 @@ TEST(NonceGuard, TheSameRecordMayBeSealedAgain) {
   LONGS_EQUAL(2, guard.next_sequence());
 }
 
-TEST(NonceGuard, NumbersAreNotSkipped) {
+// A transport that knows nowhere to send to counts segments as lost before it asks for their bytes.
+TEST(NonceGuard, NumbersMayBeLeftOutAndComeLater) {
   seal(0, "first");
-  CHECK_TRUE(aborts([this] { seal(2, "third"); }));
+  seal(3, "fourth");
+  seal(1, "second");
+  seal(1, "second");
+  if (kNonceGuardRemembers) {
+    CHECK_TRUE(aborts([this] { seal(1, "Second"); }));
+    CHECK_TRUE(aborts([this] { seal(3, "Fourth"); }));
+  }
+  guard.release_below(9);
+  LONGS_EQUAL(9, guard.next_sequence());
+  CHECK_TRUE(aborts([this] { seal(8, "ninth"); }));
+  seal(9, "tenth");
 }
 
 TEST(NonceGuard, ReleasedRecordsAreNotSealedAgain) {
@@ -42,7 +53,6 @@ TEST(NonceGuard, ReleasedRecordsAreNotSealedAgain) {
   guard.release_below(0);  // older news changes nothing
   seal(1, "second");
   CHECK_TRUE(aborts([this] { seal(0, "first"); }));
-  CHECK_TRUE(aborts([this] { guard.release_below(3); }));
 }
 
 TEST(NonceGuard, AnotherPlaintextUnderTheSameNumberIsFatal) {
