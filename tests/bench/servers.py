@@ -14,6 +14,7 @@ from pathlib import Path
 SERVER_CPU = 0
 CLIENT_CPU = 1
 TICKS = os.sysconf("SC_CLK_TCK")
+SUITE = "TLS_AES_128_GCM_SHA256"
 
 
 def free_port():
@@ -129,12 +130,29 @@ def nginx_static(work, docroot, cpu=SERVER_CPU, name="nginx static"):
     return nginx(name, work, inside, port, cpu)
 
 
-def nginx_proxy_cache(work, origin_port):
+def certificate(folder):
+    """A P-256 certificate for localhost; returns the files of the certificate, its key, and both together (PEM)."""
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    chain, key, both = (folder / name for name in ("certificate.pem", "key.pem", "both.pem"))
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "30", "-subj", "/CN=localhost",
+                    "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1", "-keyout", str(key), "-out", str(chain)], check=True, capture_output=True)
+    both.write_text(chain.read_text() + key.read_text())
+    return chain, key, both
+
+
+def nginx_proxy_cache(work, origin_port, identity=None):
+    """`identity`: what certificate() returned; then it speaks https, HTTP/1.1 and 2."""
     port = free_port()
+    tls = ""
+    if identity:
+        chain, key, _ = identity
+        tls = f"""http2 on; ssl_certificate {chain}; ssl_certificate_key {key}; ssl_protocols TLSv1.3;
+    ssl_conf_command Ciphersuites {SUITE}; ssl_session_cache shared:sessions:16m; ssl_session_timeout 1h; http2_max_concurrent_streams 256;"""
     inside = f"""
   proxy_cache_path {work}/cache levels=1:2 keys_zone=bench:16m max_size=2g inactive=1d use_temp_path=off;
   upstream origin {{ server 127.0.0.1:{origin_port}; keepalive 16; }}
-  server {{ listen 127.0.0.1:{port} backlog=4096;
+  server {{ listen 127.0.0.1:{port}{' ssl' if identity else ''} backlog=4096; {tls}
     location / {{ proxy_pass http://origin; proxy_http_version 1.1; proxy_set_header Connection "";
       proxy_cache bench; proxy_cache_lock on; proxy_cache_lock_timeout 30s; proxy_cache_lock_age 30s; }} }}"""
     return nginx("nginx proxy_cache", work, inside, port)
@@ -148,8 +166,9 @@ def varnish(work, origin_port):
                   port, log=Path(work) / "output.log")
 
 
-def haproxy(work, origin_port):
+def haproxy(work, origin_port, identity=None):
     port = free_port()
+    tls = f" ssl crt {identity[2]} alpn h2,http/1.1 ssl-min-ver TLSv1.3 ciphersuites {SUITE}" if identity else ""
     work = Path(work)
     work.mkdir(parents=True, exist_ok=True)
     config = work / "haproxy.cfg"
@@ -167,7 +186,7 @@ cache bench
   max-object-size 16777216
   max-age 86400
 frontend front
-  bind 127.0.0.1:{port} backlog 4096
+  bind 127.0.0.1:{port} backlog 4096{tls}
   http-request cache-use bench
   http-response cache-store bench
   default_backend back
@@ -185,6 +204,36 @@ def node(work, build, origin_port, ram="1G"):
     return Server("nearfield", [str(Path(build) / "dataplane/nearfield-dataplane"), "--listen", f"127.0.0.1:{port}",
                                 "--origin", f"http://127.0.0.1:{origin_port}", "--ram", ram, "--workers", "1"],
                   port, log=Path(work) / "output.log")
+
+
+def secure_node(work, build, origin_port, identity, ram="1G"):
+    """Speaks https. Its bounds on handshakes of one client prefix are those of a crowd: all clients here have one address."""
+    port = free_port()
+    work = Path(work)
+    work.mkdir(parents=True, exist_ok=True)
+    chain, key, _ = identity
+    config = work / "node.toml"
+    config.write_text(f"""
+[node]
+listen = ["127.0.0.1:{free_port()}"]
+workers = 1
+control = ""
+[cache]
+ram = "{ram}"
+[[origin]]
+name = "origin"
+hosts = ["*"]
+servers = ["http://127.0.0.1:{origin_port}"]
+[limits]
+idle_timeout = "600s"
+[tls]
+listen = ["127.0.0.1:{port}"]
+certificates = [{{ certificate = "{chain}", key = "{key}" }}]
+[tls.helpers]
+threads = 1
+queue_per_prefix = 1024
+""")
+    return Server("nearfield", [str(Path(build) / "dataplane/nearfield-dataplane"), "--config", str(config)], port, log=work / "output.log")
 
 
 def in_own_network():
