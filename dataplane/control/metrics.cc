@@ -240,6 +240,8 @@ void add_origin(Families& families, const std::string& group, const origin::Orig
   counter("connections_reused", "Calls that found a kept connection",
           statistics.connections_reused);
   counter("resolve_failures", "Failed look-ups of the server's name", statistics.resolve_failures);
+  counter("handshakes_failed", "TLS handshakes with the server that failed",
+          statistics.handshakes_failed);
   for (std::size_t kind = 0; kind < origin::kFailureKinds; ++kind) {
     Labels with_kind = labels;
     with_kind.push_back(

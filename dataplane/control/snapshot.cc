@@ -67,6 +67,7 @@ json::array origins_array(const origin::OriginDirectory& directory) {
           {"state", origin::health_state_text(health.state)},
           {"failures_in_a_row", health.failures_in_a_row},
           {"reason", health.reason},
+          {"last_failure", health.last_failure},
           {"requests", statistics.requests.load(std::memory_order_relaxed)},
           {"responses", statistics.responses.load(std::memory_order_relaxed)},
           {"completed", statistics.completed.load(std::memory_order_relaxed)},

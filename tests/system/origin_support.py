@@ -48,6 +48,7 @@ http {{
   keepalive_requests 100000;
   server {{
     listen {address}:{port};
+    {more}
     root {root};
     add_header Cache-Control "max-age=3600";
     location /swr/ {{ add_header Cache-Control "max-age=0, stale-while-revalidate=600"; }}
@@ -63,9 +64,10 @@ http {{
 
 
 class Nginx:
-    """nginx over `root`; start() and stop() as often as wanted, always on the same port."""
+    """nginx over `root`; start() and stop() as often as wanted, always on the same port. `more` are further directives of its server."""
 
-    def __init__(self, address: str = "127.0.0.1"):
+    def __init__(self, address: str = "127.0.0.1", more: str = ""):
+        self._more = more
         self._folder = tempfile.TemporaryDirectory(prefix="nearfield-nginx-")
         self.folder = Path(self._folder.name)
         self.root = self.folder / "root"
@@ -84,7 +86,7 @@ class Nginx:
         configuration = self.folder / "nginx.conf"
         # Its workers stay who we are: they read a private folder.
         configuration.write_text(_NGINX.format(user="user root;\n" if os.geteuid() == 0 else "", folder=self.folder, root=self.root,
-                                               address=self.address, port=self.port))
+                                               address=self.address, port=self.port, more=self._more))
         with at_home():
             self.process = subprocess.Popen([program, "-p", str(self.folder), "-c", str(configuration), "-e", str(self.folder / "error.log")],
                                             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)

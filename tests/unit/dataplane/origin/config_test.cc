@@ -128,15 +128,15 @@ TEST(OriginConfig, NamesTheKeyThatIsWrong) {
       {"none", [](OriginGroup& g) { g.servers[0].scheme = Scheme::https; }},
       {"tls is set, but no server's url begins with https",
        [](OriginGroup& g) { g.tls.verify = false; }},
-      {"tls.ca_file is set, but tls.verify is false", secured([](OriginTls& tls) {
+      {"tls.ca is set, but tls.verify is false", secured([](OriginTls& tls) {
          tls.verify = false;
          tls.ca_file = "ca.pem";
        })},
       {"tls.server_name is 'A b'", secured([](OriginTls& tls) { tls.server_name = "A b"; })},
       {"none", secured([](OriginTls& tls) { tls.server_name = "2001:db8::1"; })},
-      {"tls.certificate_file is set without tls.key_file",
+      {"tls.certificate is set without tls.key",
        secured([](OriginTls& tls) { tls.certificate_file = "a.pem"; })},
-      {"tls.key_file is set without tls.certificate_file",
+      {"tls.key is set without tls.certificate",
        secured([](OriginTls& tls) { tls.key_file = "a.pem"; })},
       {"tls.pins[1]",
        secured([](OriginTls& tls) { tls.pins = {std::string(64, 'a'), "sha256/short"}; })},
