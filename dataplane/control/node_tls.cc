@@ -18,11 +18,19 @@ std::vector<TlsNotice> expiry_notices(const std::vector<tls::CertificateExpiry>&
   return notices;
 }
 
+// A reload leaves the pool as it is, the length of its prefixes included.
+static tls::HandshakePoolOptions pool_options(const TlsConfig& config) {
+  tls::HandshakePoolOptions options = config.helpers;
+  options.prefix_v4_bits = config.handshakes.prefix_v4_bits;
+  options.prefix_v6_bits = config.handshakes.prefix_v6_bits;
+  return options;
+}
+
 NodeTls::NodeTls(const TlsConfig& config)
     : config_(config),
       engine_(&tls::AeadEngine::choose(&engine_warning_)),
       tally_(std::make_unique<tls::HandshakeTally>()),
-      pool_(std::make_unique<tls::HandshakePool>(config.helpers)) {}
+      pool_(std::make_unique<tls::HandshakePool>(pool_options(config))) {}
 
 NodeTls::~NodeTls() = default;
 

@@ -2,9 +2,10 @@
 
 #include <pthread.h>
 #include <sys/resource.h>
-#include <time.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <ctime>
 #include <format>
 #include <utility>
 
@@ -17,6 +18,10 @@ Duration thread_cpu() {
   timespec spent{};
   ::clock_gettime(CLOCK_THREAD_CPUTIME_ID, &spent);
   return std::chrono::seconds(spent.tv_sec) + std::chrono::nanoseconds(spent.tv_nsec);
+}
+
+std::size_t kept_for_origins(std::size_t maximum_jobs) {
+  return std::min(std::max<std::size_t>(maximum_jobs / 8, 16), maximum_jobs / 2);
 }
 
 }  // namespace
@@ -42,18 +47,15 @@ std::unique_ptr<HandshakeJob> HandshakeMailbox::take() {
   return job;
 }
 
-void HandshakeMailbox::put(std::unique_ptr<HandshakeJob> job) {
+void HandshakeMailbox::link(std::unique_ptr<HandshakeJob> job) {
   // While it lies here it must not keep its mailbox alive.
   job->mailbox.reset();
-  {
-    const std::lock_guard lock(mutex_);
-    job->place_ = HandshakeJob::Place::returned;
-    job->next_ = nullptr;
-    job->previous_ = last_;
-    (last_ != nullptr ? last_->next_ : first_) = job.get();
-    last_ = job.release();
-  }
-  signal_->raise();
+  const std::lock_guard lock(mutex_);
+  job->place_ = HandshakeJob::Place::returned;
+  job->next_ = nullptr;
+  job->previous_ = last_;
+  (last_ != nullptr ? last_->next_ : first_) = job.get();
+  last_ = job.release();
 }
 
 void HandshakeMailbox::remove(HandshakeJob* job) {
@@ -63,13 +65,15 @@ void HandshakeMailbox::remove(HandshakeJob* job) {
   (job->next_ != nullptr ? job->next_->previous_ : last_) = job->previous_;
 }
 
-std::size_t HandshakePool::AddressHash::operator()(const net::Address& address) const {
+std::size_t HandshakePool::PrefixHash::operator()(const HandshakeJob::Prefix& prefix) const {
   // Prefixes are few (at most as many as jobs), so that colliding on purpose gains nothing.
   return std::hash<std::string_view>()(
-      {reinterpret_cast<const char*>(address.bytes.data()), address.bytes.size()});
+      {reinterpret_cast<const char*>(prefix.address.bytes.data()), prefix.address.bytes.size()});
 }
 
-HandshakePool::HandshakePool(const HandshakePoolOptions& options) : options_(options) {
+HandshakePool::HandshakePool(const HandshakePoolOptions& options)
+    : options_(options),
+      maximum_listeners_jobs_(options.maximum_jobs - kept_for_origins(options.maximum_jobs)) {
   NEARFIELD_ASSERT(options.threads <= 64);
   NEARFIELD_ASSERT(options.maximum_jobs >= 1 && options.maximum_jobs_per_prefix >= 1);
   for (unsigned number = 0; number < options.threads; ++number)
@@ -81,21 +85,26 @@ HandshakePool::~HandshakePool() { stop(); }
 HandshakePool::Submitted HandshakePool::submit(std::unique_ptr<HandshakeJob>& job) {
   NEARFIELD_ASSERT(job != nullptr && job->handshake != nullptr && job->mailbox);
   NEARFIELD_ASSERT(job->place_ == HandshakeJob::Place::outside);
-  const net::Address key = job->client.truncated(24, 56);
+  const bool is_client = job->handshake->is_client();
+  const HandshakeJob::Prefix key{
+      .address = job->client.truncated(options_.prefix_v4_bits, options_.prefix_v6_bits),
+      .is_client = is_client};
   {
     const std::lock_guard lock(mutex_);
     if (stopping_) return Submitted::stopped;
-    if (counts_.jobs >= options_.maximum_jobs) {
+    if (counts_.jobs >= options_.maximum_jobs ||
+        (!is_client && listeners_jobs_ >= maximum_listeners_jobs_)) {
       ++counts_.refused_full;
       return Submitted::full;
     }
-    Prefix& prefix = prefixes_[key];
+    Turn& prefix = prefixes_[key];
     if (prefix.jobs >= options_.maximum_jobs_per_prefix) {
       ++counts_.refused_prefix;
       return Submitted::prefix_full;
     }
     ++prefix.jobs;
     ++counts_.jobs;
+    if (!is_client) ++listeners_jobs_;
     ++counts_.queued;
     ++counts_.submitted;
     job->prefix_ = key;
@@ -108,7 +117,7 @@ HandshakePool::Submitted HandshakePool::submit(std::unique_ptr<HandshakeJob>& jo
   return Submitted::yes;
 }
 
-void HandshakePool::append(HandshakeJob& job, Prefix& prefix) {
+void HandshakePool::append(HandshakeJob& job, Turn& prefix) {
   job.next_ = nullptr;
   job.previous_ = prefix.last;
   (prefix.last != nullptr ? prefix.last->next_ : prefix.first) = &job;
@@ -125,7 +134,7 @@ void HandshakePool::append(HandshakeJob& job, Prefix& prefix) {
   turn_->previous = &prefix;
 }
 
-void HandshakePool::unlink(HandshakeJob& job, Prefix& prefix) {
+void HandshakePool::unlink(HandshakeJob& job, Turn& prefix) {
   (job.previous_ != nullptr ? job.previous_->next_ : prefix.first) = job.next_;
   (job.next_ != nullptr ? job.next_->previous_ : prefix.last) = job.previous_;
   job.next_ = job.previous_ = nullptr;
@@ -139,13 +148,14 @@ void HandshakePool::unlink(HandshakeJob& job, Prefix& prefix) {
 
 void HandshakePool::uncount(const HandshakeJob& job) {
   --counts_.jobs;
+  if (!job.prefix_.is_client) --listeners_jobs_;
   const auto found = prefixes_.find(job.prefix_);
   NEARFIELD_ASSERT(found != prefixes_.end());
   if (--found->second.jobs == 0) prefixes_.erase(found);
 }
 
 HandshakeJob* HandshakePool::pop() {
-  Prefix* prefix = turn_;
+  Turn* prefix = turn_;
   if (prefix == nullptr) return nullptr;
   HandshakeJob* job = prefix->first;
   turn_ = prefix->next;
@@ -229,10 +239,14 @@ void HandshakePool::run_job(std::unique_lock<std::mutex>& lock) {
     lock.lock();
     return;
   }
-  // With the mutex held, so that cancel() finds the job here or there; the mailbox's own is only
-  // ever taken inside.
-  const Ref<HandshakeMailbox> mailbox = job->mailbox;
-  mailbox->put(std::move(job));
+  // Linked with the mutex held, so that cancel() finds the job here or there; the mailbox's own is
+  // only ever taken inside. Raised without: that is a call of the kernel.
+  Ref<HandshakeMailbox> mailbox = job->mailbox;
+  mailbox->link(std::move(job));
+  lock.unlock();
+  mailbox->raise();
+  mailbox.reset();
+  lock.lock();
 }
 
 void HandshakePool::stop() {

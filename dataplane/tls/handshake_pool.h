@@ -2,9 +2,11 @@
 // one step of one handshake.
 //
 // Invariants: no call by a worker waits for a helper (the mutex is held for list operations only);
-// the number of jobs is bounded, in all and per client prefix; prefixes take turns, so that a flood
-// from one delays the others by at most one step a turn. What is refused is refused at once and
-// counted: the caller drops the connection.
+// the number of jobs is bounded, in all and per prefix of the peer; prefixes take turns, so that a
+// flood from one delays the others by at most one step a turn. A part of the bound is kept for our
+// own handshakes with origins (Handshake::is_client()), and their prefixes are others than those of
+// listeners: a flood of listeners does not cut the node off from its origins. What is refused is
+// refused at once and counted: the caller drops the connection.
 //
 // Ownership: submit() takes the job, with its handshake; the worker's HandshakeMailbox gives it
 // back. In between the worker may cancel() it by its address.
@@ -35,7 +37,7 @@ class HandshakeMailbox;
 // May be submitted again for the next step of its handshake.
 struct HandshakeJob {
   std::unique_ptr<Handshake> handshake;
-  net::Address client;            // truncated by the pool to /24 or /56
+  net::Address client;            // the peer, whole: the pool truncates it
   WallTime now{};                 // for Handshake::step()
   void* owner = nullptr;          // the submitter's
   Ref<HandshakeMailbox> mailbox;  // where the job goes afterwards
@@ -47,10 +49,16 @@ struct HandshakeJob {
  private:
   friend class HandshakePool;
   friend class HandshakeMailbox;
+  // Whose turn it is part of.
+  struct Prefix {
+    net::Address address;
+    bool is_client = false;  // of an origin, we being the client
+    bool operator==(const Prefix&) const = default;
+  };
   enum class Place : std::uint8_t { outside, queued, running, returned };
   Place place_ = Place::outside;
   bool cancelled_ = false;
-  net::Address prefix_;
+  Prefix prefix_{};
   HandshakeMailbox* home_ = nullptr;  // of the worker, which outlives its jobs
   HandshakeJob* next_ = nullptr;
   HandshakeJob* previous_ = nullptr;
@@ -67,7 +75,8 @@ class HandshakeMailbox : public RefCounted<HandshakeMailbox> {
 
  private:
   friend class HandshakePool;
-  void put(std::unique_ptr<HandshakeJob> job);
+  void link(std::unique_ptr<HandshakeJob> job);  // raise() is the caller's, with no mutex held
+  void raise() { signal_->raise(); }
   void remove(HandshakeJob* job);  // and frees it
 
   const Ref<Signal> signal_;
@@ -78,9 +87,12 @@ class HandshakeMailbox : public RefCounted<HandshakeMailbox> {
 
 struct HandshakePoolOptions {
   unsigned threads = 2;  // 1 to 64; 0: run_one() does it, for simulations
-  // Jobs queued or running; each holds about 45 KiB.
+  // Jobs queued or running; each holds about 45 KiB. Listeners get all but an eighth (at least 16,
+  // never more than half), which is kept for origins.
   std::size_t maximum_jobs = 1024;
   std::size_t maximum_jobs_per_prefix = 64;
+  int prefix_v4_bits = 24;  // 0 to 32
+  int prefix_v6_bits = 56;  // 0 to 128
   // Added to the threads' nice value (0 to 19): listeners that are there come first.
   int nice = 5;
 
@@ -128,33 +140,35 @@ class HandshakePool {
   HandshakePoolCounts counts() const;
 
  private:
-  struct Prefix {
+  struct Turn {
     HandshakeJob* first = nullptr;
     HandshakeJob* last = nullptr;
     std::size_t jobs = 0;  // queued or running
     // The ring of prefixes with something queued.
-    Prefix* next = nullptr;
-    Prefix* previous = nullptr;
+    Turn* next = nullptr;
+    Turn* previous = nullptr;
   };
-  struct AddressHash {
-    std::size_t operator()(const net::Address& address) const;
+  struct PrefixHash {
+    std::size_t operator()(const HandshakeJob::Prefix& prefix) const;
   };
 
   void run(unsigned number);
   void run_job(std::unique_lock<std::mutex>& lock);  // the next, which there is
   // With the mutex held.
   HandshakeJob* pop();  // null: nothing is queued
-  void append(HandshakeJob& job, Prefix& prefix);
-  void unlink(HandshakeJob& job, Prefix& prefix);
+  void append(HandshakeJob& job, Turn& prefix);
+  void unlink(HandshakeJob& job, Turn& prefix);
   void uncount(const HandshakeJob& job);
   void count_result(const HandshakeJob& job);
 
   const HandshakePoolOptions options_;
+  const std::size_t maximum_listeners_jobs_;
   mutable std::mutex mutex_;
   std::condition_variable wake_;
   bool stopping_ = false;
-  std::unordered_map<net::Address, Prefix, AddressHash> prefixes_;
-  Prefix* turn_ = nullptr;
+  std::unordered_map<HandshakeJob::Prefix, Turn, PrefixHash> prefixes_;
+  Turn* turn_ = nullptr;
+  std::size_t listeners_jobs_ = 0;  // of counts_.jobs
   HandshakePoolCounts counts_;
   std::vector<std::thread> threads_;
 };
