@@ -61,7 +61,9 @@ bool equal_in_constant_time(Bytes a, Bytes b) {
   return a.size() == b.size() && memeql_sec(a.data(), b.data(), a.size()) != 0;
 }
 
-void wipe(std::span<std::uint8_t> bytes) { explicit_bzero(bytes.data(), bytes.size()); }
+void wipe(std::span<std::uint8_t> bytes) {
+  if (!bytes.empty()) explicit_bzero(bytes.data(), bytes.size());
+}
 
 std::string hex(Bytes bytes) {
   static constexpr std::string_view kDigits = "0123456789abcdef";

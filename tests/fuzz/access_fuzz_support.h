@@ -15,10 +15,6 @@
 
 namespace nearfield::fuzz {
 
-// The last characters of the only JWT in the corpus that the key of this world signed.
-inline constexpr std::string_view kGoodSignature =
-    access::vectors::kPlain.substr(access::vectors::kPlain.size() - 40);
-
 class AccessWorld {
  public:
   static AccessWorld& get() {
