@@ -109,6 +109,15 @@ ApiResponse post_purge(const ApiRequest& request, NodeControl& node) {
   return reply(200, {{"schema", 1}, {"purged", purged}, {member->name, *key}});
 }
 
+// A question with a secret in it: in the body, not in the target.
+ApiResponse post_access_why(const ApiRequest& request, NodeControl& node) {
+  const auto question = parse_why_question(request.body);
+  if (!question) return error(400, question.error().message);
+  ApiResponse response;
+  response.body = node.access_why(*question);
+  return response;
+}
+
 ApiResponse post_drain(const ApiRequest&, NodeControl& node) {
   node.drain();
   return reply(202, {{"schema", 1}, {"state", "draining"}});
@@ -164,6 +173,7 @@ constexpr std::array kRoutes = {
     Route{"GET", "/v1/config", false, get_config},
     Route{"GET", "/v1/tls", false, get_tls},
     Route{"GET", "/v1/connections", false, get_connections},
+    Route{"POST", "/v1/access/why", false, post_access_why},
     Route{"POST", "/v1/purge", false, post_purge},
     Route{"POST", "/v1/drain", false, post_drain},
     Route{"POST", "/v1/reload", false, post_reload},

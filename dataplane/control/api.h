@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "cache/base/error.h"
+#include "dataplane/control/access_why.h"
 #include "dataplane/control/config_error.h"
 #include "dataplane/control/connections.h"
 #include "dataplane/control/log.h"
@@ -36,6 +37,8 @@ class NodeControl {
   // Cache keys; how many objects went.
   virtual std::uint64_t purge(std::string_view name) = 0;
   virtual std::uint64_t purge_prefix(std::string_view prefix) = 0;
+  // As why_json().
+  virtual std::string access_why(const WhyQuestion& question) = 0;
   virtual ConnectionList connections(const ConnectionQuestion& question) = 0;
   virtual void drain() = 0;
   virtual ReloadOutcome reload() = 0;

@@ -216,7 +216,17 @@ std::expected<Config, ConfigErrors> load_config(const std::string& path) {
     errors.add({.file = path, .line = 0, .key = "", .reason = text.error().message});
     return std::unexpected(std::move(errors));
   }
-  return parse_config(*text, path);
+  auto config = parse_config(*text, path);
+  if (!config) return config;
+  // The one thing that lies in further files and can be checked without changing anything.
+  auto policy = access::AccessPolicy::make(config->access.options);
+  if (!policy) {
+    ConfigErrors errors;
+    errors.add({.file = path, .line = 0, .key = "access", .reason = policy.error().message});
+    return std::unexpected(std::move(errors));
+  }
+  config->settings.access = *std::move(policy);
+  return config;
 }
 
 std::expected<Config, ConfigErrors> config_from_flags(const QuickLook& flags) {

@@ -17,6 +17,7 @@
 #include "cache/base/clock.h"
 #include "cache/base/error.h"
 #include "cache/store.h"
+#include "dataplane/access/options.h"
 #include "dataplane/control/config_dpdk.h"
 #include "dataplane/control/config_error.h"
 #include "dataplane/control/config_tls.h"
@@ -32,6 +33,13 @@ struct AccessLogConfig {
   std::uint32_t buffer_bytes = 1024 * 1024;  // of each worker; a power of two
 
   bool operator==(const AccessLogConfig&) const = default;
+};
+
+struct AccessConfig {
+  access::AccessOptions options;
+  // Whether a clock that the kernel does not call synchronised is not trusted. Off: many machines
+  // keep good time without telling the kernel.
+  bool kernel_must_trust_clock = false;
 };
 
 struct Config {
@@ -55,6 +63,7 @@ struct Config {
   std::vector<origin::OriginGroup> origins;
   proxy::Settings settings;
   std::vector<std::string> query_drop;  // what settings.query_rules was made of
+  AccessConfig access;                  // what settings.access was made of
   bool query_forward_dropped = true;
   AccessLogConfig access_log;
   LogLevel level = LogLevel::info;

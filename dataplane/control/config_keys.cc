@@ -220,6 +220,8 @@ void visit_config(ConfigVisitor& visitor, Config& config) {
   visitor.table("limits", [&] { visit_limits(visitor, config.settings.limits); });
   visitor.table("tls", [&] { visit_tls(visitor, config.tls); });
   visitor.table("https", [&] { visit_https(visitor, config.settings.https); });
+  visitor.table("access",
+                [&] { visit_access(visitor, config.access, config.settings.access_check); });
   visitor.table("dpdk", [&] { visit_dpdk(visitor, config.dpdk); });
   visitor.table("access_log", [&] { visit_access_log(visitor, config.access_log); });
 }

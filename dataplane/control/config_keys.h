@@ -20,6 +20,9 @@ void visit_dpdk(ConfigVisitor& visitor, DpdkConfig& dpdk);
 void visit_tls(ConfigVisitor& visitor, TlsConfig& tls);
 void visit_https(ConfigVisitor& visitor, proxy::HttpsPolicy& https);
 
+// Those under [access] (config_keys_access.cc).
+void visit_access(ConfigVisitor& visitor, AccessConfig& access, access::CheckOptions& check);
+
 // A list of addresses, each once, at most 64.
 void visit_endpoints(ConfigVisitor& visitor, std::string_view key,
                      std::vector<net::Endpoint>& endpoints);

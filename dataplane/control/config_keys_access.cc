@@ -136,12 +136,13 @@ void visit_check(ConfigVisitor& visitor, access::CheckOptions& check) {
 
 }  // namespace
 
-void visit_access(ConfigVisitor& visitor, access::AccessOptions& options,
-                  access::CheckOptions& check) {
+void visit_access(ConfigVisitor& visitor, AccessConfig& access, access::CheckOptions& check) {
+  access::AccessOptions& options = access.options;
   visit_choice(visitor, "unmatched", kUnmatched, options.unmatched);
   visitor.text("territory_database", options.territory_database, is_file_path);
   visitor.text("network_database", options.network_database, is_file_path);
   visitor.table("clock", [&] {
+    visitor.boolean("kernel_must_trust_it", access.kernel_must_trust_clock);
     visitor.duration("cat_leeway", options.clock.cat_leeway, Duration::zero(), seconds(300));
     visitor.duration("maximum_token_lifetime", options.clock.maximum_token_lifetime,
                      Duration::zero(), hours(24 * 366));

@@ -13,6 +13,7 @@
 
 #include "dataplane/control/access_log.h"
 #include "dataplane/control/api.h"
+#include "dataplane/control/clock_watch.h"
 #include "dataplane/control/config_json.h"
 #include "dataplane/control/control_server.h"
 #include "dataplane/control/event_loop.h"
@@ -102,6 +103,10 @@ struct Node::Impl final : NodeControl {
   std::uint64_t purge(std::string_view name) override { return store->purge(name); }
   std::uint64_t purge_prefix(std::string_view prefix) override {
     return store->purge_prefix(prefix);
+  }
+  std::string access_why(const WhyQuestion& question) override {
+    return why_json(*config.settings.access, question, shared->replayed_tokens.get(),
+                    shared->clock_trusted, wall_now());
   }
   ConnectionList connections(const ConnectionQuestion& question) override {
     return ask_connections(workers, question);
@@ -200,6 +205,7 @@ Result<void> Node::Impl::make_shared_parts() {
   directory = *std::move(origins);
   for (const std::string& warning : directory->warnings()) log(LogLevel::warn, "{}", warning);
   look_at_expiry();
+  watch_clock(loop, config.access, shared->clock_trusted);
   auto log_writer =
       AccessLog::create(config.access_log.path, worker_count, config.access_log.buffer_bytes);
   if (!log_writer) return std::unexpected(log_writer.error());
@@ -512,6 +518,7 @@ ReloadOutcome Node::Impl::reload() {
   config.settings = wanted->settings;
   config.query_drop = wanted->query_drop;
   config.query_forward_dropped = wanted->query_forward_dropped;
+  config.access = wanted->access;
   config.access_log.path = wanted->access_log.path;
   config.drain_timeout = wanted->drain_timeout;
   config.level = wanted->level;

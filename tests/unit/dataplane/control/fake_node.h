@@ -96,6 +96,10 @@ class FakeNode final : public NodeControl {
     asked.push_back("purge_prefix " + std::string(prefix));
     return 7;
   }
+  std::string access_why(const WhyQuestion& question) override {
+    asked.push_back("why " + question.authority + question.target);
+    return "{}";
+  }
   ConnectionList connections(const ConnectionQuestion& question) override {
     asked.push_back("connections " + std::to_string(question.limit) +
                     (question.peer ? " " + question.peer->text() : ""));

@@ -1,0 +1,115 @@
+// See access_why.h.
+#include "dataplane/control/access_why.h"
+
+#include <boost/json.hpp>
+#include <format>
+
+#include "dataplane/access/explain.h"
+
+namespace nearfield::control {
+namespace {
+
+namespace json = boost::json;
+
+constexpr std::size_t kMaximumFields = 100;
+
+Result<void> take_url(std::string_view url, WhyQuestion& question) {
+  std::string_view rest;
+  if (url.starts_with("https://")) {
+    rest = url.substr(8);
+  } else if (url.starts_with("http://")) {
+    rest = url.substr(7);
+    question.scheme = http::Scheme::kHttp;
+  } else {
+    return failure("'url' does not begin with https:// or http://");
+  }
+  const std::size_t slash = rest.find('/');
+  question.authority = rest.substr(0, slash);
+  question.target = slash == std::string_view::npos ? "/" : rest.substr(slash);
+  for (char& letter : question.authority)
+    if (letter >= 'A' && letter <= 'Z') letter = static_cast<char>(letter - 'A' + 'a');
+  if (question.authority.empty()) return failure("'url' names no host");
+  return {};
+}
+
+std::string_view text_of(access::ExplainStep::Verdict verdict) {
+  using Verdict = access::ExplainStep::Verdict;
+  return verdict == Verdict::kHolds     ? "holds"
+         : verdict == Verdict::kRefuses ? "refuses"
+                                        : "information";
+}
+
+Result<void> take_member(std::string_view name, const json::value& value, WhyQuestion& question) {
+  if (name == "fields") {
+    const json::object* fields = value.if_object();
+    if (fields == nullptr || fields->size() > kMaximumFields)
+      return failure("'fields' is not an object of at most 100 fields");
+    for (const auto& [field, content] : *fields) {
+      if (!content.is_string()) return failure("a value in 'fields' is not a text");
+      question.fields.add(std::string_view(field), std::string_view(content.get_string()));
+    }
+    return {};
+  }
+  if (!value.is_string()) return failure(std::format("'{}' is not a text", name));
+  const std::string_view text = value.get_string();
+  if (name == "url") return take_url(text, question);
+  if (name == "method") {
+    question.method = text;
+    return {};
+  }
+  if (name == "client") {
+    const auto address = net::Address::parse(text);
+    if (!address) return std::unexpected(address.error());
+    question.client = *address;
+    return {};
+  }
+  return failure(std::format("'{}' is not known: use url, client, method and fields", name));
+}
+
+}  // namespace
+
+Result<WhyQuestion> parse_why_question(std::string_view body) {
+  boost::system::error_code code;
+  json::parse_options options;
+  options.max_depth = 4;
+  const json::value value = json::parse(body, code, {}, options);
+  if (code) return failure("the body is not JSON: " + code.message());
+  const json::object* object = value.if_object();
+  if (object == nullptr) return failure("the body is not a JSON object");
+  WhyQuestion question;
+  for (const auto& [name, content] : *object) {
+    if (auto taken = take_member(name, content, question); !taken)
+      return std::unexpected(taken.error());
+  }
+  if (question.authority.empty()) return failure("'url' is missing");
+  return question;
+}
+
+std::string why_json(const access::AccessPolicy& policy, const WhyQuestion& question,
+                     const access::ReplayTable* replayed, bool clock_trusted, WallTime now) {
+  const access::Explanation explanation = access::explain(policy,
+                                                          {.method = question.method,
+                                                           .scheme = question.scheme,
+                                                           .authority = question.authority,
+                                                           .target = question.target,
+                                                           .fields = &question.fields,
+                                                           .client = question.client,
+                                                           .now = now,
+                                                           .monotonic_now = {},
+                                                           .clock_trusted = clock_trusted},
+                                                          replayed);
+  json::array steps;
+  for (const access::ExplainStep& step : explanation.steps) {
+    steps.push_back(json::object{
+        {"verdict", text_of(step.verdict)}, {"subject", step.subject}, {"detail", step.detail}});
+  }
+  json::object body{{"schema", 1},
+                    {"allowed", access::is_allowed(explanation.reason)},
+                    {"reason", access::reason_name(explanation.reason)},
+                    {"rule", explanation.rule},
+                    {"target", explanation.target}};
+  body.emplace("steps", std::move(steps));
+  return json::serialize(body);
+}
+
+}  // namespace nearfield::control
