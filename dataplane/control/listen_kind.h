@@ -21,6 +21,7 @@ struct ListenAddress {
 inline std::vector<ListenAddress> listen_addresses(const std::vector<net::Endpoint>& clear,
                                                    const std::vector<net::Endpoint>& tls) {
   std::vector<ListenAddress> all;
+  all.reserve(clear.size() + tls.size());
   for (const net::Endpoint& address : clear) all.push_back({address, ListenKind::clear});
   for (const net::Endpoint& address : tls) all.push_back({address, ListenKind::tls});
   return all;
