@@ -217,10 +217,6 @@ Handshake::Parts::~Parts() {
   mbedtls_ssl_free(&ssl);  // wipes its own
   wipe(exported.client);
   wipe(exported.server);
-  wipe(secrets.send.key);
-  wipe(secrets.send.secret);
-  wipe(secrets.receive.key);
-  wipe(secrets.receive.secret);
   drop_accepted();
 }
 

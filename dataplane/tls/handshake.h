@@ -85,7 +85,7 @@ class Handshake {
 
   // After finished.
   const net::StreamSecurity& security() const;
-  // Once; the copy here is wiped. The caller wipes its own.
+  // Once; the copy here is wiped.
   ConnectionSecrets take_secrets();
   // What followed the handshake: records for the record layer to open.
   std::vector<std::byte> take_leftover();

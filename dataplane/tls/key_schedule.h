@@ -2,8 +2,8 @@
 // HKDF-Expand-Label and the next generation after a KeyUpdate (RFC 8446 7.1 to 7.3). TLS 1.2: the
 // PRF and the key block (RFC 5246 5 and 6.3) of AEAD suites (no MAC keys; RFC 5288, RFC 7905).
 //
-// Pure functions; every intermediate is wiped before they return. What they return is the
-// caller's to wipe.
+// Pure functions; every intermediate is wiped before they return, and the keys they return wipe
+// themselves (secrets.h).
 #pragma once
 
 #include <cstddef>

@@ -1,7 +1,8 @@
 // Secrets: what a finished handshake leaves behind, everything that the record layer needs to
 // protect one connection, and nothing of the library that made it.
 //
-// The bytes are secret: whoever holds a copy wipes it (wipe()) when it is done. Sources: RFC 8446 7
+// The bytes are secret: keys wipe themselves when they end, temporaries too; whoever holds other
+// copies wipes them (wipe()). Sources: RFC 8446 7
 // (TLS 1.3), RFC 5246 6.3 with RFC 5288 and RFC 7905 (TLS 1.2, AEAD suites only).
 #pragma once
 
@@ -37,6 +38,8 @@ struct TrafficKeys {
   // TLS 1.3: what the next generation is derived from (RFC 8446 7.2); the first hash_bytes(hash).
   std::array<std::byte, kMaximumSecretBytes> secret{};
   std::uint64_t next_sequence = 0;  // of the next record
+
+  ~TrafficKeys();  // wipes
 };
 
 struct ConnectionSecrets {

@@ -2,6 +2,10 @@
 // computed with another implementation of HMAC where no document has any.
 #include "dataplane/tls/key_schedule.h"
 
+#include <algorithm>
+#include <array>
+#include <new>
+
 #include "CppUTest/TestHarness.h"
 #include "tests/unit/dataplane/tls/tls_test_support.h"
 
@@ -29,6 +33,20 @@ Bytes counting(unsigned first, std::size_t size, unsigned modulus = 256) {
 }  // namespace
 
 TEST_GROUP(KeySchedule){};
+
+TEST(KeySchedule, KeysLeaveNothingBehindWhenTheyEnd) {
+  alignas(ConnectionSecrets) std::array<std::byte, sizeof(ConnectionSecrets)> place{};
+  const auto holds = [&place](std::span<const std::byte> wanted) {
+    return !std::ranges::search(place, wanted).empty();
+  };
+  auto* secrets = new (place.data()) ConnectionSecrets(
+      tls13_secrets(Aead::aes_128_gcm, Hash::sha256, kClientSecret, kServerSecret, true));
+  const Bytes key(secrets->send.key.begin(), secrets->send.key.begin() + 16);
+  const Bytes iv(secrets->receive.iv.begin(), secrets->receive.iv.end());
+  CHECK_TRUE(holds(key) && holds(iv) && holds(kServerSecret) && holds(kClientSecret));
+  secrets->~ConnectionSecrets();
+  CHECK_FALSE(holds(key) || holds(iv) || holds(kServerSecret) || holds(kClientSecret));
+}
 
 TEST(KeySchedule, DerivesTheKeysOfRfc8448) {
   const ConnectionSecrets client =
