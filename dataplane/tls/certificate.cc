@@ -28,15 +28,6 @@ int library_random(void*, unsigned char* bytes, std::size_t count) {
   return 0;
 }
 
-WallTime wall_time(const mbedtls_x509_time& time) {
-  using std::chrono::year_month_day;
-  const year_month_day date{std::chrono::year(time.year),
-                            std::chrono::month(static_cast<unsigned>(time.mon)),
-                            std::chrono::day(static_cast<unsigned>(time.day))};
-  return WallTime(std::chrono::sys_days(date)) + std::chrono::hours(time.hour) +
-         std::chrono::minutes(time.min) + std::chrono::seconds(time.sec);
-}
-
 std::string lower_case(std::span<const unsigned char> text) {
   std::string lower;
   for (const unsigned char byte : text)
@@ -109,6 +100,15 @@ void check_permissions(const std::string& file, std::vector<std::string>& warnin
 }
 
 }  // namespace
+
+WallTime wall_time(const mbedtls_x509_time& time) {
+  using std::chrono::year_month_day;
+  const year_month_day date{std::chrono::year(time.year),
+                            std::chrono::month(static_cast<unsigned>(time.mon)),
+                            std::chrono::day(static_cast<unsigned>(time.day))};
+  return WallTime(std::chrono::sys_days(date)) + std::chrono::hours(time.hour) +
+         std::chrono::minutes(time.min) + std::chrono::seconds(time.sec);
+}
 
 Certificate::Certificate() = default;
 Certificate::~Certificate() = default;

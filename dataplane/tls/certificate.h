@@ -16,6 +16,7 @@
 #include "cache/base/error.h"
 
 struct mbedtls_x509_crt;
+struct mbedtls_x509_time;
 struct mbedtls_pk_context;
 
 namespace nearfield::tls {
@@ -26,6 +27,9 @@ struct CertificateFiles {
 };
 
 enum class KeyType : std::uint8_t { ecdsa, rsa };
+
+// Of a certificate's validity (X.509 has no time zone but UTC).
+WallTime wall_time(const mbedtls_x509_time& time);
 
 // What metrics and warnings say of one certificate.
 struct CertificateExpiry {

@@ -51,7 +51,8 @@ struct Handshake::Parts {
   WallTime now{};
 
   ClientHelloReader hello;  // of a server
-  // Of the peer; before the hello is whole everything, afterwards what the library has not read.
+  // Of the peer; before the hello is whole its last record, afterwards what the library has not
+  // read.
   std::vector<std::byte> input;
   std::size_t read = 0;         // of input
   std::size_t record_left = 0;  // bytes of the record the library is reading
@@ -78,6 +79,8 @@ struct Handshake::Parts {
     std::array<std::byte, kMaximumSecretBytes> key{};  // secret; TLS 1.3
     std::size_t key_bytes = 0;
     std::string peer_certificate;
+    WallTime full_handshake{};
+    WallTime peer_not_after{};
   };
   std::optional<Accepted> candidate;  // while a ClientHello is parsed
   std::optional<Accepted> accepted;
@@ -97,6 +100,7 @@ struct Handshake::Parts {
 
   bool is_server() const { return server != nullptr; }
   bool ready() const;
+  void read_hello(std::span<const std::byte> bytes);
   Step step();
   Step fail(HandshakeFailure why, int with_alert, std::string text);
   Step fail(int code);

@@ -92,7 +92,7 @@ int Handshake::Parts::choose_certificate() {
       hello.hello().server_name)
     return MBEDTLS_ERR_SSL_ILLEGAL_PARAMETER;
   if (accepted.has_value()) wipe(accepted->key);
-  accepted = std::move(candidate);
+  accepted = candidate;
   if (candidate.has_value()) wipe(candidate->key);
   candidate.reset();
 
@@ -133,19 +133,28 @@ int Handshake::Parts::write_ticket(const mbedtls_ssl_session& session, std::span
   SessionTicket ticket;
   ticket.binding = settings.binding_for(hello.hello(), version_of(ssl));
   ticket.created = now;
-  if (resumed && accepted.has_value()) ticket.peer_certificate = accepted->peer_certificate;
+  ticket.full_handshake = now;
   // In TLS 1.2 the ticket is written before the session becomes the connection's.
-  else if (const mbedtls_x509_crt* peer = session.MBEDTLS_PRIVATE(peer_cert);
-           peer != nullptr && session.MBEDTLS_PRIVATE(verify_result) == 0)
+  const mbedtls_x509_crt* peer = session.MBEDTLS_PRIVATE(peer_cert);
+  if (resumed && accepted.has_value()) {
+    ticket.peer_certificate = accepted->peer_certificate;
+    ticket.full_handshake = accepted->full_handshake;
+    ticket.peer_not_after = accepted->peer_not_after;
+  } else if (peer != nullptr && session.MBEDTLS_PRIVATE(verify_result) == 0) {
     ticket.peer_certificate = certificate_subject(*peer);
+    ticket.peer_not_after = wall_time(peer->valid_to);
+  }
   ticket.session = saved;
   std::vector<std::byte> content = encode(ticket);
   bytes = settings.options.ticket_keys->seal(now, content, place);
   wipe(content);
   wipe(saved);
   if (bytes == 0) return MBEDTLS_ERR_SSL_BUFFER_TOO_SMALL;
-  lifetime = static_cast<std::uint32_t>(
-      std::chrono::duration_cast<std::chrono::seconds>(TicketKeys::kLifetime).count());
+  // At least a second: 0 would mean no limit in TLS 1.2 (RFC 5077 5.6).
+  lifetime = static_cast<std::uint32_t>(std::clamp<std::chrono::seconds>(session_end(ticket) - now,
+                                                                         std::chrono::seconds(1),
+                                                                         TicketKeys::kLifetime)
+                                            .count());
   return 0;
 }
 
@@ -166,7 +175,8 @@ int Handshake::Parts::read_ticket(mbedtls_ssl_session& session, std::span<const 
   const std::optional<SessionTicket> opened = decode(std::span(content).first(bytes));
   if (!opened.has_value() || opened->binding != settings.binding_for(seen, version))
     return refuse();
-  if (now < opened->created - kClockDifference || now > opened->created + TicketKeys::kLifetime)
+  if (now < opened->created - kClockDifference || now > opened->created + TicketKeys::kLifetime ||
+      now > session_end(*opened))
     return refuse();
   if (mbedtls_ssl_session_load(&session, as_chars(opened->session.data()),
                                opened->session.size()) != 0)
@@ -183,6 +193,8 @@ int Handshake::Parts::read_ticket(mbedtls_ssl_session& session, std::span<const 
   }
   Accepted taken;
   taken.peer_certificate = opened->peer_certificate;
+  taken.full_handshake = opened->full_handshake;
+  taken.peer_not_after = opened->peer_not_after;
   if (version == Version::tls13) {
     // In the library's clock, which is this machine's uptime.
     const auto age = std::max(now - opened->created, std::chrono::seconds(0));
@@ -193,7 +205,7 @@ int Handshake::Parts::read_ticket(mbedtls_ssl_session& session, std::span<const 
     std::ranges::copy(as_bytes(session.MBEDTLS_PRIVATE(resumption_key), taken.key_bytes),
                       taken.key.begin());
   }
-  candidate = std::move(taken);
+  candidate = taken;
   wipe(taken.key);
   wipe(content);
   return 0;

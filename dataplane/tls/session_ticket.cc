@@ -8,11 +8,15 @@ namespace nearfield::tls {
 namespace {
 
 // Of the layout below; another value is another layout.
-constexpr std::size_t kLayout = 1;
+constexpr std::size_t kLayout = 2;
 
 void put(std::vector<std::byte>& out, std::uint64_t value, int bytes) {
   for (int shift = (bytes - 1) * 8; shift >= 0; shift -= 8)
     out.push_back(static_cast<std::byte>(value >> shift & 0xff));
+}
+
+void put(std::vector<std::byte>& out, WallTime time) {
+  put(out, static_cast<std::uint64_t>(time.time_since_epoch().count()), 8);
 }
 
 void put(std::vector<std::byte>& out, std::string_view text) {
@@ -39,6 +43,7 @@ class Taker {
     for (const std::byte byte : take(bytes)) value = value << 8 | std::to_integer<unsigned>(byte);
     return value;
   }
+  WallTime time() { return WallTime(std::chrono::seconds(static_cast<std::int64_t>(number(8)))); }
   std::string text() {
     const std::span<const std::byte> bytes = take(number(2));
     return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
@@ -50,6 +55,10 @@ class Taker {
 };
 
 }  // namespace
+
+WallTime session_end(const SessionTicket& ticket) {
+  return std::min(ticket.full_handshake + kMaximumSessionAge, ticket.peer_not_after);
+}
 
 std::vector<std::byte> encode(const SessionTicket& ticket) {
   const TicketBinding& binding = ticket.binding;
@@ -68,7 +77,9 @@ std::vector<std::byte> encode(const SessionTicket& ticket) {
   put(out, binding.groups, 1);
   put(out, binding.signatures, 2);
   put(out, binding.chacha_first ? 1 : 0, 1);
-  put(out, static_cast<std::uint64_t>(ticket.created.time_since_epoch().count()), 8);
+  put(out, ticket.created);
+  put(out, ticket.full_handshake);
+  put(out, ticket.peer_not_after);
   put(out, ticket.peer_certificate);
   out.insert(out.end(), ticket.session.begin(), ticket.session.end());
   return out;
@@ -90,7 +101,9 @@ std::optional<SessionTicket> decode(std::span<const std::byte> content) {
   binding.groups = static_cast<std::uint8_t>(in.number(1));
   binding.signatures = static_cast<std::uint16_t>(in.number(2));
   binding.chacha_first = in.number(1) != 0;
-  ticket.created = WallTime(std::chrono::seconds(static_cast<std::int64_t>(in.number(8))));
+  ticket.created = in.time();
+  ticket.full_handshake = in.time();
+  ticket.peer_not_after = in.time();
   ticket.peer_certificate = in.text();
   if (!in.ok()) return std::nullopt;
   ticket.session = in.rest();

@@ -3,11 +3,12 @@
 // 6066 3, RFC 7627 5.3, RFC 5246 7.4.1.2). A ticket whose surroundings changed is not an error: it
 // is refused and a full handshake follows.
 //
-// Creation time is the wall clock's: the library's own is the time since this machine started,
+// Times are the wall clock's: the library's own is the time since this machine started,
 // which says nothing on another node or after a restart.
 #pragma once
 
 #include <array>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -42,9 +43,20 @@ struct TicketBinding {
 struct SessionTicket {
   TicketBinding binding;
   WallTime created{};
+  // Of the full handshake it all goes back to: later tickets of the session inherit it, so that a
+  // session cannot be renewed for ever.
+  WallTime full_handshake{};
+  // notAfter of the client's certificate, inherited as well; WallTime::max(): there is none.
+  WallTime peer_not_after = WallTime::max();
   std::string peer_certificate;        // subject; empty: none
   std::span<const std::byte> session;  // the library's serialisation; secret
 };
+
+// RFC 8446 4.6.1: no ticket is used longer than 7 days; here not even through renewal.
+inline constexpr std::chrono::days kMaximumSessionAge{7};
+
+// Until when a session of that ticket may go on.
+WallTime session_end(const SessionTicket& ticket);
 
 // The content to be sealed; the caller wipes it.
 std::vector<std::byte> encode(const SessionTicket& ticket);

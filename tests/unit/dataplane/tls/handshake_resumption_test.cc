@@ -1,6 +1,10 @@
 // Session tickets: what resumes, what does not, and what a resumed session still knows.
 #include <mbedtls/ssl_ciphersuites.h>
 
+#include <algorithm>
+#include <chrono>
+#include <utility>
+
 #include "CppUTest/TestHarness.h"
 #include "dataplane/tls/session_ticket.h"
 #include "tests/unit/dataplane/tls/handshake_test_support.h"
@@ -8,6 +12,30 @@
 using namespace nearfield;
 using namespace nearfield::tls;
 using namespace nearfield::tls::test;
+
+namespace {
+
+// The client's session with what is in its ticket changed; `keys` are those of the file whose first
+// key has that name. The content keeps its length, and so does the ticket.
+Bytes with_ticket(Bytes session, TicketKeys& keys, std::byte name, auto&& change) {
+  const Bytes names(TicketKeys::kNameBytes, name);
+  const auto found = std::ranges::search(session, names);
+  CHECK_FALSE(found.empty());
+  const auto at = static_cast<std::size_t>(found.begin() - session.begin());
+  const std::size_t length = std::to_integer<std::size_t>(session[at - 2]) << 8 |
+                             std::to_integer<std::size_t>(session[at - 1]);
+  const auto place = std::span(session).subspan(at, length);
+  Bytes content(length);
+  std::size_t bytes = 0;
+  CHECK_TRUE(keys.open(real_now(), place, content, bytes) == TicketKeys::Opened::current);
+  auto ticket = decode(std::span(content).first(bytes));
+  CHECK_TRUE(ticket.has_value());
+  change(*ticket);
+  LONGS_EQUAL(length, keys.seal(real_now(), encode(*ticket), place));
+  return session;
+}
+
+}  // namespace
 
 TEST_GROUP(HandshakeResumption) {
   TestAuthority authority;
@@ -118,6 +146,48 @@ TEST(HandshakeResumption, ClientCertificatesSurviveAndTheSettingBinds) {
   }
 }
 
+TEST(HandshakeResumption, RenewalEndsAWeekAfterTheFullHandshake) {
+  options.ticket_keys = *TicketKeys::load(authority.write("tickets", std::string(48, 'k')));
+  const auto aged = [&](const Bytes& session, std::chrono::seconds age) {
+    return with_ticket(session, *options.ticket_keys, std::byte{'k'},
+                       [&](SessionTicket& ticket) { ticket.full_handshake -= age; });
+  };
+  constexpr std::chrono::hours kWeek{7 * 24};
+  for (const auto version : {MBEDTLS_SSL_VERSION_TLS1_2, MBEDTLS_SSL_VERSION_TLS1_3}) {
+    const Outcome first = connect(version, {});
+    const Outcome old = connect(version, aged(first.session, kWeek - std::chrono::hours(1)));
+    CHECK_TRUE(old.resumed);
+    CHECK_FALSE(connect(version, aged(first.session, kWeek + std::chrono::hours(1))).resumed);
+    // The ticket that the resumed session got counts from the full handshake, too.
+    if (old.session.empty()) continue;
+    CHECK_FALSE(connect(version, aged(old.session, std::chrono::hours(2))).resumed);
+  }
+}
+
+TEST(HandshakeResumption, ItEndsWithTheClientsCertificate) {
+  options.ticket_keys = *TicketKeys::load(authority.write("tickets", std::string(48, 'k')));
+  options.client_certificates = ClientCertificates::required;
+  options.client_ca_file = authority.ca_file();
+  // 2,030,000,000 seconds: far enough for this test, near enough to be told from none.
+  const CertificateFiles own =
+      authority.issue({.subject = "CN=listener-7", .not_after = "20340430085320"});
+  for (const auto version : {MBEDTLS_SSL_VERSION_TLS1_2, MBEDTLS_SSL_VERSION_TLS1_3}) {
+    Outcome outcome = connect(version, {}, &own);
+    // Seen twice: in the ticket of the full handshake and in that of a resumed one.
+    for (int i = 0; i < 2 && !outcome.session.empty(); ++i) {
+      WallTime not_after{};
+      const Bytes ended = with_ticket(
+          outcome.session, *options.ticket_keys, std::byte{'k'}, [&](SessionTicket& ticket) {
+            not_after = std::exchange(ticket.peer_not_after, now - std::chrono::seconds(10));
+          });
+      LONGS_EQUAL(2'030'000'000, not_after.time_since_epoch().count());
+      CHECK_FALSE(connect(version, ended, &own).resumed);
+      outcome = connect(version, outcome.session, &own);
+      CHECK_TRUE(outcome.resumed);
+    }
+  }
+}
+
 TEST(HandshakeResumption, ASuiteNoLongerOfferedIsNoFailure) {
   // The library would end such a handshake; ours takes another suite.
   const Outcome first = connect(MBEDTLS_SSL_VERSION_TLS1_3, {}, nullptr, {0x1302});
@@ -143,6 +213,8 @@ TEST(HandshakeResumption, OurTicketContentReadsBackAndRefusesWhatIsCut) {
   ticket.binding.suites = 0x1ff;
   ticket.binding.chacha_first = true;
   ticket.created = now;
+  ticket.full_handshake = now - std::chrono::hours(30);
+  ticket.peer_not_after = now + std::chrono::hours(3);
   ticket.peer_certificate = "CN=x";
   const Bytes session(40, std::byte{7});
   ticket.session = session;
@@ -151,6 +223,11 @@ TEST(HandshakeResumption, OurTicketContentReadsBackAndRefusesWhatIsCut) {
   CHECK_TRUE(back.has_value());
   CHECK_TRUE(back->binding == ticket.binding);
   CHECK_TRUE(back->created == now);
+  CHECK_TRUE(back->full_handshake == ticket.full_handshake);
+  CHECK_TRUE(back->peer_not_after == ticket.peer_not_after);
+  CHECK_TRUE(session_end(*back) == ticket.peer_not_after);
+  ticket.peer_not_after = WallTime::max();
+  CHECK_TRUE(session_end(ticket) == ticket.full_handshake + std::chrono::hours(7 * 24));
   STRCMP_EQUAL("CN=x", back->peer_certificate.c_str());
   LONGS_EQUAL(session.size(), back->session.size());
   for (std::size_t i = 0; i < content.size() - session.size(); ++i)
