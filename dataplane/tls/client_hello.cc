@@ -181,12 +181,12 @@ ClientHelloReader::State ClientHelloReader::read(std::span<const std::byte> inpu
     if (rest.empty()) break;
     if (at(0) != kHandshakeRecord) {
       // SSL 2.0's hello: two bytes of length with the top bit set, then type 1 (RFC 5246 E.2).
-      const bool maybe_ssl2 = position_ == 0 && (at(0) & 0x80) != 0;
+      const bool maybe_ssl2 = message_.empty() && (at(0) & 0x80) != 0;
       if (maybe_ssl2 && rest.size() < 3) break;
       if (maybe_ssl2 && at(2) == 1)
         return refuse(HandshakeFailure::version, kAlertProtocolVersion,
                       "the client speaks SSL 2.0");
-      if (position_ != 0)
+      if (!message_.empty())
         return refuse(HandshakeFailure::malformed, kAlertUnexpectedMessage,
                       "something else than a handshake record within the ClientHello");
       if (at(0) == kAlertRecord)
@@ -203,11 +203,25 @@ ClientHelloReader::State ClientHelloReader::read(std::span<const std::byte> inpu
     if (length == 0)  // RFC 8446 5.1
       return refuse(HandshakeFailure::malformed, kAlertUnexpectedMessage,
                     "an empty handshake record");
+    if (message_.size() >= kMessageHeaderBytes && length > message_bytes() - message_.size())
+      return refuse_longer_record();
     if (rest.size() < kRecordHeaderBytes + length) break;
     position_ += kRecordHeaderBytes + length;
     take_record(rest.subspan(kRecordHeaderBytes, length));
   }
   return state_;
+}
+
+std::size_t ClientHelloReader::message_bytes() const {
+  std::size_t length = 0;
+  for (std::size_t i = 1; i < kMessageHeaderBytes; ++i)
+    length = length << 8 | std::to_integer<std::size_t>(message_[i]);
+  return kMessageHeaderBytes + length;
+}
+
+ClientHelloReader::State ClientHelloReader::refuse_longer_record() {
+  return refuse(HandshakeFailure::malformed, kAlertUnexpectedMessage,
+                "more in the record than the ClientHello");
 }
 
 ClientHelloReader::State ClientHelloReader::take_record(std::span<const std::byte> fragment) {
@@ -216,17 +230,12 @@ ClientHelloReader::State ClientHelloReader::take_record(std::span<const std::byt
     return refuse(HandshakeFailure::malformed, kAlertUnexpectedMessage,
                   "a handshake message other than ClientHello first");
   if (message_.size() < kMessageHeaderBytes) return state_;
-  std::size_t length = 0;
-  for (std::size_t i = 1; i < kMessageHeaderBytes; ++i)
-    length = length << 8 | std::to_integer<std::size_t>(message_[i]);
-  length += kMessageHeaderBytes;
+  const std::size_t length = message_bytes();
   if (length > Handshake::kMaximumClientHelloBytes)
     return refuse(HandshakeFailure::too_large, kAlertIllegalParameter,
                   "a ClientHello of more than 16 KiB");
   if (message_.size() < length) return state_;
-  if (message_.size() > length)
-    return refuse(HandshakeFailure::malformed, kAlertUnexpectedMessage,
-                  "more in the record than the ClientHello");
+  if (message_.size() > length) return refuse_longer_record();
   if (!parse()) return state_;
   return state_ = State::complete;
 }

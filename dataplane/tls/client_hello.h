@@ -48,8 +48,9 @@ class ClientHelloReader {
  public:
   enum class State : std::uint8_t { need_more, complete, refused };
 
-  // `input` is everything received so far: the reader goes on where it stopped. Nothing after the
-  // hello's last record is looked at.
+  // `input` is everything received so far but what forget_consumed() was told of: the reader goes
+  // on where it stopped. Nothing after the hello's last record is looked at. A record that goes on
+  // beyond the hello is refused at its header.
   State read(std::span<const std::byte> input);
   State state() const { return state_; }
 
@@ -57,6 +58,8 @@ class ClientHelloReader {
   const ClientHello& hello() const { return hello_; }
   std::span<const std::byte> message() const { return message_; }  // with its four byte header
   std::size_t consumed() const { return position_; }               // bytes of input
+  // consumed() bytes were removed from the front of the input: the reader has its copy.
+  void forget_consumed() { position_ = 0; }
   void drop_message() { message_ = {}; }
 
   // After refused.
@@ -66,6 +69,8 @@ class ClientHelloReader {
 
  private:
   State refuse(HandshakeFailure failure, int alert, std::string_view reason);
+  State refuse_longer_record();
+  std::size_t message_bytes() const;  // what its header says, once that is there
   State take_record(std::span<const std::byte> fragment);
   bool parse();
 

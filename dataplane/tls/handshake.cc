@@ -286,6 +286,20 @@ Handshake::Step Handshake::Parts::set_up(const mbedtls_ssl_config* config) {
   return Step::need_more;
 }
 
+// In pieces: the headers of very short records are most of what such a hello is, and go at once.
+void Handshake::Parts::read_hello(std::span<const std::byte> bytes) {
+  constexpr std::size_t kPieceBytes = 2048;  // a hello has 200 to 1,800 bytes, mostly
+  while (!bytes.empty()) {
+    const bool reading = hello.state() == ClientHelloReader::State::need_more;
+    const std::size_t count = reading ? std::min(kPieceBytes, bytes.size()) : bytes.size();
+    input.insert(input.end(), bytes.begin(), bytes.begin() + static_cast<std::ptrdiff_t>(count));
+    bytes = bytes.subspan(count);
+    if (!reading || hello.read(input) != ClientHelloReader::State::need_more) continue;
+    input.erase(input.begin(), input.begin() + static_cast<std::ptrdiff_t>(hello.consumed()));
+    hello.forget_consumed();
+  }
+}
+
 bool Handshake::Parts::ready() const {
   if (state != State::running) return false;
   if (ended || total_input > kMaximumInputBytes) return true;
@@ -390,8 +404,10 @@ bool Handshake::feed(std::span<const std::byte> bytes) {
   // Beyond the bound nothing is kept: the next step fails. (After the end it is leftover.)
   parts.total_input += bytes.size();
   if (parts.state == Parts::State::running && parts.total_input > kMaximumInputBytes) return true;
-  parts.input.insert(parts.input.end(), bytes.begin(), bytes.end());
-  if (parts.is_server() && !parts.started) parts.hello.read(parts.input);
+  if (parts.is_server() && !parts.started)
+    parts.read_hello(bytes);
+  else
+    parts.input.insert(parts.input.end(), bytes.begin(), bytes.end());
   return parts.ready();
 }
 
@@ -404,6 +420,10 @@ Handshake::Step Handshake::step(WallTime now) {
   const Step result = parts_->step();
   current_handshake() = nullptr;
   return result;
+}
+
+std::size_t Handshake::input_bytes() const {
+  return parts_->input.size() + parts_->hello.message().size();
 }
 
 std::vector<std::byte> Handshake::take_output() { return std::exchange(parts_->output, {}); }

@@ -1,8 +1,14 @@
 // Handshake: one TLS handshake without a socket. Bytes of the peer go in with feed(), step() runs
 // the library as far as they last, take_output() is what to send. Once finished it gives secrets,
 // what was agreed, and the bytes of the peer that already belong to the connection; then it is
-// thrown away (it holds about 45 KiB from the first whole ClientHello on, a few hundred bytes plus
-// the input before that).
+// thrown away (it holds about 45 KiB from the first whole ClientHello on; before, a few hundred
+// bytes, what there is of the hello and its last record: however short its records are, hardly more
+// than kMaximumClientHelloBytes).
+//
+// A first ClientHello may come in records of any length. Later messages that are not encrypted (a
+// second ClientHello, a client's flight of TLS 1.2, a server's) may be spread over records too, but
+// the library wants the four bytes of a message's header in one record and refuses the handshake
+// otherwise. RFC 8446 5.1 allows it; no client known to us does it.
 //
 // Invariant: the secrets say with which sequence numbers the record layer goes on; every record the
 // library sent under the application keys (tickets, TLS 1.2's Finished) is counted.
@@ -69,6 +75,8 @@ class Handshake {
   bool feed(std::span<const std::byte> bytes);
   // The peer closed its direction: the next step fails.
   void end_of_input();
+  // What it holds of what was fed: bounded also before there is a step.
+  std::size_t input_bytes() const;
   // Same answer as feed()'s. A client is ready at once: it speaks first.
   bool ready() const;
 

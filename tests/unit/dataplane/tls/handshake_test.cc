@@ -215,6 +215,37 @@ TEST(Handshake, AHelloInRecordsOfOneByteFinishes) {
   check_data(*server, client);
 }
 
+TEST(Handshake, AnUnfinishedHelloHoldsNoMoreThanItself) {
+  // The longest hello there may be, but for its last byte, in records of one byte and all at once;
+  // then in the longest records that fit.
+  const auto settings = server_settings(options);
+  for (const std::size_t piece : {std::size_t{1}, std::size_t{8000}}) {
+    Bytes message(Handshake::kMaximumClientHelloBytes - 1, std::byte{7});
+    message[0] = std::byte{1};
+    message[1] = std::byte{0};
+    message[2] = static_cast<std::byte>((Handshake::kMaximumClientHelloBytes - 4) >> 8);
+    message[3] = static_cast<std::byte>((Handshake::kMaximumClientHelloBytes - 4) & 255);
+    Bytes records;
+    for (std::size_t at = 0; at < message.size(); at += piece) {
+      const std::size_t count = std::min(piece, message.size() - at);
+      records.insert(records.end(),
+                     {std::byte{22}, std::byte{3}, std::byte{1}, static_cast<std::byte>(count >> 8),
+                      static_cast<std::byte>(count & 255)});
+      records.insert(records.end(), message.begin() + static_cast<std::ptrdiff_t>(at),
+                     message.begin() + static_cast<std::ptrdiff_t>(at + count));
+    }
+    const auto server = Handshake::server(settings);
+    CHECK_FALSE(server->feed(records));
+    LONGS_EQUAL(message.size(), server->input_bytes());
+    // A record that is longer than what the hello still wants need not come whole to be refused.
+    const std::array<std::byte, 5> longer = {std::byte{22}, std::byte{3}, std::byte{1},
+                                             std::byte{0x40}, std::byte{0}};
+    CHECK_TRUE(server->feed(longer));
+    CHECK_TRUE(server->step(real_now()) == Handshake::Step::failed);
+    LONGS_EQUAL(10, server->alert());
+  }
+}
+
 TEST(Handshake, WhatFollowsTheLastFlightIsLeftOver) {
   for (const auto version : {kTls12, kTls13}) {
     options.ticket_keys = nullptr;
