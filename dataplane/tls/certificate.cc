@@ -186,6 +186,13 @@ Result<std::shared_ptr<const Certificate>> Certificate::load(const CertificateFi
   return made;
 }
 
+std::uint16_t Certificate::group() const {
+  if (key_type_ != KeyType::ecdsa) return 0;
+  constexpr std::uint16_t kSecp256r1 = 23;
+  constexpr std::uint16_t kSecp384r1 = 24;
+  return mbedtls_pk_get_bitlen(keys_[0].get()) > 256 ? kSecp384r1 : kSecp256r1;
+}
+
 mbedtls_pk_context* Certificate::key() const {
   if (key_type_ == KeyType::ecdsa) return keys_[0].get();
   return keys_[next_key_.fetch_add(1, std::memory_order_relaxed) % keys_.size()].get();

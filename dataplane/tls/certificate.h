@@ -52,6 +52,8 @@ class Certificate {
   ~Certificate();  // wipes the key
 
   KeyType key_type() const { return key_type_; }
+  // The curve of an ECDSA key as TLS numbers it (RFC 8422 5.1.1); 0 for RSA.
+  std::uint16_t group() const;
   // DNS names in lower case, wildcards as "*.example"; from the subject's CN only when there is no
   // subject alternative name.
   const std::vector<std::string>& names() const { return expiry_.names; }

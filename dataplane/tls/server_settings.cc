@@ -132,7 +132,9 @@ const Certificate* ServerSettings::Parts::choose(const ClientHello& hello, bool 
                              return suite.key == SuiteKey::ecdsa && hello.offers(suite.id);
                            });
   const bool ecdsa_signature = hello.offers_signature(0x0403) || hello.offers_signature(0x0503);
-  return ecdsa_suite && ecdsa_signature ? set.ecdsa : set.rsa;
+  // In TLS 1.2 the curves are those of certificates as well (RFC 8422 5.1).
+  const bool ecdsa_group = tls13 || hello.groups == 0 || hello.offers_group(set.ecdsa->group());
+  return ecdsa_suite && ecdsa_signature && ecdsa_group ? set.ecdsa : set.rsa;
 }
 
 std::string_view ServerSettings::Parts::protocol_for(const ClientHello& hello) const {

@@ -139,7 +139,6 @@ def test_openssl_with_groups(ca, node, groups, agreed, hellos, tmp_path):  # noq
     assert SONG in done.bytes
 
 
-@pytest.mark.xfail(strict=True, reason="the certificate is chosen by suites and signatures alone")
 def test_openssl_with_groups_of_tls_1_2(ca, node):  # noqa: F811
     """The curve of an ECDSA certificate counts as well (RFC 8422 5.1): without it the RSA certificate is left."""
     done = s_client(ca, node.tls_port, "-tls1_2", "-groups", "X25519", send=get("/song"))
