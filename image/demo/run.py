@@ -168,7 +168,7 @@ def start(options: argparse.Namespace, work: Path, link: links.Link | None, chil
     for reason in made.description["skipped"]:
         progress.note(f"album: left out: {reason}")
 
-    signer = None
+    signer = signing.Signer()
     root = docroot.lay_out(work, made.folder, made.key, modules, signer)
     with link.node_side.inside() if link else contextlib.nullcontext():
         _, origin_port = origin.start(work / "origin", root, children)
@@ -184,7 +184,7 @@ def start(options: argparse.Namespace, work: Path, link: links.Link | None, chil
         if identity:
             https = node.Https(_claimed(claims, link, options.https_port, DEFAULT_HTTPS_PORT, progress), identity.leaf)
         started = node.start(program, work / "node", children, port=port, origin_port=origin_port, ram=options.ram,
-                             workers=options.workers, link=link, https=https, signed_by=signer and signer.write_public_keys(work / "signing.jwks"))
+                             workers=options.workers, link=link, https=https, signed_by=signer.write_public_keys(work / "signing.jwks"))
     for line in started.child.last_lines(40):
         if warned := re.search(r"\bwarn(?:ing)? (.*hugepages.*)", line):
             progress.note(f"node: {warned[1]}")

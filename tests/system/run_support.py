@@ -68,19 +68,19 @@ def run(program, album_folder, place):
 
 
 class SecureAlbum:
-    """The short album behind a node that speaks https, open and, with a signer, signed."""
+    """The short album behind a node that speaks https, open and signed."""
 
     def __init__(self, place: Path, program: Path, children: Children):
         modules = docroot.ensure_node_modules(REPOSITORY, children, print)
         self.made = make_short_album(place / "cache", place / "input", children)
-        self.signer: signing.Signer | None = None
+        self.signer = signing.Signer()
         self.root = docroot.lay_out(place, self.made.folder, self.made.key, modules, self.signer)
         _, origin_port = origin.start(place / "origin", self.root, children)
         self.origin_log = place / "origin" / "access.log"
         self.identity = demo.Identity(authority.Authority(place / "authority"), place / "identity", [])
         self.port = ports.any_free()
         self.node = node.start(program, place / "node", children, port=ports.any_free(), origin_port=origin_port, ram="256M", workers=1,
-                               https=node.Https(self.port, self.identity.leaf), signed_by=self.signer and self.signer.write_public_keys(place / "signing.jwks"))
+                               https=node.Https(self.port, self.identity.leaf), signed_by=self.signer.write_public_keys(place / "signing.jwks"))
         self.url = f"https://localhost:{self.port}/"
 
     def context(self) -> ssl.SSLContext:

@@ -74,7 +74,7 @@ def test_a_browser_plays_over_a_bad_link(run):
                   env={"NEARFIELD_IMPAIRMENT": "seed=7,loss=0.01,reordering=0.02,duplication=0.01"})
     said, _ = process.communicate(timeout=120)
     assert process.returncode == 0, said
-    assert len(re.findall(r"player check: (?:hls.js|Shaka) plays .* equal to the origin's", said)) == 2, said
+    assert len(re.findall(r"player check: (?:hls.js|Shaka) plays .* equal to the origin's", said)) == 3, said
 
 
 @needs_dpdk

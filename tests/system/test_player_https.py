@@ -171,7 +171,7 @@ def test_run_tells_the_address_and_how_to_trust_it(run, album_folder):
 
 def test_run_plays_over_http2(run):
     said, _ = run("--once").communicate(timeout=120)
-    assert len(re.findall(r"player check: .*over h2\) equal to the origin's", said)) == 2, said
+    assert len(re.findall(r"player check: .*over h2\) equal to the origin's", said)) == 3, said
 
 
 def test_run_without_https_makes_no_authority(run, place):
