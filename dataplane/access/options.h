@@ -169,6 +169,8 @@ struct CheckOptions {
   // The same for clients of one /24 or /48.
   std::uint32_t prefix_verifications_per_second = 50;
   std::uint32_t prefix_verifications_at_once = 100;
+
+  bool operator==(const CheckOptions&) const = default;
 };
 
 }  // namespace nearfield::access

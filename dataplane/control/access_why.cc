@@ -46,7 +46,8 @@ Result<void> take_member(std::string_view name, const json::value& value, WhyQue
       return failure("'fields' is not an object of at most 100 fields");
     for (const auto& [field, content] : *fields) {
       if (!content.is_string()) return failure("a value in 'fields' is not a text");
-      question.fields.add(std::string_view(field), std::string_view(content.get_string()));
+      if (!question.fields.add_received(field, content.get_string()))
+        return failure("'fields' has a name or value that no HTTP field can have");
     }
     return {};
   }

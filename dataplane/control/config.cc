@@ -309,6 +309,7 @@ std::vector<std::string> needs_restart(const Config& running, const Config& want
   compare(a.maximum_object_bytes == b.maximum_object_bytes, "cache.maximum_object");
   compare(a.streaming_window_bytes == b.streaming_window_bytes, "cache.streaming_window");
   compare(running.access_log.buffer_bytes == wanted.access_log.buffer_bytes, "access_log.buffer");
+  compare(running.settings.access_check == wanted.settings.access_check, "access.check");
   return keys;
 }
 

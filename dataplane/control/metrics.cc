@@ -196,6 +196,34 @@ void add_tls(Families& families, const TlsSnapshot& tls) {
   add_tls_helpers(families, tls.pool);
 }
 
+void add_access(Families& families, const AccessSnapshot& access) {
+  for (std::size_t reason = 0; reason < access::kReasons; ++reason) {
+    families.counter("nearfield_access_decisions",
+                     "Requests by why they may or may not be served; none without rules",
+                     static_cast<double>(access.decisions[reason]),
+                     {{"reason", std::string(reason_name(static_cast<access::Reason>(reason)))}});
+  }
+  const auto known = [&](const char* kind, std::uint64_t number) {
+    families.counter("nearfield_access_known_tokens", "Tokens found among those judged before",
+                     static_cast<double>(number), {{"kind", kind}});
+  };
+  known("good", access.known_good);
+  known("bad", access.known_bad);
+  const auto verified = [&](const char* kind, std::uint64_t number) {
+    families.counter("nearfield_access_verifications", "Signatures and MACs of tokens computed",
+                     static_cast<double>(number), {{"kind", kind}});
+  };
+  verified("signature", access.signatures_verified);
+  verified("mac", access.macs_verified);
+  families.counter("nearfield_access_renewals", "Tokens renewed",
+                   static_cast<double>(access.renewals));
+  families.gauge("nearfield_access_rules", "Rules of who may listen in force",
+                 static_cast<double>(access.rules));
+  families.gauge("nearfield_access_clock_trusted",
+                 "0 while the kernel's word on the clock is wanted and it says not synchronised",
+                 access.clock_trusted ? 1 : 0);
+}
+
 ClientMetric::Histogram first_byte_histogram(const origin::OriginStatistics& statistics) {
   ClientMetric::Histogram result;
   std::uint64_t sum = 0;
@@ -301,6 +329,7 @@ std::string metrics_text(const NodeSnapshot& snapshot, const ProcessInfo& proces
   add_process(families, snapshot, process);
   add_listener_side(families, snapshot);
   add_tls(families, snapshot.tls);
+  add_access(families, snapshot.access);
   add_store(families, snapshot.store);
   for (const auto& group : snapshot.origins->groups()) {
     for (const origin::Origin& one : group->origins) {

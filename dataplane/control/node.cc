@@ -515,6 +515,7 @@ ReloadOutcome Node::Impl::reload() {
 
   restart_required = needs_restart(config, *wanted);
   config.origins = wanted->origins;
+  wanted->settings.access_check = config.settings.access_check;
   config.settings = wanted->settings;
   config.query_drop = wanted->query_drop;
   config.query_forward_dropped = wanted->query_forward_dropped;
@@ -569,11 +570,9 @@ NodeSnapshot Node::Impl::snapshot() {
   result.origins = directory;
   result.access_log_path = config.access_log.path;
   result.access_log = access_log->statistics();
-  for (const auto& worker : workers) {
-    result.totals.add(worker->counters());
-    result.tls.totals.add(worker->tls_counters());
-    add_values(worker->transport_values(), result.transport_values);
-  }
+  result.access.rules = config.access.options.rules.size();
+  result.access.clock_trusted = shared->clock_trusted;
+  for (const auto& worker : workers) worker->add_to(result);
   if (transports) add_values(transports->values(), result.transport_values);
   return result;
 }

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "cache/base/assert.h"
+#include "dataplane/control/access_json.h"
 #include "dataplane/control/tls_json.h"
 
 namespace nearfield::control {
@@ -128,6 +129,17 @@ void TlsTotals::add(const tls::SecureCounters& counters) {
   connections_open += counters.connections_open.load(std::memory_order_relaxed);
 }
 
+void AccessSnapshot::add(const access::CheckCounters& counters) {
+  for (std::size_t reason = 0; reason < access::kReasons; ++reason) {
+    decisions[reason] += counters.decisions[reason].load(std::memory_order_relaxed);
+  }
+  known_good += counters.known_good.load(std::memory_order_relaxed);
+  known_bad += counters.known_bad.load(std::memory_order_relaxed);
+  signatures_verified += counters.signatures_verified.load(std::memory_order_relaxed);
+  macs_verified += counters.macs_verified.load(std::memory_order_relaxed);
+  renewals += counters.renewals.load(std::memory_order_relaxed);
+}
+
 void CounterTotals::add(const proxy::Counters& counters) {
 #define NEARFIELD_ADD_TOTAL(name, help) name += counters.name.load(std::memory_order_relaxed);
   NEARFIELD_PROXY_COUNTERS(NEARFIELD_ADD_TOTAL)
@@ -164,6 +176,7 @@ std::string status_json(const NodeSnapshot& snapshot) {
                               {"restart_required", json::value_from(snapshot.restart_required)}});
   result.emplace("cache", store_object(snapshot));
   add_tls_status(result, snapshot.tls, wall_time(snapshot.now_ms));
+  result.emplace("access", access_status_object(snapshot.access));
   result.emplace("origins", origins_array(*snapshot.origins));
   result.emplace("access_log", json::object{{"path", snapshot.access_log_path},
                                             {"written", snapshot.access_log.written},
@@ -189,6 +202,7 @@ std::string counters_json(const NodeSnapshot& snapshot) {
   result.emplace("gauges", json::object{{"connections_open", totals.connections_open},
                                         {"fetches_open", totals.fetches_open}});
   result.emplace("tls", tls_counters_object(snapshot.tls.totals));
+  result.emplace("access", access_counters_object(snapshot.access));
   result.emplace("cache", store_object(snapshot));
   result.emplace("transport", std::move(transport));
   return json::serialize(result);

@@ -11,6 +11,7 @@
 
 #include "cache/base/clock.h"
 #include "cache/store.h"
+#include "dataplane/control/access_snapshot.h"
 #include "dataplane/control/access_log.h"
 #include "dataplane/control/config_error.h"
 #include "dataplane/control/log.h"
@@ -59,6 +60,7 @@ struct NodeSnapshot {
   cache::StoreStatistics store{};
   CounterTotals totals;
   TlsSnapshot tls;
+  AccessSnapshot access;
   std::shared_ptr<const origin::OriginDirectory> origins;  // never null
   std::vector<TransportValue> transport_values;            // summed over workers
   std::string access_log_path;

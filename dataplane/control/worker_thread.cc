@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "cache/base/assert.h"
+#include "dataplane/control/snapshot.h"
 #include "dataplane/origin/http_client.h"
 
 namespace nearfield::control {
@@ -87,6 +88,7 @@ void WorkerThread::run(const WorkerOptions& options) {
   }
   counters_ = &parts.proxy->counters();
   tls_counters_ = &parts.secure->counters;
+  access_counters_ = &parts.proxy->access_counters();
   parts.made.set_value({});
   if (const auto ran = parts.transport->run(); !ran && options.on_failed) {
     options.on_failed(ran.error());
@@ -164,6 +166,13 @@ void WorkerThread::ask_connections(
   parts_->transport->reactor().post([parts = parts_, limit, peer, take = std::move(take)] {
     take(parts->transport->connections(limit, peer));
   });
+}
+
+void WorkerThread::add_to(NodeSnapshot& snapshot) const {
+  snapshot.totals.add(*counters_);
+  snapshot.tls.totals.add(*tls_counters_);
+  snapshot.access.add(*access_counters_);
+  add_values(transport_->values(), snapshot.transport_values);
 }
 
 void WorkerThread::stop() {

@@ -23,6 +23,8 @@
 
 namespace nearfield::control {
 
+struct NodeSnapshot;
+
 struct WorkerOptions {
   std::uint32_t index = 0;
   int cpu = -1;  // pinned to it; -1: not pinned
@@ -67,9 +69,8 @@ class WorkerThread {
   void stop();
 
   // Not after stop().
-  const proxy::Counters& counters() const { return *counters_; }
-  std::vector<TransportValue> transport_values() const { return transport_->values(); }
-  const tls::SecureCounters& tls_counters() const { return *tls_counters_; }
+  // Adds what the worker has counted.
+  void add_to(NodeSnapshot& snapshot) const;
   const std::vector<WorkerListener>& listeners() const {
     return listeners_;
   }  // empty after stop_listening()
@@ -90,6 +91,7 @@ class WorkerThread {
   const Transport* transport_ = nullptr;
   const proxy::Counters* counters_ = nullptr;
   const tls::SecureCounters* tls_counters_ = nullptr;
+  const access::CheckCounters* access_counters_ = nullptr;
   std::vector<WorkerListener> listeners_;
   std::atomic<int> idle_looks_{0};
   std::atomic<bool> may_end_{false};
