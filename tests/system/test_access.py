@@ -1,0 +1,347 @@
+"""Who may listen, as operators configure it and listeners meet it: rules, signed URIs and Common Access Tokens made by other implementations,
+territories, licences, renewal, and reloads of all of that under a node that serves."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+from access_support import Key, now, replace, spoilt, write_keys, write_territories
+from link_support import dialled
+from node_support import Node, UnixConnection, group, until
+from origin_support import ScriptedOrigin, content
+from wire_support import Wire, request
+
+SONG = content(100_000)
+PREVIEW = content(5_000)
+EVERY_CLIENT = ("127.0.0.0/8", "::1/128", "198.18.0.0/15", "fd6e:6663::/32")  # on either transport
+
+ONE, TWO, SHARED, STRANGER = Key("one"), Key("two"), Key("shared", shared=True), Key("one")
+
+RULES = """\
+[[access.rules]]
+name = "previews"
+host = "music.example"
+path = "/previews"
+mode = "open"
+[[access.rules]]
+name = "vault"
+host = "music.example"
+path = "/albums/vault"
+mode = "denied"
+[[access.rules]]
+name = "albums"
+host = "music.example"
+path = "/albums"
+mode = "signed"
+key_sets = ["label"]
+"""
+
+
+class House:
+    """A node with rules, its origin, and what an operator keeps beside them."""
+
+    def __init__(self, place: Path, ending: contextlib.ExitStack, rules: str = RULES, *, keys: tuple[dict, ...] = (ONE.public(), SHARED.public()),
+                 territory: str = "", **options):
+        self.keys, self.territories, self.log = place / "keys.json", place / "countries.mmdb", place / "access.jsonl"
+        write_keys(self.keys, *keys)
+        if territory:
+            write_territories(self.territories, territory, *EVERY_CLIENT)
+        self.origin = ending.enter_context(contextlib.closing(ScriptedOrigin()))
+        for path in ("/albums/1/a.m4s", "/albums/2/b.m4s", "/albums/vault/c.m4s", "/elsewhere"):
+            self.origin.on(path, lambda asked: asked.answer(SONG))
+        self.origin.on("/previews/a.m4s", lambda asked: asked.answer(PREVIEW))
+        self.node: Node = ending.enter_context(Node(group(self.origin.url), f"""\
+[query]
+drop = ["CMCD"]
+forward_dropped = false
+[access_log]
+path = "{self.log}"
+[access]
+territory_database = "{self.territories if territory else ""}"
+[[access.key_sets]]
+name = "label"
+files = ["{self.keys}"]
+{rules}""", **options))
+
+    def reload(self) -> None:
+        status, answer = self.node.call("POST", "/v1/reload")
+        assert status == 200, answer
+
+    def change(self, old: str, new: str) -> None:
+        text = self.node.config.read_text()
+        assert old in text
+        replace(self.node.config, text.replace(old, new))
+        self.reload()
+
+    def status(self, target: str, *fields: str, address: str = "127.0.0.1", port: int | None = None) -> int:
+        wire = Wire(port or self.node.port, address)
+        with contextlib.closing(wire.socket):
+            return wire.send(request(target, *fields)).response().status
+
+    def raw(self, target: str, *fields: str) -> bytes:
+        """Every byte of an answer that has no body, but for the time."""
+        wire = Wire(self.node.port)
+        with contextlib.closing(wire.socket):
+            head = wire.send(request(target, *fields, "Connection: close")).until(b"\r\n\r\n")
+            assert wire.buffer + wire.socket.recv(1) == b""
+        return re.sub(rb"\r\nDate: [^\r]*", b"", head)
+
+    def decisions(self) -> dict[str, int]:
+        """By reason, without those that did not happen."""
+        every = self.node.call("GET", "/v1/counters")[1]["access"]["decisions"]
+        return {reason: number for reason, number in every.items() if number}
+
+    def why(self, target: str, client: str = "127.0.0.1", **fields: str) -> dict:
+        status, answer = self.node.call("POST", "/v1/access/why", {"url": f"http://music.example{target}", "client": client, "fields": fields})
+        assert status == 200, answer
+        return answer
+
+
+@pytest.fixture
+def house(tmp_path, ending):
+    return lambda *arguments, **named: House(tmp_path, ending, *arguments, **named)
+
+
+def with_token(token: str, path: str = "/albums/1/a.m4s") -> str:
+    return f"{path}?URISigningPackage={token}"
+
+
+def curl(house: House, target: str, *options: str) -> tuple[int, str, bytes]:
+    """Status, head, body. curl believes that it speaks to http://music.example."""
+    address = dialled(house.node.port)
+    result = subprocess.run(["curl", "-sS", "--max-time", "20", "-D", "/dev/stderr", "--connect-to", f"music.example:80:{address}:{house.node.port}",
+                             *options, f"http://music.example{target}"], capture_output=True, timeout=30, check=True)
+    head = result.stderr.decode("latin-1")
+    return int(head.split()[1]), head, result.stdout
+
+
+# --- rules and tokens ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("protocol", ["--http1.1", "--http2-prior-knowledge"])
+def test_whoever_brings_a_good_token_listens(house, protocol):
+    house = house()
+    for name, target, options, body in [
+        ("preview", "/previews/a.m4s", [], PREVIEW),
+        ("ES256 in the query", with_token(ONE.jwt()), [], SONG),
+        ("HS256 in the query", with_token(SHARED.jwt()), [], SONG),
+        ("in a path parameter", f"/albums/1;URISigningPackage={ONE.jwt()}/a.m4s", [], SONG),
+        ("in a cookie", "/albums/1/a.m4s", ["-b", f"theme=dark; URISigningPackage={ONE.jwt()}"], SONG),
+        ("CAT, COSE_Sign1, in the header", "/albums/1/a.m4s", ["-H", f"CTA-Common-Access-Token: {ONE.cat()}"], SONG),
+        ("CAT, COSE_Mac0, in the query", f"/albums/1/a.m4s?CAT={SHARED.cat()}", [], SONG),
+        ("CAT in a cookie", "/albums/1/a.m4s", ["-b", f"CTA-Common-Access-Token={SHARED.cat()}"], SONG),
+        ("a bad token beside a good one", with_token(spoilt(ONE.jwt())), ["-b", f"URISigningPackage={ONE.jwt()}"], SONG),
+    ]:
+        status, head, got = curl(house, target, protocol, *options)
+        assert (status, got) == (200, body), f"{name}: {head}"
+    for name, target, options in [
+        ("no token", "/albums/1/a.m4s", []),
+        ("spoilt", with_token(spoilt(ONE.jwt())), []),
+        ("expired", with_token(ONE.jwt(exp=now() - 5)), []),
+        ("not yet valid", with_token(ONE.jwt(nbf=now() + 60)), []),
+        ("no expiry", with_token(ONE.jwt(exp=None)), []),
+        ("of a stranger who uses our key's name", with_token(STRANGER.jwt()), []),
+        ("of an unknown key", with_token(TWO.jwt()), []),
+        ("for another URI", with_token(ONE.jwt(cdniuc=r"regex:http://music\.example/albums/2/.*")), []),
+        ("CAT spoilt", "/albums/1/a.m4s", ["-H", f"CTA-Common-Access-Token: {spoilt(ONE.cat())}"]),
+        ("CAT for another path", "/albums/1/a.m4s", ["-H", f"CTA-Common-Access-Token: {ONE.cat('/albums/2/')}"]),
+        ("CAT for another method", "/albums/1/a.m4s", ["-H", f"CTA-Common-Access-Token: {ONE.cat(catm=['HEAD'])}"]),
+        ("denied whatever the token", with_token(ONE.jwt(), "/albums/vault/c.m4s"), []),
+        ("no rule", "/elsewhere", []),
+        ("dot segments", with_token(ONE.jwt(), "/previews/%2e%2e/albums/1/a.m4s"), ["--path-as-is"]),
+    ]:
+        status, head, got = curl(house, target, protocol, *options)
+        assert (status, got) == (403, b""), f"{name}: {head}"
+    assert len(house.origin.to("/albums/1/a.m4s")) == 1
+
+
+def test_a_refusal_tells_nothing(house):
+    house = house()
+    assert house.status(with_token(ONE.jwt())) == 200  # that it is in the cache shows in nothing either
+    refusals = {house.raw(target, *fields) for target, *fields in [
+        ("/albums/1/a.m4s",), ("/albums/2/b.m4s",), ("/albums/nothing",), ("/elsewhere",), ("/albums/vault/c.m4s",),
+        (with_token("x"),), (with_token(spoilt(ONE.jwt())),), (with_token(ONE.jwt(exp=now() - 5)),), (with_token(STRANGER.jwt()),),
+        (with_token(TWO.jwt()),), (with_token(ONE.jwt(cdniuc="regex:no")),), ("/albums/1/a.m4s", f"CTA-Common-Access-Token: {spoilt(ONE.cat())}"),
+        ("/albums//1/a.m4s",),
+    ]}
+    assert len(refusals) == 1, refusals
+    assert refusals.pop().startswith(b"HTTP/1.1 403 ")
+
+
+def test_tokens_leave_before_the_cache_the_origin_and_the_log(house):
+    house = house(listen=("127.0.0.1:0", "[::1]:0"))
+    first, second, third = ONE.jwt(sub="first"), ONE.jwt(sub="second"), SHARED.cat()
+    marks = [token[place:place + 24] for token in (first, second, third) for place in range(0, len(token) - 24, 12)] + ["listener-7"]
+    for target, *fields in [
+        (with_token(first) + "&CMCD=sid%3D%22listener-7%22",),
+        (with_token(second), "CMCD-Session: sid=\"other\""),
+        (f"/albums/1;URISigningPackage={first}/a.m4s",),
+        ("/albums/1/a.m4s", f"Cookie: URISigningPackage={second}"),
+        ("/albums/1/a.m4s", f"CTA-Common-Access-Token: {third}"),
+        (f"/albums/2;URISigningPackage={second}/b.m4s?CMCD=sid%3D%22listener-7%22", f"Cookie: a=b; URISigningPackage={first}"),
+        (f"/albums/2/b.m4s?CAT={third}", f"CTA-Common-Access-Token: {third}"),
+    ]:
+        assert house.status(target, *fields) == 200
+    # Two listening sockets, every kind of token: one object each, fetched once.
+    assert house.status(with_token(second), address="::1", port=house.node.ports[1]) == 200
+    assert [asked.target for asked in house.origin.asked] == ["/albums/1/a.m4s", "/albums/2/b.m4s"]
+    for path in (f"/albums/vault;URISigningPackage={first}/c.m4s", f"/albums//1;URISigningPackage={first}/a.m4s"):
+        assert house.status(path) == 403
+    until(lambda: house.log.exists() and len(house.log.read_text().splitlines()) == 10, "the access log")
+    written = house.log.read_text() + house.node.log.read_text() + "".join(asked.head.decode("latin-1") for asked in house.origin.asked)
+    for mark in marks:
+        assert mark not in written
+    assert {json.loads(line)["path"] for line in house.log.read_text().splitlines()} == {
+        "/albums/1/a.m4s", "/albums/2/b.m4s", "/albums/vault/c.m4s", "/albums//1/a.m4s"}
+
+
+def test_why_and_metrics_tell_the_reason(house):
+    house = house()
+    expired = ONE.jwt(exp=now() - 5)
+    told = [house.why(with_token(token)) for token in (ONE.jwt(), expired, spoilt(ONE.jwt()), TWO.jwt())] + [house.why("/elsewhere")]
+    assert [answer["reason"] for answer in told] == ["token_holds", "expired", "bad_signature", "unknown_key", "no_rule"]
+    assert [answer["allowed"] for answer in told] == [True, False, False, False, False]
+    assert told[1]["rule"] == "albums" and told[1]["target"] == "/albums/1/a.m4s"
+    assert {"verdict": "refuses", "subject": "exp"}.items() <= next(step for step in told[1]["steps"] if step["subject"] == "exp").items()
+    assert expired[40:64] not in json.dumps(told)
+    assert house.decisions() == {}  # asking decides nothing
+    assert house.why("/albums/1/a.m4s", Cookie=f"URISigningPackage={ONE.jwt()}")["allowed"]
+
+    good = ONE.jwt()
+    for target in (with_token(good), with_token(good), with_token(expired), "/albums/1/a.m4s", "/previews/a.m4s", "/albums/vault/c.m4s", "/elsewhere"):
+        house.status(target)
+    expected = {"token_holds": 2, "expired": 1, "no_token": 1, "open": 1, "denied_by_rule": 1, "no_rule": 1}
+    assert house.decisions() == expected
+    connection = UnixConnection(house.node.control)
+    with contextlib.closing(connection):
+        connection.request("GET", "/metrics")
+        metrics = connection.getresponse().read().decode()
+    for reason, number in expected.items():
+        assert f'\nnearfield_access_decisions_total{{reason="{reason}"}} {number}\n' in metrics
+    assert '\nnearfield_access_verifications_total{kind="signature"} ' in metrics
+    access = house.node.status()["access"]
+    assert access == {"rules": 3, "clock_trusted": True, "allowed": 3, "refused": 4}
+
+
+# --- reloads ------------------------------------------------------------------------------------------------------------------
+
+
+def test_keys_rotate(house):
+    house = house()
+    old, new = with_token(ONE.jwt()), with_token(TWO.jwt())
+    assert (house.status(old), house.status(new)) == (200, 403)
+    write_keys(house.keys, ONE.public(), TWO.public())
+    house.reload()
+    until(lambda: house.status(new) == 200, "the new key counts")
+    assert house.status(old) == 200
+    write_keys(house.keys, TWO.public())
+    house.reload()
+    until(lambda: house.status(old) == 403, "the old key's tokens are revoked")
+    assert house.status(new) == 200
+    # A key set that cannot be used is named, and changes nothing.
+    house.keys.write_text('{"keys": [{"kty": "oct", "kid": "x", "alg": "HS256", "k": "AAAA"}]}')
+    status, answer = house.node.call("POST", "/v1/reload")
+    assert status == 422 and str(house.keys) in answer["problems"][0]["reason"] and answer["problems"][0]["key"] == "access"
+    assert house.status(new) == 200
+
+
+def test_rules_follow_a_reload_on_connections_that_are_open(house):
+    house = house()
+    wire = Wire(house.node.port)
+    with contextlib.closing(wire.socket):
+        assert wire.send(request("/previews/a.m4s")).response().status == 200
+        house.change('mode = "open"', 'mode = "denied"')
+        until(lambda: wire.send(request("/previews/a.m4s")).response().status == 403, "previews are denied")
+        house.change("[[access.rules]]\nname = \"vault\"", "[[access.rules]]\nname = \"all\"\nmode = \"open\"\n[[access.rules]]\nname = \"vault\"")
+        until(lambda: wire.send(request("/elsewhere")).response().status == 200, "what no rule named is open")
+
+
+# --- territories and licences -------------------------------------------------------------------------------------------------
+
+
+def test_territories_by_a_database_that_is_replaced(house):
+    house = house(RULES.replace('path = "/previews"', 'path = "/previews"\nallowed_territories = ["DE", "AT"]'),
+                  territory="DE", listen=("127.0.0.1:0", "[::1]:0"))
+
+    def statuses() -> list[int]:
+        return [house.status("/previews/a.m4s"), house.status("/previews/a.m4s", address="::1", port=house.node.ports[1])]
+
+    assert statuses() == [200, 200]
+    write_territories(house.territories, "US", *EVERY_CLIENT)
+    assert statuses() == [200, 200]  # not before the reload
+    house.reload()
+    until(lambda: statuses() == [403, 403], "the new database counts")
+    assert house.why("/previews/a.m4s")["reason"] == "wrong_territory"
+    assert house.decisions()["wrong_territory"] >= 2
+    write_territories(house.territories, "AT", *EVERY_CLIENT)
+    house.reload()
+    until(lambda: statuses() == [200, 200], "the third database counts")
+    write_territories(house.territories, "AT", "192.0.2.0/24")
+    house.reload()
+    until(lambda: statuses() == [403, 403], "nobody knows where they are")
+    house.territories.with_suffix(".new").write_bytes(b"not a database")
+    house.territories.with_suffix(".new").replace(house.territories)
+    status, answer = house.node.call("POST", "/v1/reload")
+    assert status == 422 and str(house.territories) in answer["problems"][0]["reason"]
+    assert house.node.status()["state"] == "serving"
+
+
+def test_licences_have_a_beginning_and_an_end(house):
+    def moment(hours: int) -> str:
+        return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(now() + 3600 * hours))
+
+    house = house(RULES + "".join(f"""\
+[[access.rules]]
+host = "music.example"
+path = "/albums/{number}"
+mode = "open"
+licence = [{{ {window} }}]
+""" for number, window in enumerate([f'from = "{moment(-1)}", until = "{moment(1)}"', f'from = "{moment(1)}"', f'until = "{moment(-1)}"',
+                                     f'from = "{moment(-1)}"'], start=1)))
+    for path in ("/albums/3/x", "/albums/4/x"):
+        house.origin.on(path, lambda asked: asked.answer(SONG))
+    assert [house.status(path) for path in ("/albums/1/a.m4s", "/albums/2/b.m4s", "/albums/3/x", "/albums/4/x")] == [200, 403, 403, 200]
+    assert house.decisions() == {"open": 2, "outside_licence": 2}
+
+
+# --- renewal ------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("protocol", ["--http1.1", "--http2-prior-knowledge"])
+def test_a_chain_of_cookies_goes_on_by_itself(house, tmp_path, protocol):
+    house = house(RULES + 'renewal_key = "one"\n', keys=(ONE.private(),))
+    jar = str(tmp_path / "jar")
+    lifetime_s = 8
+    first = ONE.jwt(exp=now() + 60, cdniets=lifetime_s, cdnistt=1, cdnistd=1)
+
+    def cookie() -> str:
+        lines = [line.split("\t") for line in Path(jar).read_text().splitlines() if "\tURISigningPackage\t" in line]
+        return lines[0][6] if lines else ""
+
+    assert curl(house, "/albums/1/a.m4s", protocol, "-b", jar)[0] == 403
+    status, head, _ = curl(house, with_token(first), protocol, "-c", jar)
+    assert status == 200 and re.search(r"set-cookie: URISigningPackage=\S+; Path=/albums; Max-Age=8; HttpOnly\r", head, re.IGNORECASE), head
+    begun = cookie()
+    assert begun and begun != first
+    # Its cookie alone is enough from now on, in the whole of its path and nowhere else.
+    status, head, body = curl(house, "/albums/2/b.m4s", protocol, "-b", jar, "-c", jar)
+    assert (status, body) == (200, SONG)
+
+    def renewed() -> bool:
+        status, _, _ = curl(house, "/albums/1/a.m4s", protocol, "-b", jar, "-c", jar)
+        assert status == 200, "the chain broke"
+        return cookie() != begun
+
+    until(renewed, "the cookie is renewed when half of its time is over")
+    assert house.node.call("GET", "/v1/counters")[1]["access"]["renewals"] >= 2
+    # Nobody else gets it with the object.
+    status, head, _ = curl(house, with_token(ONE.jwt()), protocol)
+    assert status == 200 and "set-cookie" not in head.lower()
+    assert len(house.origin.to("/albums/1/a.m4s")) == 1
+    assert all("cookie" not in asked.head.decode("latin-1").lower() for asked in house.origin.asked)
