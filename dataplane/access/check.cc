@@ -224,7 +224,8 @@ Reason AccessCheck::State::judge_signed(const Rule& rule, RequestView& view, Dec
       first = reason;
       break;
     }
-    if (first == Reason::kNoToken) first = reason;
+    // Who should try again must hear so, whatever another token is worth.
+    if (first == Reason::kNoToken || reason == Reason::kBusy) first = reason;
   }
   return first;
 }
@@ -254,6 +255,11 @@ Decision AccessCheck::State::decide(const AccessRequest& request) {
     path = normal;
   }
   const Rule* rule = parts.index.find(authority.host, path);
+  if ((path.contains(';') || path.contains("%3B")) &&
+      parts.index.find(authority.host, without_path_parameters(path)) != rule) {
+    decision.reason = Reason::kAmbiguousTarget;
+    return decision;
+  }
   if (rule == nullptr) {
     decision.reason = unmatched;
     return decision;

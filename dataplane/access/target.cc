@@ -169,17 +169,33 @@ bool is_ambiguous_path(std::string_view path) {
   return false;
 }
 
+std::string without_path_parameters(std::string_view path) {
+  std::string bare;
+  bare.reserve(path.size());
+  while (!path.empty()) {
+    const std::size_t end = std::min(path.find('/', 1), path.size());
+    const std::string_view segment = path.substr(0, end);
+    bare += segment.substr(0, std::min(segment.find(';'), segment.find("%3B")));
+    path.remove_prefix(end);
+  }
+  return bare;
+}
+
 HostPort split_authority(std::string_view authority, http::Scheme scheme) {
   HostPort result;
   const std::string_view default_port = scheme == http::Scheme::kHttps ? "443" : "80";
   const std::size_t bracket = authority.rfind(']');
   const std::size_t colon = authority.rfind(':');
-  result.host = authority;
+  // The root's label changes nothing (RFC 1034 3.1), and origins are found without it.
+  const auto without_root = [](std::string_view host) {
+    return host.ends_with('.') ? host.substr(0, host.size() - 1) : host;
+  };
+  result.host = without_root(authority);
   result.port = default_port;
   if (colon == std::string_view::npos || (bracket != std::string_view::npos && colon < bracket)) {
     return result;
   }
-  result.host = authority.substr(0, colon);
+  result.host = without_root(authority.substr(0, colon));
   if (colon + 1 < authority.size()) result.port = authority.substr(colon + 1);
   result.is_default_port = result.port == default_port;
   return result;

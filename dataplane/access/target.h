@@ -43,6 +43,10 @@ inline void append_normal_query(std::string& out, std::string_view query) {
 // path parameters hide ("..;x").
 bool is_ambiguous_path(std::string_view path);
 
+// A path in normal form without its path parameters, as some origins read it; the same text when
+// there are none. "%3B" counts as ';'.
+std::string without_path_parameters(std::string_view path);
+
 // Host and port of an authority in lower case; the port as text, that of the scheme when there is
 // none.
 struct HostPort {

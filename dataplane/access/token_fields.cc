@@ -31,6 +31,24 @@ bool has_token_cookie(std::string_view field, const std::vector<std::string>& na
   return found;
 }
 
+// A player's requests name the address it was loaded from, whose token is as good as its own.
+bool refers_with_token(const http::Fields& fields, const TokenNames& names) {
+  bool found = false;
+  const auto holds = [](std::string_view text, const std::string& name) {
+    for (std::size_t at = text.find(name); at != std::string_view::npos;
+         at = text.find(name, at + 1)) {
+      if (text.substr(at + name.size()).starts_with('=')) return true;
+    }
+    return false;
+  };
+  fields.each_value("Referer", [&](std::string_view value) {
+    const auto in_value = [&](const std::string& name) { return holds(value, name); };
+    found |= std::ranges::any_of(names.attributes, in_value) ||
+             std::ranges::any_of(names.parameters, in_value);
+  });
+  return found;
+}
+
 }  // namespace
 
 std::string target_without_tokens(const AccessPolicy& policy, std::string_view target) {
@@ -47,7 +65,7 @@ bool carries_token_fields(const AccessPolicy& policy, const http::Fields* fields
                           [fields](const std::string& name) { return fields->contains(name); })) {
     return true;
   }
-  bool found = false;
+  bool found = refers_with_token(*fields, parts.names);
   fields->each_value(
       "Cookie", [&](std::string_view value) { found |= has_token_cookie(value, parts.cookies); });
   return found;
@@ -56,6 +74,7 @@ bool carries_token_fields(const AccessPolicy& policy, const http::Fields* fields
 void remove_token_fields(const AccessPolicy& policy, http::Fields& fields) {
   const AccessPolicy::Parts& parts = policy.parts();
   for (const std::string& name : parts.headers) fields.remove(name);
+  if (refers_with_token(fields, parts.names)) fields.remove("Referer");
   std::string kept;
   bool removed = false;
   fields.each_value("Cookie", [&](std::string_view value) {

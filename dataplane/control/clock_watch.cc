@@ -12,7 +12,8 @@ constexpr std::chrono::seconds kLookEvery{30};
 
 bool kernel_trusts_clock() {
   timex question{};
-  return ::adjtimex(&question) != TIME_ERROR;
+  const int state = ::adjtimex(&question);
+  return state >= 0 && state != TIME_ERROR;  // -1: it may not be asked
 }
 
 }  // namespace

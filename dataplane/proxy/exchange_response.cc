@@ -122,6 +122,8 @@ void Exchange::finish_head(const http::Fields* stored) {
   if (status_ < 400) {
     for (const access::Renewal& renewal : renewals_)
       append_field(renewal.field_name, renewal.field_value);
+    // What is for one listener is not for the caches behind us.
+    if (!renewals_.empty()) append_field("Cache-Control", "private");
   }
   if (delivery_ == Delivery::message) {
     if (close_) {
@@ -274,6 +276,8 @@ void Exchange::start_error(const http::RequestHead* head, std::uint16_t status,
   NEARFIELD_ASSERT(step_ == Step::idle);
   request_ = head;
   settings_ = context_.settings;
+  renewals_.clear();
+  is_admitted_ = false;
   close_ = true;
   status_ = 0;
   rest_failed_ = false;

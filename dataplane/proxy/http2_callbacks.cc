@@ -99,6 +99,15 @@ struct Http2Callbacks {
     return 0;
   }
 
+  // A frame that cannot be: a head longer than the library sends, mostly.
+  static int on_frame_not_send(nghttp2_session*, const nghttp2_frame* frame, int, void* user_data) {
+    Http2Session& session = session_of(user_data);
+    if (frame->hd.type == NGHTTP2_HEADERS && !session.failed_ &&
+        session.find(frame->hd.stream_id) != nullptr)
+      session.reset_stream(frame->hd.stream_id, NGHTTP2_INTERNAL_ERROR);
+    return 0;
+  }
+
   static int on_data_chunk(nghttp2_session*, std::uint8_t, std::int32_t stream_id,
                            const std::uint8_t* data, std::size_t size, void* user_data) {
     Http2Session& session = session_of(user_data);
@@ -167,6 +176,8 @@ const nghttp2_session_callbacks* callbacks() {
                                                                  Http2Callbacks::on_invalid_frame);
     nghttp2_session_callbacks_set_on_data_chunk_recv_callback(out, Http2Callbacks::on_data_chunk);
     nghttp2_session_callbacks_set_on_stream_close_callback(out, Http2Callbacks::on_stream_close);
+    nghttp2_session_callbacks_set_on_frame_not_send_callback(out,
+                                                             Http2Callbacks::on_frame_not_send);
     nghttp2_session_callbacks_set_on_frame_send_callback(out, Http2Callbacks::on_frame_send);
     nghttp2_session_callbacks_set_send_data_callback(out, Http2Callbacks::send_content);
     return out;
@@ -182,6 +193,8 @@ nghttp2_session* make_http2_library(Http2Session& session, const Limits& limits)
   nghttp2_option* option = nullptr;
   if (nghttp2_option_new(&option) != 0) throw std::bad_alloc();
   nghttp2_option_set_no_closed_streams(option, 1);
+  // An origin's longest head (http/response_parser.h) and what we add.
+  nghttp2_option_set_max_send_header_block_length(option, 256 * 1024);
   nghttp2_option_set_max_outbound_ack(option, limits.http2_acknowledgments);
   nghttp2_option_set_max_settings(option, limits.http2_settings);
   nghttp2_option_set_max_continuations(option, limits.http2_continuations);

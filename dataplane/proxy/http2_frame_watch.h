@@ -15,6 +15,7 @@ class Http2FrameWatch {
  public:
   struct Head {
     std::uint8_t type;
+    std::uint8_t flags;
     std::int32_t stream;
     std::int32_t depends_on;  // of PRIORITY; -1: not known
   };
@@ -35,12 +36,15 @@ class Http2FrameWatch {
       if (have_ < kHeadBytes || have_ < whole) continue;
       const std::uint32_t length = std::uint32_t{bytes_[0]} << 16 | bytes_[1] << 8 | bytes_[2];
       left_ = length - static_cast<std::uint32_t>(have_ - kHeadBytes);
-      *head = {bytes_[3], number(5), is_priority() ? number(kHeadBytes) : -1};
+      *head = {bytes_[3], bytes_[4], number(5), is_priority() ? number(kHeadBytes) : -1};
       have_ = 0;
       return true;
     }
     return false;
   }
+
+  // Between two frames.
+  bool is_between() const { return left_ == 0 && have_ == 0; }
 
  private:
   static constexpr std::size_t kHeadBytes = 9;

@@ -24,6 +24,10 @@ constexpr std::size_t kPiecesPerFrame = 8;
 // Streams of content whose readers wait; a listener whose acknowledgments do not come is asked for
 // no more than this.
 constexpr std::size_t kMaximumQueued = 1024;
+// Of one entry: readers move on when it is released.
+constexpr std::uint64_t kQueuedBytes = 64 * 1024;
+// Less content than this in a frame earns its listener nothing.
+constexpr std::size_t kCrumbBytes = 1024;
 
 nghttp2_nv field(std::string_view name, std::string_view value) {
   // The library copies both, and the name in lower case (RFC 9113 8.2.1).
@@ -77,6 +81,8 @@ std::size_t Http2Session::on_receive(std::span<const std::byte> bytes) {
     std::size_t taken = 0;
     Http2FrameWatch::Head head;
     const bool is_head = watch_.next(bytes.subspan(at), &taken, &head);
+    if (is_head && (head.type == NGHTTP2_HEADERS || head.type == NGHTTP2_CONTINUATION))
+      block_ends_ = (head.flags & NGHTTP2_FLAG_END_HEADERS) != 0;
     if (is_head && watches(head.type)) {
       if (at > given) feed(bytes.subspan(given, at - given));
       given = at;
@@ -85,6 +91,8 @@ std::size_t Http2Session::on_receive(std::span<const std::byte> bytes) {
     at += taken;
   }
   if (given < bytes.size() && !failed_ && !closing_) feed(bytes.subspan(given));
+  // The library says nothing of a block that it read and ignored.
+  if (block_ends_ && watch_.is_between()) header_block_since_ = {};
   stream_.wake_sender();
   return bytes.size();
 }
@@ -292,14 +300,16 @@ int Http2Session::send_content(Http2Stream& stream, const std::uint8_t* frame_he
   appended_total_ += kFrameHeadBytes + bytes;
   if (stream.exchange.holds_readers() && bytes > 0) {
     stream.queued_bytes += bytes;
-    if (queued_.size() > queued_first_ && queued_.back().stream == stream.id) {
+    if (queued_.size() > queued_first_ && queued_.back().stream == stream.id &&
+        queued_.back().bytes < kQueuedBytes) {
       queued_.back().end = appended_total_;
       queued_.back().bytes += bytes;
     } else {
       queued_.push_back({stream.id, appended_total_, bytes});
     }
   }
-  guard_.earn_frames(limits());
+  // A listener's window updates are for content, not for crumbs of it (CVE-2019-9511).
+  if (bytes >= kCrumbBytes) guard_.earn_frames(limits());
   return 0;
 }
 

@@ -128,6 +128,7 @@ class Http2Session {
   std::uint64_t held_body_bytes_ = 0;
 
   Http2FrameWatch watch_;
+  bool block_ends_ = true;  // the last frame of a header block has begun
   Http2Guard guard_;
   ReadingPace pace_;
   MonotonicTime began_{};
@@ -140,7 +141,7 @@ class Http2Session {
   std::int32_t skipped_from_ = 0;  // the last identifiers it left out, both included; 0: none
   std::int32_t skipped_to_ = 0;
   std::uint32_t reset_here_next_ = 0;
-  std::int32_t reset_here_[32] =
+  std::int32_t reset_here_[128] =
       {};  // the last streams we reset: frames for them may be on the way
   Drain drain_ = Drain::no;
   bool secure_ = false;

@@ -215,3 +215,22 @@ TEST(Check, TokensLeaveTheFieldsThatAreForwarded) {
   remove_token_fields(*policy, fields);
   CHECK_TRUE(fields.empty());
 }
+
+// Origins that leave path parameters out would serve what the rule for "/" lets through.
+TEST(Check, PathParametersDoNotLeadAroundARule) {
+  AccessOptions options = signed_options();
+  RuleOptions open;
+  open.host = "music.example";
+  open.path = "/";
+  open.mode = Mode::kOpen;
+  options.rules.push_back(open);
+  Gate gate(options);
+  for (const char* target : {"/albums;x=1/1/a.m4s", "/albums%3Bx/1/a.m4s", "/albums%3bx/1"}) {
+    TestRequest request;
+    request.target = target;
+    CHECK_REASON(kAmbiguousTarget, gate.reason(request));
+  }
+  TestRequest elsewhere;
+  elsewhere.target = "/player;v=2/page.js";
+  CHECK_REASON(kOpen, gate.reason(elsewhere));
+}

@@ -72,3 +72,17 @@ TEST(Target, NormalUris) {
   STRCMP_EQUAL("https://[::1]:8443/", normal_uri(http::Scheme::kHttps, "[::1]:8443", "/").c_str());
   STRCMP_EQUAL("https://[::1]/", normal_uri(http::Scheme::kHttps, "[::1]:443", "/").c_str());
 }
+
+TEST(Target, PathParametersAreLeftOutAsSomeOriginsDo) {
+  STRCMP_EQUAL("/albums/1/a", without_path_parameters("/albums;x=1/1/a").c_str());
+  STRCMP_EQUAL("/albums/1", without_path_parameters("/albums%3Bx/1;y").c_str());
+  STRCMP_EQUAL("/a/b/", without_path_parameters("/a/b/").c_str());
+}
+
+// "music.example." names the same host, and once matched no rule for it.
+TEST(Target, TheRootLabelIsNoPartOfAHost) {
+  STRCMP_EQUAL("music.example",
+               std::string(split_authority("music.example.", http::Scheme::kHttps).host).c_str());
+  STRCMP_EQUAL("music.example",
+               std::string(split_authority("music.example.:80", http::Scheme::kHttp).host).c_str());
+}
