@@ -61,6 +61,18 @@ TEST(Api, RefusesPurgesItDoesNotUnderstand) {
   CHECK(node.asked.empty());
 }
 
+TEST(Api, ExplainsWhoMayListen) {
+  call("POST", "/v1/access/why", R"({"url":"https://Music.example/a?t=1"})");
+  LONGS_EQUAL(200, response.status);
+  STRCMP_EQUAL("why music.example/a?t=1", node.asked.back().c_str());
+  call("POST", "/v1/access/why", R"({"url":"a"})");
+  expect_error(400, "'url' does not begin with");
+  call("GET", "/v1/access/why");
+  expect_error(405, "POST");
+  call("POST", "/v1/access/why", R"({"url":"https://x/"})", ApiSurface::read_only);
+  LONGS_EQUAL(404, response.status);
+}
+
 TEST(Api, Drains) {
   STRCMP_EQUAL("draining", call("POST", "/v1/drain").at("state").as_string().c_str());
   LONGS_EQUAL(202, response.status);

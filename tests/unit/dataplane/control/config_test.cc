@@ -5,6 +5,8 @@
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
+#include <iterator>
+#include <sstream>
 
 #include "CppUTest/TestHarness.h"
 #include "cache/policy/policy.h"
@@ -15,6 +17,11 @@ using namespace nearfield::control;
 using namespace std::chrono_literals;
 
 namespace {
+
+std::string text_of(const char* path) {
+  std::ifstream file(path);
+  return {std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
+}
 
 const std::string kMinimum =
     "[node]\nlisten = [\"127.0.0.1:8080\"]\n"
@@ -92,10 +99,8 @@ TEST(Config, TheExampleShowsTheDefaults) {
 }
 
 TEST(Config, TheManualNamesEveryKeyOfTheExample) {
-  std::ifstream manual_file(NEARFIELD_CONFIG_MANUAL);
-  const std::string manual((std::istreambuf_iterator<char>(manual_file)),
-                           std::istreambuf_iterator<char>());
-  std::ifstream example(NEARFIELD_EXAMPLE_CONFIG);
+  const std::string manual = text_of(NEARFIELD_CONFIG_MANUAL);
+  std::istringstream example(text_of(NEARFIELD_EXAMPLE_CONFIG) + text_of(NEARFIELD_EXAMPLE_ACCESS));
   std::string line;
   int keys = 0;
   while (std::getline(example, line)) {
@@ -109,9 +114,7 @@ TEST(Config, TheManualNamesEveryKeyOfTheExample) {
 }
 
 TEST(Config, EveryKeyOfTheManualIsInTheExample) {
-  std::ifstream example_file(NEARFIELD_EXAMPLE_CONFIG);
-  const std::string example((std::istreambuf_iterator<char>(example_file)),
-                            std::istreambuf_iterator<char>());
+  const std::string example = text_of(NEARFIELD_EXAMPLE_CONFIG) + text_of(NEARFIELD_EXAMPLE_ACCESS);
   std::ifstream manual(NEARFIELD_CONFIG_MANUAL);
   std::string line;
   int keys = 0;

@@ -69,6 +69,15 @@ inline NodeSnapshot sample_snapshot() {
   snapshot.tls.pool.finished_resumed = 2;
   snapshot.tls.pool.cpu_full = std::chrono::milliseconds(500);
   snapshot.tls.pool.failed[static_cast<std::size_t>(tls::HandshakeFailure::not_tls)] = 5;
+  snapshot.access.rules = 6;
+  snapshot.access.clock_trusted = false;
+  snapshot.access.decisions[static_cast<std::size_t>(access::Reason::kTokenHolds)] = 21;
+  snapshot.access.decisions[static_cast<std::size_t>(access::Reason::kExpired)] = 5;
+  snapshot.access.known_good = 18;
+  snapshot.access.known_bad = 2;
+  snapshot.access.signatures_verified = 3;
+  snapshot.access.macs_verified = 4;
+  snapshot.access.renewals = 1;
   snapshot.access_log_path = "-";
   snapshot.access_log = {.written = 11, .written_bytes = 12, .dropped = 13, .failed = 14};
   origin::OriginGroup group = *origin::group_of_one("http://192.0.2.1:9000");

@@ -50,6 +50,16 @@ TEST(Metrics, ShowsTheNumbers) {
   expect_line("nearfield_tls_helper_failures_total{reason=\"not_tls\"} 5");
   expect_line("nearfield_tls_helper_handshakes_total{kind=\"resumed\"} 2");
   expect_line("nearfield_tls_helper_cpu_seconds_total{kind=\"full\"} 0.5");
+  expect_line("nearfield_access_decisions_total{reason=\"token_holds\"} 21");
+  expect_line("nearfield_access_decisions_total{reason=\"expired\"} 5");
+  expect_line("nearfield_access_decisions_total{reason=\"busy\"} 0");
+  expect_line("nearfield_access_known_tokens_total{kind=\"good\"} 18");
+  expect_line("nearfield_access_known_tokens_total{kind=\"bad\"} 2");
+  expect_line("nearfield_access_verifications_total{kind=\"signature\"} 3");
+  expect_line("nearfield_access_verifications_total{kind=\"mac\"} 4");
+  expect_line("nearfield_access_renewals_total 1");
+  expect_line("nearfield_access_rules 6");
+  expect_line("nearfield_access_clock_trusted 0");
   expect_line("nearfield_build_info{version=\"1.2.3\",transport=\"uring\"} 1");
 }
 

@@ -26,6 +26,10 @@ TEST(Snapshot, StatusSaysWhatTheNodeIs) {
   STRCMP_EQUAL("healthy", origin.at("state").as_string().c_str());
   CHECK_EQUAL(20, origin.at("requests").to_number<int>());
   CHECK_EQUAL(1, origin.at("failures").at("timed_out").to_number<int>());
+  CHECK_EQUAL(6, status.at("access").at("rules").to_number<int>());
+  CHECK_FALSE(status.at("access").at("clock_trusted").as_bool());
+  CHECK_EQUAL(21, status.at("access").at("allowed").to_number<int>());
+  CHECK_EQUAL(5, status.at("access").at("refused").to_number<int>());
   CHECK_EQUAL(13, status.at("access_log").at("dropped").to_number<int>());
 }
 
@@ -35,6 +39,11 @@ TEST(Snapshot, CountersAreExactWholeNumbers) {
   CHECK_EQUAL(80, value.at("counters").at("cache_hits").to_number<int>());
   CHECK_EQUAL(8, value.at("gauges").at("connections_open").to_number<int>());
   CHECK_EQUAL(9, value.at("transport").at("turns").to_number<int>());
+  const json::value& access = value.at("access");
+  CHECK_EQUAL(5, access.at("decisions").at("expired").to_number<int>());
+  CHECK_EQUAL(nearfield::access::kReasons, access.at("decisions").as_object().size());
+  CHECK_EQUAL(18, access.at("known_good").to_number<int>());
+  CHECK_EQUAL(1, access.at("renewals").to_number<int>());
 }
 
 TEST(Snapshot, AddsUpWorkers) {
@@ -46,4 +55,16 @@ TEST(Snapshot, AddsUpWorkers) {
   totals.add(counters);
   UNSIGNED_LONGS_EQUAL(6, totals.requests);
   LONGS_EQUAL(4, totals.connections_open);
+
+  nearfield::access::CheckCounters checks;
+  checks.decisions[static_cast<std::size_t>(nearfield::access::Reason::kNoToken)] = 4;
+  checks.known_bad = 1;
+  checks.macs_verified = 7;
+  AccessSnapshot access;
+  access.add(checks);
+  access.add(checks);
+  UNSIGNED_LONGS_EQUAL(
+      8, access.decisions[static_cast<std::size_t>(nearfield::access::Reason::kNoToken)]);
+  UNSIGNED_LONGS_EQUAL(2, access.known_bad);
+  UNSIGNED_LONGS_EQUAL(14, access.macs_verified);
 }
