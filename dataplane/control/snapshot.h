@@ -11,8 +11,8 @@
 
 #include "cache/base/clock.h"
 #include "cache/store.h"
-#include "dataplane/control/access_snapshot.h"
 #include "dataplane/control/access_log.h"
+#include "dataplane/control/access_snapshot.h"
 #include "dataplane/control/config_error.h"
 #include "dataplane/control/log.h"
 #include "dataplane/control/tls_snapshot.h"

@@ -143,10 +143,9 @@ void check_tls(Check& check, const OriginTls& tls, bool is_used) {
   check.require(
       tls.server_name.empty() || is_host_name(tls.server_name) || is_ip_literal(tls.server_name),
       "tls.server_name", std::format("is '{}': use a lower-case host", tls.server_name));
-  check.require(
-      tls.certificate_file.empty() == tls.key_file.empty(),
-      tls.key_file.empty() ? "tls.certificate" : "tls.key",
-      tls.key_file.empty() ? "is set without tls.key" : "is set without tls.certificate");
+  check.require(tls.certificate_file.empty() == tls.key_file.empty(),
+                tls.key_file.empty() ? "tls.certificate" : "tls.key",
+                tls.key_file.empty() ? "is set without tls.key" : "is set without tls.certificate");
   check.require(tls.pins.size() <= kMaximumPins, "tls.pins", "has more than 16 entries");
   for (std::size_t i = 0; i < tls.pins.size(); ++i) {
     const auto pin = tls::ClientSettings::parse_pin(tls.pins[i]);

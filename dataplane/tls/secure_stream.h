@@ -75,7 +75,7 @@ class SecureStream final : public net::Stream, public net::StreamHandler, privat
   const std::string& problem() const { return problem_; }
   HandshakeFailure failure() const { return failure_; }
   net::Stream* transport() const { return transport_; }  // below
-  std::size_t memory_bytes() const;  // beyond the object, plans excepted
+  std::size_t memory_bytes() const;                      // beyond the object, plans excepted
 
   // Place in the owner's list.
   std::size_t index = 0;
