@@ -371,8 +371,11 @@ Handshake::Step Handshake::Parts::finish() {
   drop_accepted();
   input.erase(input.begin(), input.begin() + static_cast<std::ptrdiff_t>(read));
   read = 0;
-  maximum_fragment = static_cast<std::size_t>(
-      std::clamp(mbedtls_ssl_get_max_out_record_payload(&ssl), 512, 16384));
+  // What the library says is a little less for TLS 1.3; the only other lengths that can be agreed
+  // are from 512 to 4096 (RFC 6066 4).
+  const int longest = mbedtls_ssl_get_max_out_record_payload(&ssl);
+  maximum_fragment =
+      longest > 4096 ? 16384 : static_cast<std::size_t>(std::clamp(longest, 256, 4096));
   state = State::finished;
   // Nobody will use the context again: its buffers are most of what this object holds.
   mbedtls_ssl_free(&ssl);

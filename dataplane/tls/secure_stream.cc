@@ -14,8 +14,8 @@ namespace {
 // A connection whose handshake failed, while its alert is on the way.
 constexpr Duration kAlertPatience = std::chrono::seconds(5);
 
-// What a listener may send while a helper works on what it sent before: a request or two behind its
-// Finished, early data that nobody asked for.
+// What is kept of what a peer sends while a helper works on what it sent before: a request or two
+// behind its Finished, early data that nobody asked for.
 constexpr std::size_t kMaximumPendingBytes = 32 * 1024;
 
 // What a browser sees that speaks HTTP to a port of HTTPS.
@@ -132,6 +132,7 @@ void SecureStream::on_step(std::unique_ptr<HandshakeJob> job) {
       break;
   }
   transport_->wake_sender();
+  if (std::exchange(parts.is_paused, false)) transport_->resume_receive();
   bool is_ready = handshake.ready();
   if (!parts.pending.empty()) is_ready = handshake.feed(std::exchange(parts.pending, {}));
   if (is_ready) {
@@ -151,6 +152,7 @@ void SecureStream::on_finished() {
   wipe(std::as_writable_bytes(std::span(&secrets, 1)));
   std::vector<std::byte> leftover = handshake.take_leftover();
   leftover.insert(leftover.end(), parts.pending.begin(), parts.pending.end());
+  if (parts.is_paused) transport_->resume_receive();
   if (parts.output.empty()) {
     handshaking_.reset();
   } else {
@@ -223,13 +225,14 @@ std::size_t SecureStream::on_receive(std::span<const std::byte> bytes) {
   }
   if (parts.job != nullptr) {
     if (parts.handshake().feed(bytes)) submit_step();
-  } else if (parts.pending.size() + bytes.size() >
-             (is_client_ ? Handshake::kMaximumInputBytes : kMaximumPendingBytes)) {
-    failure_ = HandshakeFailure::too_large;
-    problem_ = "the peer sent too much within the handshake";
-    abort();
   } else {
-    parts.pending.insert(parts.pending.end(), bytes.begin(), bytes.end());
+    // What the peer says while a helper works is kept, up to a bound; the rest waits in the
+    // network.
+    const std::size_t room = kMaximumPendingBytes - parts.pending.size();
+    const auto taken = bytes.first(std::min(room, bytes.size()));
+    parts.pending.insert(parts.pending.end(), taken.begin(), taken.end());
+    parts.is_paused = taken.size() < bytes.size();
+    return taken.size();
   }
   return bytes.size();
 }

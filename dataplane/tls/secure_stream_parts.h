@@ -25,6 +25,7 @@ struct SecureStream::Handshaking {
   std::vector<std::byte> pending;     // received meanwhile
   std::vector<std::byte> output;      // to be sent
   bool is_begun = false;              // something was received
+  bool is_paused = false;             // not all of it was taken
   bool is_submitted_once = false;     // the hello is whole
 };
 
