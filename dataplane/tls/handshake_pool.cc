@@ -118,10 +118,19 @@ HandshakePool::Submitted HandshakePool::submit(std::unique_ptr<HandshakeJob>& jo
 }
 
 void HandshakePool::append(HandshakeJob& job, Turn& prefix) {
-  job.next_ = nullptr;
-  job.previous_ = prefix.last;
-  (prefix.last != nullptr ? prefix.last->next_ : prefix.first) = &job;
-  prefix.last = &job;
+  if (job.cpu > Duration::zero()) {
+    // Whoever is half done comes first: with too little time for all, some get through, where
+    // otherwise all would be begun and none finished.
+    job.previous_ = nullptr;
+    job.next_ = prefix.first;
+    (prefix.first != nullptr ? prefix.first->previous_ : prefix.last) = &job;
+    prefix.first = &job;
+  } else {
+    job.next_ = nullptr;
+    job.previous_ = prefix.last;
+    (prefix.last != nullptr ? prefix.last->next_ : prefix.first) = &job;
+    prefix.last = &job;
+  }
   if (prefix.next != nullptr) return;
   // Into the ring, at the end: before the prefix whose turn it is.
   if (turn_ == nullptr) {
@@ -207,7 +216,8 @@ void HandshakePool::run(unsigned number) {
   ::pthread_setname_np(::pthread_self(), std::format("tls-helper-{}", number).c_str());
   // Linux keeps nice values per thread; failing to be nice is no failure.
   if (options_.nice > 0)
-    static_cast<void>(::setpriority(PRIO_PROCESS, static_cast<id_t>(::gettid()), options_.nice));
+    static_cast<void>(::setpriority(PRIO_PROCESS, static_cast<id_t>(::gettid()),
+                                    ::getpriority(PRIO_PROCESS, 0) + options_.nice));
   std::unique_lock lock(mutex_);
   for (;;) {
     wake_.wait(lock, [&] { return stopping_ || turn_ != nullptr; });

@@ -74,7 +74,8 @@ def start(program: Path, folder: Path, children: Children, *, port: int, origin_
         return [f":{number}" if link else f"{address}:{number}"]
 
     node = {"listen": listen(port), "control": str(control), **({"workers": workers} if workers else {}), **({"transport": "dpdk"} if link else {})}
-    lines = ["[node]", *_settings(node), "[cache]", *_settings({"ram": ram}),
+    # As many as a first look by flags takes; more descriptors than that not every machine allows.
+    lines = ["[node]", *_settings(node), "[cache]", *_settings({"ram": ram}), "[limits]", *_settings({"connections": 10_000}),
              "[[origin]]", *_settings({"name": "origin", "hosts": ["*"], "servers": [f"http://127.0.0.1:{origin_port}"]})]
     if https:
         certificate = {"certificate": str(https.leaf.certificate), "key": str(https.leaf.key)}
@@ -84,6 +85,8 @@ def start(program: Path, folder: Path, children: Children, *, port: int, origin_
                   "[[access.key_sets]]", *_settings({"name": "demo", "files": [str(signed_by)], "issuers": [signing.ISSUER]}),
                   "[[access.rules]]", *_settings({"path": f"/{signing.PREFIX}/", "mode": "signed", "tokens": ["uri_signing"], "key_sets": ["demo"]})]
     if link:
+        # Ordinary pages: the link is a virtual device, and a machine may have no others.
+        lines += ["[dpdk]", *_settings({"hugepages": False})]
         lines += ["[[dpdk.port]]", *_settings({"name": link.device, "addresses": link.node_addresses})]
     configuration = folder / "node.toml"
     configuration.write_text("\n".join(lines) + "\n")
