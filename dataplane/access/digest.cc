@@ -95,9 +95,9 @@ std::optional<std::vector<std::uint8_t>> decode_base64url(std::string_view text)
   std::uint32_t bits = 0;
   unsigned count = 0;
   for (const char c : text) {
-    const int value = kValues[static_cast<unsigned char>(c)];
+    const auto value = kValues[static_cast<unsigned char>(c)];
     if (value < 0) return std::nullopt;
-    bits = (bits << 6) | static_cast<std::uint32_t>(value);
+    bits = (bits << 6) | static_cast<std::uint8_t>(value);
     count += 6;
     if (count >= 8) {
       count -= 8;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <format>
 #include <fstream>
 #include <optional>
 #include <utility>
@@ -74,7 +75,7 @@ Result<std::shared_ptr<const KeySet>> make_key_set(const KeySetOptions& options)
   for (const std::string& path : options.files) {
     auto text = read_file(path, what);
     if (!text) return std::unexpected(text.error());
-    const auto appended = append_keys(*set, *text, what + ", file " + path);
+    const auto appended = append_keys(*set, *text, std::format("{}, file {}", what, path));
     wipe(writable(*text));
     if (!appended) return std::unexpected(appended.error());
   }
@@ -97,8 +98,8 @@ Result<std::vector<Territory>> read_territories(const std::vector<std::string>& 
   for (const std::string& code : codes) {
     const auto territory = Territory::parse(code);
     if (!territory) {
-      return failure(what + ": '" + code +
-                     "' is no territory: write ISO 3166-1 alpha-2, e.g. 'DE'");
+      return failure(
+          std::format("{}: '{}' is no territory: write ISO 3166-1 alpha-2, e.g. 'DE'", what, code));
     }
     territories.push_back(*territory);
   }
@@ -172,7 +173,7 @@ Result<void> add_keys(Rule& rule, const RuleOptions& options, const Parts& parts
     const auto set = std::ranges::find_if(parts.key_sets,
                                           [&name](const auto& each) { return each->name == name; });
     if (set == parts.key_sets.end()) {
-      return failure(what + " names key set '" + name + "', which there is not");
+      return failure(std::format("{} names key set '{}', which there is not", what, name));
     }
     for (const auto& key : (*set)->keys) {
       if (key->can_verify()) {

@@ -63,6 +63,7 @@ void visit_choice(ConfigVisitor& visitor, std::string_view key, const Names<Choi
 
 void visit_tokens(ConfigVisitor& visitor, std::vector<TokenKind>& tokens) {
   std::vector<std::string> texts;
+  texts.reserve(tokens.size());
   for (const TokenKind kind : tokens) texts.emplace_back(name_of(kTokens, kind));
   visitor.texts("tokens", texts, kTokens.size(), [](std::string_view text) -> Result<void> {
     const Result<TokenKind> kind = choice_of(kTokens, text);
