@@ -147,6 +147,11 @@ TEST_GROUP(SecureStream) {
       connector.reset();
       acceptor.reset();
     }
+    // Lives until the world has ended its connection.
+    Application& make_client(std::uint64_t seed, bool is_moody) {
+      clients.push_back(std::make_unique<Application>(client_reactor, seed, is_moody));
+      return *clients.back();
+    }
     void connect(Application& application, const std::string& name = "node.example") {
       application.is_client = true;
       const net::ConnectOptions patient{.timeout = std::chrono::minutes(5)};
@@ -164,6 +169,7 @@ TEST_GROUP(SecureStream) {
     }
 
     sim::World world;
+    std::vector<std::unique_ptr<Application>> clients;
     sim::SimReactor& server_reactor;
     sim::SimReactor& client_reactor;
     HandshakePool pool;
@@ -297,7 +303,7 @@ TEST(SecureStream, a_key_update_is_answered_before_the_next_data) {
 TEST(SecureStream, what_came_before_a_truncated_end_is_delivered_first) {
   for (std::uint64_t seed = 1; seed <= 6; ++seed) {
     Stage stage(seed);
-    Application client(stage.client_reactor, seed, true);
+    Application& client = stage.make_client(seed, true);
     client.to_say = "x";
     stage.connect(client);
     CHECK_TRUE(stage.run_until([&] { return !stage.above.applications.empty(); }));
@@ -324,7 +330,7 @@ TEST(SecureStream, both_sides_hear_what_the_other_said) {
     link.to_client.maximum_segment_bytes = seed % 3 == 0 ? 100 : 20'000;
     link.to_server.maximum_segment_bytes = seed % 4 == 0 ? 3 : 2'000;
     stage.world.set_link(kServer, link);
-    Application client(stage.client_reactor, seed, stage.moody);
+    Application& client = stage.make_client(seed, stage.moody);
     const std::string question = text_of(seed, 1 + seed * 997 % 6'000);
     const std::string answer = text_of(seed + 1, 1 + seed * 27'919 % 200'000);
     client.to_say = question;
@@ -360,7 +366,7 @@ TEST(SecureStream, a_connection_may_break_after_any_byte) {
     sim::LinkOptions link;
     (seed % 2 == 0 ? link.to_client : link.to_server).reset_after_bytes = seed * 53;
     stage.world.set_link(kServer, link);
-    Application client(stage.client_reactor, seed, false);
+    Application& client = stage.make_client(seed, false);
     client.to_say = text_of(seed, 2'000);
     stage.connect(client);
     // Where all of it fits before, nothing breaks.
@@ -382,7 +388,7 @@ TEST(SecureStream, a_handshake_that_stands_still_expires) {
     sim::LinkOptions link;
     (seed % 2 == 0 ? link.to_client : link.to_server).silent_after_bytes = seed * 20;
     stage.world.set_link(kServer, link);
-    Application client(stage.client_reactor, seed, false);
+    Application& client = stage.make_client(seed, false);
     stage.connect(client);
     CHECK_TRUE(stage.run_until([&] { return stage.acceptor->handshakes() == 1; }));
     CHECK_TRUE(stage.run_until([&] { return stage.acceptor->connections() == 0; },
@@ -411,7 +417,7 @@ TEST(SecureStream, half_done_handshakes_are_bounded_and_the_oldest_give_way) {
   CHECK_TRUE(stage.run_until([&] { return stage.server.counters.handshakes_evicted.load() == 2; }));
   CHECK_EQUAL(4, stage.acceptor->handshakes());
   // A listener gets through all the same.
-  Application client(stage.client_reactor, 1, false);
+  Application& client = stage.make_client(1, false);
   client.to_say = "hello";
   stage.connect(client);
   CHECK_TRUE(stage.run_until([&] { return client.is_connected; }));
@@ -433,7 +439,7 @@ TEST(SecureStream, clear_http_is_told_so) {
 
 TEST(SecureStream, a_server_with_another_name_is_not_believed) {
   Stage stage(1);
-  Application client(stage.client_reactor, 1, false);
+  Application& client = stage.make_client(1, false);
   stage.connect(client, "other.example");
   CHECK_TRUE(stage.run_until([&] { return client.closed.has_value(); }));
   CHECK_FALSE(client.is_connected);
@@ -444,7 +450,7 @@ TEST(SecureStream, a_server_with_another_name_is_not_believed) {
 TEST(SecureStream, refused_above_is_reset) {
   Stage stage(1);
   stage.above.refuses = true;
-  Application client(stage.client_reactor, 1, false);
+  Application& client = stage.make_client(1, false);
   stage.connect(client);
   CHECK_TRUE(stage.run_until([&] { return client.closed && stage.acceptor->connections() == 0; }));
   CHECK_EQUAL(0, stage.tally.total.load());
@@ -452,7 +458,7 @@ TEST(SecureStream, refused_above_is_reset) {
 
 TEST(SecureStream, an_end_without_close_notify_is_no_end_to_a_client) {
   Stage stage(1);
-  Application client(stage.client_reactor, 1, false);
+  Application& client = stage.make_client(1, false);
   client.to_say = "hello";
   stage.connect(client);
   CHECK_TRUE(stage.run_until([&] {
@@ -466,7 +472,7 @@ TEST(SecureStream, an_end_without_close_notify_is_no_end_to_a_client) {
 
 TEST(SecureStream, an_idle_connection_holds_little) {
   Stage stage(1);
-  Application client(stage.client_reactor, 1, false);
+  Application& client = stage.make_client(1, false);
   client.to_say = "hello";
   stage.connect(client);
   CHECK_TRUE(stage.run_until([&] {
