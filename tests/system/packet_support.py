@@ -307,8 +307,20 @@ class Peer:
         self.established = self.reset = self.finished = False
         wire.peers[own, own_port] = self
         wire.ask(node, own)
+        self._initial = self.sequence
         self.sequence += 1  # first: the answer comes on another thread
-        self.send(SYN, sequence=self.sequence - 1, options=options, window=65535)
+        self.knock()
+
+    def knock(self) -> None:
+        """Its SYN, or the SYN again where a busy link may have lost the first."""
+        self._knocked = time.monotonic()
+        self.send(SYN, sequence=self._initial, options=self.options, window=65535)
+
+    def insists(self) -> bool:
+        """Whether the connection is established; if not, knocks again each second."""
+        if not self.established and time.monotonic() > self._knocked + 1:
+            self.knock()
+        return self.established
 
     def made(self, flags: int, *, sequence: int | None = None, acknowledgment: int | None = None, window: int | None = None,
              options: bytes = b"", payload: bytes = b"") -> bytes:
@@ -330,7 +342,8 @@ class Peer:
             self.reset = True
         elif arrived.flags & SYN:
             if self.established:
-                return self.send(ACK)
+                # The node has not heard the answer, and so not the request that came with it.
+                return self.send(ACK | PSH, sequence=self._initial + 1, payload=self.request) if self.request else self.send(ACK)
             self.first = self.next = arrived.sequence + 1 & 0xFFFFFFFF
             if self.request:
                 self.say(self.request)

@@ -363,6 +363,7 @@ def test_a_full_disk_costs_lines_and_not_listeners(program, nginx_origin, files)
     for _ in range(20):
         assert ask(node.port(), "/a").status == 200
     until(lambda: node.status()["access_log"]["failed"] == 20, "the lines are counted")
+    node.says("cannot be written")
     assert sum("cannot be written" in line for line in node.lines) == 1
 
 

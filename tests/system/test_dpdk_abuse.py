@@ -136,7 +136,7 @@ def test_a_crowd_of_one_prefix_takes_its_own_places_only(origin, tmp_path, famil
 @FAMILIES
 def test_acknowledgments_of_what_was_not_sent_are_challenged_now_and_then(siege, family):
     peer = siege.peer(family)
-    peer.until(lambda: peer.established, "the handshake")
+    peer.until(peer.insists, "the handshake")
     before, began = siege.counts(), time.monotonic()
     with siege.listeners():
         lies = [peer.made(ACK, acknowledgment=peer.next + ahead) for ahead in range(1, 2001)]
@@ -153,7 +153,7 @@ def test_acknowledgments_of_what_was_not_sent_are_challenged_now_and_then(siege,
 def test_an_optimist_gets_no_more_than_it_could_anyway(siege, family):
     """Acknowledges a window ahead of what arrived, all the time: what was not sent does not count, what was is its own loss."""
     peer = siege.peer(family)
-    peer.until(lambda: peer.established, "the handshake")
+    peer.until(peer.insists, "the handshake")
 
     def hope(arrived) -> None:
         peer.take(arrived)
@@ -171,7 +171,7 @@ def test_an_optimist_gets_no_more_than_it_could_anyway(siege, family):
 @FAMILIES
 def test_acknowledging_byte_by_byte_opens_nothing_faster(siege, family):
     peer = siege.peer(family)
-    peer.until(lambda: peer.established, "the handshake")
+    peer.until(peer.insists, "the handshake")
     first: list[int] = []
 
     def crumble(arrived) -> None:
@@ -196,7 +196,7 @@ def test_acknowledging_byte_by_byte_opens_nothing_faster(siege, family):
 @FAMILIES
 def test_lies_in_sack_blocks_cost_the_liar_only(siege, family):
     peer = siege.peer(family)
-    peer.until(lambda: peer.established, "the handshake")
+    peer.until(peer.insists, "the handshake")
     chance = random.Random(3)
     before = siege.resident_bytes()
 
@@ -239,7 +239,7 @@ def test_windows_that_stay_shut_are_reset_in_time(origin, tmp_path, family, kind
 
             peer.on_segment = hold
             crowd.append(peer)
-        until(lambda: all(peer.established for peer in crowd), "they are in")
+        until(lambda: all([peer.insists() for peer in crowd]), "they are in")
         assert siege.resident_bytes() - before < 32 << 20
         began = time.monotonic()
         until(lambda: all(peer.reset for peer in crowd), "all of them are reset")
