@@ -5,6 +5,7 @@
 #include <unordered_map>
 #include <utility>
 
+#include "cache/base/count.h"
 #include "dataplane/access/candidates.h"
 #include "dataplane/access/judge.h"
 #include "dataplane/access/renewal.h"
@@ -18,10 +19,6 @@ namespace {
 constexpr std::size_t kPrefixLimits = 4096;
 constexpr int kPrefixV4Bits = 24;
 constexpr int kPrefixV6Bits = 48;
-
-void count(std::atomic<std::uint64_t>& counter) {
-  counter.store(counter.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
-}
 
 // Names a token in the tables: kinds do not share a name, however alike their bytes are.
 Digest name_of(const Candidate& candidate) {

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "cache/base/assert.h"
+#include "cache/base/recycler.h"
 
 namespace nearfield::net {
 namespace {
@@ -115,29 +116,16 @@ struct SendPlan::Impl {
 
 namespace {
 
-// The thread's empty plans. Last in, first out, so that the next response finds warm memory.
+// The thread's empty plans.
 template <typename Impl>
-class Recycler {
- public:
-  Recycler() { free_.reserve(kRecycledPlans); }
-  std::unique_ptr<Impl> take() {
-    if (free_.empty()) return std::make_unique<Impl>();
-    std::unique_ptr<Impl> impl = std::move(free_.back());
-    free_.pop_back();
-    return impl;
-  }
-  void give(std::unique_ptr<Impl> impl) {
-    if (free_.size() < kRecycledPlans) free_.push_back(std::move(impl));
-  }
-
- private:
-  std::vector<std::unique_ptr<Impl>> free_;
-};
-
-template <typename Impl>
-Recycler<Impl>& recycler() {
-  thread_local Recycler<Impl> instance;
+Recycler<Impl, kRecycledPlans>& recycler() {
+  thread_local Recycler<Impl, kRecycledPlans> instance;
   return instance;
+}
+
+template <typename Impl>
+std::unique_ptr<Impl> take_plan() {
+  return recycler<Impl>().take([] { return std::make_unique<Impl>(); });
 }
 
 }  // namespace
@@ -159,7 +147,7 @@ std::size_t SendPlan::room() const {
 
 void SendPlan::append_text(std::string_view text) {
   if (text.empty()) return;
-  if (impl_ == nullptr) impl_ = recycler<Impl>().take();
+  if (impl_ == nullptr) impl_ = take_plan<Impl>();
   TextBlock* block = impl_->block_for(text.size());
   std::memcpy(block->bytes() + block->used, text.data(), text.size());
   Piece* last = impl_->last();
@@ -181,7 +169,7 @@ void SendPlan::append_blob(const Ref<cache::Blob>& blob, std::uint64_t offset,
                            std::uint64_t length) {
   if (length == 0) return;
   NEARFIELD_ASSERT(blob);
-  if (impl_ == nullptr) impl_ = recycler<Impl>().take();
+  if (impl_ == nullptr) impl_ = take_plan<Impl>();
   Piece* last = impl_->last();
   NEARFIELD_ASSERT(last == nullptr || last->source == nullptr);
   if (last != nullptr && last->blob == blob && last->offset + last->length == offset) {
@@ -197,7 +185,7 @@ void SendPlan::append_blob(const Ref<cache::Blob>& blob, std::uint64_t offset,
 
 void SendPlan::append_source(PlanSource& source, std::uint64_t length) {
   if (length == 0) return;
-  if (impl_ == nullptr) impl_ = recycler<Impl>().take();
+  if (impl_ == nullptr) impl_ = take_plan<Impl>();
   Piece* last = impl_->last();
   if (last != nullptr && last->source != nullptr) {
     NEARFIELD_ASSERT(last->source == &source);

@@ -8,6 +8,8 @@
 #include <atomic>
 #include <cstdint>
 
+#include "cache/base/count.h"
+
 namespace nearfield::proxy {
 
 // X(name, "help")
@@ -71,11 +73,7 @@ struct Counters {
   std::atomic<std::int64_t> fetches_open{0};
 };
 
-// Adds without a locked instruction: there is one writer.
-inline void count(std::atomic<std::uint64_t>& counter, std::uint64_t amount = 1) {
-  counter.store(counter.load(std::memory_order_relaxed) + amount, std::memory_order_relaxed);
-}
-
+// As count().
 inline void adjust(std::atomic<std::int64_t>& gauge, std::int64_t amount) {
   gauge.store(gauge.load(std::memory_order_relaxed) + amount, std::memory_order_relaxed);
 }

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "cache/base/assert.h"
+#include "cache/base/take_out.h"
 #include "dataplane/http/fields.h"
 #include "dataplane/proxy/http2_callbacks.h"
 
@@ -354,14 +355,9 @@ void Http2Session::end_stream(Http2Stream& stream, bool cut_short) {
     }
     stream.exchange.end(cut_short);
   }
-  const std::size_t index = stream.index;
-  NEARFIELD_ASSERT(streams_[index].get() == &stream);
-  std::unique_ptr<Http2Stream> ended = std::move(streams_[index]);
-  if (index + 1 != streams_.size()) {
-    streams_[index] = std::move(streams_.back());
-    streams_[index]->index = index;
-  }
-  streams_.pop_back();
+  NEARFIELD_ASSERT(streams_[stream.index].get() == &stream);
+  std::unique_ptr<Http2Stream> ended = take_out(
+      streams_, stream.index, [](Http2Stream& moved, std::size_t index) { moved.index = index; });
   if (library_ != nullptr) nghttp2_session_set_stream_user_data(library_, ended->id, nullptr);
   owner_.return_stream(std::move(ended));
   if (streams_.empty() && !closing_) {

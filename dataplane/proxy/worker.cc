@@ -5,6 +5,8 @@
 #include <vector>
 
 #include "cache/base/assert.h"
+#include "cache/base/recycler.h"
+#include "cache/base/take_out.h"
 #include "dataplane/proxy/context.h"
 #include "dataplane/proxy/fetch_table.h"
 #include "dataplane/proxy/http2_session.h"
@@ -31,49 +33,38 @@ struct ProxyWorker::Impl final : SessionOwner {
       : context(shared, reactor, origin, std::move(settings), sink) {}
 
   std::unique_ptr<RequestWork> lend_work() override {
-    if (idle_work.empty()) {
+    return idle_work.take([this] {
       return std::make_unique<RequestWork>(context, request_limits(context.settings->limits));
-    }
-    auto work = std::move(idle_work.back());
-    idle_work.pop_back();
-    return work;
+    });
   }
 
   void return_work(std::unique_ptr<RequestWork> work) override {
     work->reset();
-    if (work->made_for != context.settings) return;
-    if (idle_work.size() < kIdleWorkKept) idle_work.push_back(std::move(work));
+    if (work->made_for == context.settings) idle_work.give(std::move(work));
   }
 
   std::unique_ptr<Http2Stream> lend_stream() override {
-    if (idle_streams.empty()) return std::make_unique<Http2Stream>(context);
-    auto stream = std::move(idle_streams.back());
-    idle_streams.pop_back();
-    return stream;
+    return idle_streams.take([this] { return std::make_unique<Http2Stream>(context); });
   }
 
   void return_stream(std::unique_ptr<Http2Stream> stream) override {
     stream->reset();
-    if (idle_streams.size() < kIdleWorkKept) idle_streams.push_back(std::move(stream));
+    idle_streams.give(std::move(stream));
   }
 
   void session_ended(Session& session) override {
-    const std::size_t index = session.index;
-    NEARFIELD_ASSERT(sessions[index].get() == &session);
-    const auto ended = std::move(sessions[index]);
-    if (index + 1 != sessions.size()) {
-      sessions[index] = std::move(sessions.back());
-      sessions[index]->index = index;
-    }
-    sessions.pop_back();
+    NEARFIELD_ASSERT(sessions[session.index].get() == &session);
+    const auto ended = take_out(sessions, session.index, set_index);
     context.shared.connections.fetch_sub(1, std::memory_order_relaxed);
     count(context.counters.connections_closed);
     adjust(context.counters.connections_open, -1);
   }
 
   WorkerContext context;
-  std::vector<std::unique_ptr<RequestWork>> idle_work;
-  std::vector<std::unique_ptr<Http2Stream>> idle_streams;
+  static void set_index(Session& session, std::size_t index) { session.index = index; }
+
+  Recycler<RequestWork, kIdleWorkKept> idle_work;
+  Recycler<Http2Stream, kIdleWorkKept> idle_streams;
   std::vector<std::unique_ptr<Session>> sessions;
   bool draining = false;
 };

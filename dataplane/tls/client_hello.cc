@@ -8,11 +8,9 @@
 namespace nearfield::tls {
 namespace {
 
-constexpr std::size_t kRecordHeaderBytes = 5;
-constexpr std::size_t kMaximumFragmentBytes = 16384;  // RFC 8446 5.1
 constexpr std::size_t kMessageHeaderBytes = 4;
-constexpr std::uint8_t kHandshakeRecord = 22;
-constexpr std::uint8_t kAlertRecord = 21;
+constexpr auto kHandshakeRecord = static_cast<std::uint8_t>(ContentType::handshake);
+constexpr auto kAlertRecord = static_cast<std::uint8_t>(ContentType::alert);
 constexpr std::uint8_t kClientHelloMessage = 1;
 
 // Walks over length-prefixed fields; past the end everything is empty and ok() is false.
@@ -165,7 +163,8 @@ std::string normal_server_name(std::span<const std::byte> name) {
   return text;
 }
 
-ClientHelloReader::State ClientHelloReader::refuse(HandshakeFailure failure, int alert,
+ClientHelloReader::State ClientHelloReader::refuse(HandshakeFailure failure,
+                                                   std::optional<AlertDescription> alert,
                                                    std::string_view reason) {
   failure_ = failure;
   alert_ = alert;
@@ -184,24 +183,25 @@ ClientHelloReader::State ClientHelloReader::read(std::span<const std::byte> inpu
       const bool maybe_ssl2 = message_.empty() && (at(0) & 0x80) != 0;
       if (maybe_ssl2 && rest.size() < 3) break;
       if (maybe_ssl2 && at(2) == 1)
-        return refuse(HandshakeFailure::version, kAlertProtocolVersion,
+        return refuse(HandshakeFailure::version, AlertDescription::protocol_version,
                       "the client speaks SSL 2.0");
       if (!message_.empty())
-        return refuse(HandshakeFailure::malformed, kAlertUnexpectedMessage,
+        return refuse(HandshakeFailure::malformed, AlertDescription::unexpected_message,
                       "something else than a handshake record within the ClientHello");
       if (at(0) == kAlertRecord)
-        return refuse(HandshakeFailure::peer_alert, -1, "an alert instead of a ClientHello");
-      return refuse(HandshakeFailure::not_tls, -1, "the first bytes are not TLS");
+        return refuse(HandshakeFailure::peer_alert, std::nullopt,
+                      "an alert instead of a ClientHello");
+      return refuse(HandshakeFailure::not_tls, std::nullopt, "the first bytes are not TLS");
     }
     if (rest.size() >= 2 && at(1) != 3)
-      return refuse(HandshakeFailure::not_tls, -1, "the first bytes are not TLS");
+      return refuse(HandshakeFailure::not_tls, std::nullopt, "the first bytes are not TLS");
     if (rest.size() < kRecordHeaderBytes) break;
     const std::size_t length = static_cast<std::size_t>(at(3)) << 8 | at(4);
-    if (length > kMaximumFragmentBytes)
-      return refuse(HandshakeFailure::malformed, kAlertRecordOverflow,
+    if (length > kMaximumPlaintext)
+      return refuse(HandshakeFailure::malformed, AlertDescription::record_overflow,
                     "a record longer than a record may be");
     if (length == 0)  // RFC 8446 5.1
-      return refuse(HandshakeFailure::malformed, kAlertUnexpectedMessage,
+      return refuse(HandshakeFailure::malformed, AlertDescription::unexpected_message,
                     "an empty handshake record");
     if (message_.size() >= kMessageHeaderBytes && length > message_bytes() - message_.size())
       return refuse_longer_record();
@@ -220,19 +220,19 @@ std::size_t ClientHelloReader::message_bytes() const {
 }
 
 ClientHelloReader::State ClientHelloReader::refuse_longer_record() {
-  return refuse(HandshakeFailure::malformed, kAlertUnexpectedMessage,
+  return refuse(HandshakeFailure::malformed, AlertDescription::unexpected_message,
                 "more in the record than the ClientHello");
 }
 
 ClientHelloReader::State ClientHelloReader::take_record(std::span<const std::byte> fragment) {
   message_.insert(message_.end(), fragment.begin(), fragment.end());
   if (std::to_integer<std::uint8_t>(message_[0]) != kClientHelloMessage)
-    return refuse(HandshakeFailure::malformed, kAlertUnexpectedMessage,
+    return refuse(HandshakeFailure::malformed, AlertDescription::unexpected_message,
                   "a handshake message other than ClientHello first");
   if (message_.size() < kMessageHeaderBytes) return state_;
   const std::size_t length = message_bytes();
   if (length > Handshake::kMaximumClientHelloBytes)
-    return refuse(HandshakeFailure::too_large, kAlertIllegalParameter,
+    return refuse(HandshakeFailure::too_large, AlertDescription::illegal_parameter,
                   "a ClientHello of more than 16 KiB");
   if (message_.size() < length) return state_;
   if (message_.size() > length) return refuse_longer_record();
@@ -244,7 +244,7 @@ bool ClientHelloReader::parse() {
   Reader body(std::span<const std::byte>(message_).subspan(kMessageHeaderBytes));
   const std::size_t version = body.number(2);
   if (!body.ok() || version < 0x0303) {
-    refuse(HandshakeFailure::version, kAlertProtocolVersion,
+    refuse(HandshakeFailure::version, AlertDescription::protocol_version,
            "the client speaks nothing newer than TLS 1.1");
     return false;
   }
@@ -263,7 +263,8 @@ bool ClientHelloReader::parse() {
     }
     fits = fits && body.ok() && body.empty() && extensions.ok();
   }
-  if (!fits) refuse(HandshakeFailure::malformed, kAlertDecodeError, "a malformed ClientHello");
+  if (!fits)
+    refuse(HandshakeFailure::malformed, AlertDescription::decode_error, "a malformed ClientHello");
   return fits;
 }
 

@@ -10,12 +10,14 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "dataplane/tls/handshake.h"
+#include "dataplane/tls/record.h"
 #include "dataplane/tls/secrets.h"
 
 namespace nearfield::tls {
@@ -64,11 +66,13 @@ class ClientHelloReader {
 
   // After refused.
   HandshakeFailure failure() const { return failure_; }
-  int alert() const { return alert_; }  // to send; -1: none, the peer would not understand it
+  // To send; none: the peer would not understand it.
+  std::optional<AlertDescription> alert() const { return alert_; }
   std::string_view reason() const { return reason_; }
 
  private:
-  State refuse(HandshakeFailure failure, int alert, std::string_view reason);
+  State refuse(HandshakeFailure failure, std::optional<AlertDescription> alert,
+               std::string_view reason);
   State refuse_longer_record();
   std::size_t message_bytes() const;  // what its header says, once that is there
   State take_record(std::span<const std::byte> fragment);
@@ -79,7 +83,7 @@ class ClientHelloReader {
   std::vector<std::byte> message_;
   ClientHello hello_;
   HandshakeFailure failure_ = HandshakeFailure::none;
-  int alert_ = -1;
+  std::optional<AlertDescription> alert_;
   std::string_view reason_;
 };
 

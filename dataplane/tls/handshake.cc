@@ -17,8 +17,9 @@
 namespace nearfield::tls {
 namespace {
 
-constexpr std::size_t kRecordHeaderBytes = 5;
-constexpr std::size_t kMaximumRecordBytes = 16384 + 256;  // RFC 8446 5.2
+constexpr auto kAlertRecord = static_cast<std::byte>(ContentType::alert);
+constexpr auto kDataRecord = static_cast<std::byte>(ContentType::application_data);
+constexpr std::size_t kMaximumCiphertextBytes = kMaximumPlaintext + 256;  // RFC 8446 5.2
 
 std::size_t record_bytes(std::span<const std::byte> header) {
   return kRecordHeaderBytes +
@@ -27,7 +28,6 @@ std::size_t record_bytes(std::span<const std::byte> header) {
 
 // The description of a fatal alert that came without encryption; -1: the record is none.
 int plain_alert(std::span<const std::byte> record) {
-  constexpr auto kAlertRecord = std::byte{21};
   if (record.size() < 7 || record[0] != kAlertRecord || record_bytes(record) != 7) return -1;
   return std::to_integer<int>(record[6]);
 }
@@ -52,7 +52,7 @@ int library_receive(void* context, unsigned char* bytes, std::size_t count) {
     if (rest.size() < kRecordHeaderBytes) return MBEDTLS_ERR_SSL_WANT_READ;
     const std::size_t whole = record_bytes(rest);
     // An impossible length goes through, for the library to refuse.
-    if (whole <= kRecordHeaderBytes + kMaximumRecordBytes && rest.size() < whole)
+    if (whole <= kRecordHeaderBytes + kMaximumCiphertextBytes && rest.size() < whole)
       return MBEDTLS_ERR_SSL_WANT_READ;
     parts.record_left = whole;
     parts.plain_alert = plain_alert(rest);
@@ -125,18 +125,18 @@ HandshakeFailure failure_of(int code) {
 }
 
 // For errors the library ends on without an alert.
-int alert_for(HandshakeFailure failure) {
+AlertDescription alert_for(HandshakeFailure failure) {
   switch (failure) {
     case HandshakeFailure::version:
-      return kAlertProtocolVersion;
+      return AlertDescription::protocol_version;
     case HandshakeFailure::peer_certificate:
-      return kAlertBadCertificate;
+      return AlertDescription::bad_certificate;
     case HandshakeFailure::internal:
-      return kAlertInternalError;
+      return AlertDescription::internal_error;
     case HandshakeFailure::malformed:
-      return kAlertDecodeError;
+      return AlertDescription::decode_error;
     default:
-      return kAlertHandshakeFailure;
+      return AlertDescription::handshake_failure;
   }
 }
 
@@ -178,8 +178,6 @@ void OutputWatch::see(std::span<const std::byte> bytes) {
 }
 
 void OutputWatch::end_record() {
-  constexpr auto kAlertRecord = std::byte{21};
-  constexpr auto kDataRecord = std::byte{23};
   constexpr std::size_t kHiddenAlertBytes = 2 + 1 + 16;  // with its type and tag
   const std::size_t content = record_bytes(head_) - kRecordHeaderBytes;
   if (head_[0] == kDataRecord) ++since_input_;
@@ -227,27 +225,25 @@ void Handshake::Parts::drop_accepted() {
   }
 }
 
-Handshake::Step Handshake::Parts::fail(HandshakeFailure why, int with_alert, std::string text) {
+Handshake::Step Handshake::Parts::fail(HandshakeFailure why,
+                                       std::optional<AlertDescription> with_alert,
+                                       std::string text) {
   state = State::failed;
   failure = why;
   message = std::move(text);
   alert = -1;
-  if (with_alert < 0) return Step::failed;
+  if (!with_alert) return Step::failed;
+  const auto number = static_cast<unsigned char>(*with_alert);
   if (started) {
     // Under whatever keys the handshake has come to.
-    if (mbedtls_ssl_send_alert_message(&ssl, MBEDTLS_SSL_ALERT_LEVEL_FATAL,
-                                       static_cast<unsigned char>(with_alert)) == 0)
-      alert = with_alert;
+    if (mbedtls_ssl_send_alert_message(&ssl, MBEDTLS_SSL_ALERT_LEVEL_FATAL, number) == 0)
+      alert = number;
   } else {
-    const std::array<std::byte, 7> record = {std::byte{21},
-                                             std::byte{3},
-                                             std::byte{3},
-                                             std::byte{0},
-                                             std::byte{2},
-                                             std::byte{2},
-                                             static_cast<std::byte>(with_alert)};
+    const std::array<std::byte, 7> record = {std::byte{21},    std::byte{3}, std::byte{3},
+                                             std::byte{0},     std::byte{2}, std::byte{2},
+                                             std::byte{number}};
     output.insert(output.end(), record.begin(), record.end());
-    alert = with_alert;
+    alert = number;
   }
   return Step::failed;
 }
@@ -258,11 +254,12 @@ Handshake::Step Handshake::Parts::fail(int code) {
   if (code == MBEDTLS_ERR_SSL_FATAL_ALERT_MESSAGE || plain_alert >= 0) {
     // An encrypted alert is still in the library's buffer: level and description.
     const int description = plain_alert >= 0 ? plain_alert : ssl.MBEDTLS_PRIVATE(in_msg)[1];
-    return fail(HandshakeFailure::peer_alert, -1,
-                std::format("the peer ended the handshake: {}", alert_text(description)));
+    return fail(HandshakeFailure::peer_alert, std::nullopt,
+                std::format("the peer ended the handshake: {}",
+                            name(static_cast<AlertDescription>(description))));
   }
   if (code == MBEDTLS_ERR_SSL_PEER_CLOSE_NOTIFY)
-    return fail(HandshakeFailure::peer_alert, -1, "the peer closed during the handshake");
+    return fail(HandshakeFailure::peer_alert, std::nullopt, "the peer closed during the handshake");
   std::string text = library_error(code);
   if (code == MBEDTLS_ERR_X509_CERT_VERIFY_FAILED)
     text = std::format("the certificate of the peer is not trusted: {}",
@@ -271,14 +268,15 @@ Handshake::Step Handshake::Parts::fail(int code) {
   const int sent = watch.alert();
   if (sent < 0 && why != HandshakeFailure::too_large)
     return fail(why, alert_for(why), std::move(text));
-  fail(why, -1, std::move(text));
+  fail(why, std::nullopt, std::move(text));
   if (sent != OutputWatch::kHidden) alert = sent;
   return Step::failed;
 }
 
 Handshake::Step Handshake::Parts::set_up(const mbedtls_ssl_config* config) {
   const int code = mbedtls_ssl_setup(&ssl, config);
-  if (code != 0) return fail(HandshakeFailure::internal, kAlertInternalError, library_error(code));
+  if (code != 0)
+    return fail(HandshakeFailure::internal, AlertDescription::internal_error, library_error(code));
   mbedtls_ssl_set_user_data_p(&ssl, this);
   mbedtls_ssl_set_bio(&ssl, this, library_send, library_receive, nullptr);
   mbedtls_ssl_set_export_keys_cb(&ssl, library_export, this);
@@ -308,13 +306,13 @@ bool Handshake::Parts::ready() const {
   if (record_left > 0) return !rest.empty();
   if (rest.size() < kRecordHeaderBytes) return false;
   const std::size_t whole = record_bytes(rest);
-  return rest.size() >= whole || whole > kRecordHeaderBytes + kMaximumRecordBytes;
+  return rest.size() >= whole || whole > kRecordHeaderBytes + kMaximumCiphertextBytes;
 }
 
 Handshake::Step Handshake::Parts::step() {
   NEARFIELD_ASSERT(state == State::running);
   if (++steps > kMaximumSteps || total_input > kMaximumInputBytes)
-    return fail(HandshakeFailure::too_large, kAlertHandshakeFailure,
+    return fail(HandshakeFailure::too_large, AlertDescription::handshake_failure,
                 "a handshake of more data than a handshake has");
   if (!started) {
     const Step begun = is_server() ? begin_server() : begin_client();
@@ -324,7 +322,8 @@ Handshake::Step Handshake::Parts::step() {
   if (code == 0) return finish();
   if (code == MBEDTLS_ERR_SSL_WANT_READ || code == MBEDTLS_ERR_SSL_WANT_WRITE) {
     if (ended)
-      return fail(HandshakeFailure::ended, -1, "the peer closed in the middle of the handshake");
+      return fail(HandshakeFailure::ended, std::nullopt,
+                  "the peer closed in the middle of the handshake");
     // What the library has read is not needed again.
     input.erase(input.begin(), input.begin() + static_cast<std::ptrdiff_t>(read));
     read = 0;
@@ -356,12 +355,13 @@ bool Handshake::Parts::derive_secrets() {
 Handshake::Step Handshake::Parts::finish() {
   // Keys change after Finished, so nothing may share its record (RFC 8446 5.1).
   if (record_left != 0 || mbedtls_ssl_check_pending(&ssl) != 0)
-    return fail(HandshakeFailure::malformed, kAlertUnexpectedMessage,
+    return fail(HandshakeFailure::malformed, AlertDescription::unexpected_message,
                 "more in the record than the last message of the handshake");
   const std::string wrong = is_server() ? check_client_certificate() : check_server_certificate();
-  if (!wrong.empty()) return fail(HandshakeFailure::peer_certificate, kAlertBadCertificate, wrong);
+  if (!wrong.empty())
+    return fail(HandshakeFailure::peer_certificate, AlertDescription::bad_certificate, wrong);
   if (!derive_secrets())
-    return fail(HandshakeFailure::internal, kAlertInternalError,
+    return fail(HandshakeFailure::internal, AlertDescription::internal_error,
                 "the library agreed to a suite this program does not know");
   const char* protocol = mbedtls_ssl_get_alpn_protocol(&ssl);
   security.protocol = protocol == nullptr ? "" : protocol;

@@ -20,7 +20,8 @@ bool is_address(const std::string& name) { return net::Address::parse(name).has_
 }  // namespace
 
 Handshake::Step Handshake::Parts::begin_client() {
-  if (ended) return fail(HandshakeFailure::ended, -1, "the peer closed before the handshake");
+  if (ended)
+    return fail(HandshakeFailure::ended, std::nullopt, "the peer closed before the handshake");
   const Step set = set_up(client->parts().config->get());
   if (set == Step::failed) return set;
   // Addresses are no server names (RFC 6066 3): they are verified afterwards.
@@ -28,7 +29,7 @@ Handshake::Step Handshake::Parts::begin_client() {
       mbedtls_ssl_set_hostname(&ssl, is_address(server_name) ? nullptr : server_name.c_str());
   if (code != 0)
     return fail(
-        HandshakeFailure::internal, -1,
+        HandshakeFailure::internal, std::nullopt,
         std::format("'{}' cannot be a server's name: {}", server_name, library_error(code)));
   return set;
 }

@@ -102,7 +102,7 @@ struct Handshake::Parts {
   bool ready() const;
   void read_hello(std::span<const std::byte> bytes);
   Step step();
-  Step fail(HandshakeFailure why, int with_alert, std::string text);
+  Step fail(HandshakeFailure why, std::optional<AlertDescription> with_alert, std::string text);
   Step fail(int code);
   Step finish();
   bool derive_secrets();

@@ -52,7 +52,8 @@ void install_server_callbacks(mbedtls_ssl_config* config, bool tickets) {
 Handshake::Step Handshake::Parts::begin_server() {
   switch (hello.state()) {
     case ClientHelloReader::State::need_more:
-      if (ended) return fail(HandshakeFailure::ended, -1, "the peer closed before a ClientHello");
+      if (ended)
+        return fail(HandshakeFailure::ended, std::nullopt, "the peer closed before a ClientHello");
       return Step::need_more;
     case ClientHelloReader::State::refused:
       return fail(hello.failure(), hello.alert(), std::string(hello.reason()));
@@ -62,10 +63,10 @@ Handshake::Step Handshake::Parts::begin_server() {
   const ServerSettings::Parts& settings = server->parts();
   const ClientHello& seen = hello.hello();
   if (!seen.tls13 && !settings.options.tls12)
-    return fail(HandshakeFailure::version, kAlertProtocolVersion,
+    return fail(HandshakeFailure::version, AlertDescription::protocol_version,
                 "the client does not speak TLS 1.3");
   if (!seen.tls13 && seen.fallback)  // RFC 7507 3
-    return fail(HandshakeFailure::version, kAlertInappropriateFallback,
+    return fail(HandshakeFailure::version, AlertDescription::inappropriate_fallback,
                 "the client fell back to TLS 1.2 though both sides know TLS 1.3");
 
   // The message again in one record, then what came after it.

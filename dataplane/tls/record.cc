@@ -62,7 +62,7 @@ std::string_view name(AlertDescription description) {
     case AlertDescription::no_application_protocol:
       return "no_application_protocol";
   }
-  return "unknown";
+  return "an unknown alert";
 }
 
 }  // namespace nearfield::tls

@@ -61,7 +61,7 @@ enum class AlertDescription : std::uint8_t {
   no_application_protocol = 120,
 };
 
-// As in the RFC ("bad_record_mac"); "unknown" for a number that is not above.
+// As in the RFC ("bad_record_mac"); "an unknown alert" for a number that is not above.
 std::string_view name(AlertDescription description);
 
 // Bytes on the wire, header included, of a record with `plaintext_bytes` (at most

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "cache/base/assert.h"
+#include "cache/base/take_out.h"
 
 namespace nearfield::tls {
 
@@ -45,14 +46,9 @@ void SecureConnector::on_handshake_failed(SecureStream& stream) {
 }
 
 void SecureConnector::on_secure_ended(SecureStream& stream) {
-  const std::size_t index = stream.index;
-  NEARFIELD_ASSERT(&streams_[index]->stream == &stream);
-  const auto ended = std::move(streams_[index]);
-  if (index + 1 != streams_.size()) {
-    streams_[index] = std::move(streams_.back());
-    streams_[index]->stream.index = index;
-  }
-  streams_.pop_back();
+  NEARFIELD_ASSERT(&streams_[stream.index]->stream == &stream);
+  const auto ended = take_out(streams_, stream.index,
+                              [](Entry& moved, std::size_t index) { moved.stream.index = index; });
 }
 
 }  // namespace nearfield::tls

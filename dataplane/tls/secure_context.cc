@@ -7,13 +7,6 @@
 #include "dataplane/tls/secure_stream.h"
 
 namespace nearfield::tls {
-namespace {
-
-// 3 KiB of keys each; a burst of senders should not be remembered for ever.
-constexpr std::size_t kIdleSealings = 256;
-
-}  // namespace
-
 SecureContext::SecureContext(net::Reactor& worker_reactor, HandshakePool& helper_pool,
                              const AeadEngine& aead_engine)
     : reactor(worker_reactor),
@@ -22,9 +15,7 @@ SecureContext::SecureContext(net::Reactor& worker_reactor, HandshakePool& helper
       signal_(reactor.make_signal([this] { take_results(); })),
       mailbox_(make_ref<HandshakeMailbox>(signal_)),
       scratch_memory_(std::make_unique_for_overwrite<std::byte[]>(RecordOpener::kScratchBytes)),
-      scratch_(scratch_memory_.get(), RecordOpener::kScratchBytes) {
-  idle_.reserve(kIdleSealings);
-}
+      scratch_(scratch_memory_.get(), RecordOpener::kScratchBytes) {}
 
 SecureContext::~SecureContext() {
   reactor.cancel_signal(signal_);
@@ -42,15 +33,12 @@ void SecureContext::take_results() {
 }
 
 std::unique_ptr<Sealing> SecureContext::lend_sealing() {
-  if (idle_.empty()) return std::make_unique<Sealing>();
-  std::unique_ptr<Sealing> sealing = std::move(idle_.back());
-  idle_.pop_back();
-  return sealing;
+  return idle_.take([] { return std::make_unique<Sealing>(); });
 }
 
 void SecureContext::return_sealing(std::unique_ptr<Sealing> sealing) {
   sealing->end();
-  if (idle_.size() < kIdleSealings) idle_.push_back(std::move(sealing));
+  idle_.give(std::move(sealing));
 }
 
 }  // namespace nearfield::tls

@@ -12,6 +12,8 @@
 #include <span>
 #include <vector>
 
+#include "cache/base/count.h"
+#include "cache/base/recycler.h"
 #include "dataplane/net/reactor.h"
 #include "dataplane/tls/aead.h"
 #include "dataplane/tls/handshake_pool.h"
@@ -47,10 +49,6 @@ struct SecureCounters {
   std::atomic<std::uint64_t> connections_open{0};  // of listeners, handshakes included
 };
 
-inline void count(std::atomic<std::uint64_t>& counter) {
-  counter.store(counter.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
-}
-
 class SecureContext {
  public:
   // All outlive it.
@@ -77,7 +75,8 @@ class SecureContext {
   Ref<HandshakeMailbox> mailbox_;
   std::unique_ptr<std::byte[]> scratch_memory_;
   std::span<std::byte> scratch_;
-  std::vector<std::unique_ptr<Sealing>> idle_;
+  // 3 KiB of keys each.
+  Recycler<Sealing, 256> idle_;
 };
 
 }  // namespace nearfield::tls

@@ -67,17 +67,4 @@ inline constexpr std::array<std::uint16_t, 8> kSignatures = {
     0x0806,  // rsa_pss_rsae_sha512
 };
 
-// Alerts this code sends itself (RFC 8446 6.2).
-inline constexpr int kAlertUnexpectedMessage = 10;
-inline constexpr int kAlertRecordOverflow = 22;
-inline constexpr int kAlertHandshakeFailure = 40;
-inline constexpr int kAlertBadCertificate = 42;
-inline constexpr int kAlertIllegalParameter = 47;
-inline constexpr int kAlertDecodeError = 50;
-inline constexpr int kAlertProtocolVersion = 70;
-inline constexpr int kAlertInternalError = 80;
-inline constexpr int kAlertInappropriateFallback = 86;
-// "close_notify" to "no_application_protocol"; "alert N" for others.
-std::string_view alert_text(int alert);
-
 }  // namespace nearfield::tls

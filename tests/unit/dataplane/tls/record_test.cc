@@ -24,5 +24,5 @@ TEST(Record, NamesAlertsAsTheRfcDoes) {
   STRCMP_EQUAL("close_notify", name(AlertDescription::close_notify).data());
   STRCMP_EQUAL("no_renegotiation", name(AlertDescription::no_renegotiation).data());
   STRCMP_EQUAL("no_application_protocol", name(AlertDescription::no_application_protocol).data());
-  STRCMP_EQUAL("unknown", name(static_cast<AlertDescription>(222)).data());
+  STRCMP_EQUAL("an unknown alert", name(static_cast<AlertDescription>(222)).data());
 }
