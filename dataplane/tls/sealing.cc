@@ -4,14 +4,18 @@
 #include <algorithm>
 #include <array>
 
+#include "cache/arena.h"
 #include "cache/base/assert.h"
 #include "dataplane/tls/record_sealer.h"
 
 namespace nearfield::tls {
 namespace {
 
-// A record's clear text: every piece of a plan, and where blobs are cut into extents.
-constexpr std::size_t kPieces = net::SendPlan::kMaximumPieces + 8;
+// A record's clear text: every piece of a plan, and where content is cut into extents. Those begin
+// and end on page boundaries of their blob (cache/extent_list.h), of which n pieces of L bytes
+// together cross at most n + L / page.
+constexpr std::size_t kPieces =
+    2 * net::SendPlan::kMaximumPieces + kMaximumPlaintext / cache::kPageBytes;
 
 }  // namespace
 

@@ -5,6 +5,8 @@
 #include <vector>
 
 #include "CppUTest/TestHarness.h"
+#include "cache/arena.h"
+#include "cache/blob.h"
 #include "dataplane/tls/post_handshake.h"
 #include "dataplane/tls/record_opener.h"
 #include "tests/unit/dataplane/tls/tls_test_support.h"
@@ -12,6 +14,25 @@
 namespace nearfield::tls {
 
 using test::Bytes;
+
+namespace {
+
+// Single pages, none beside the one before: what fragmented memory gives.
+class ScatteredPages final : public cache::ExtentSource {
+ public:
+  explicit ScatteredPages(std::size_t pages) : memory_(2 * pages * cache::kPageBytes) {}
+  std::optional<cache::Extent> take_extent(std::size_t) override {
+    std::byte* const page = memory_.data() + 2 * given_++ * cache::kPageBytes;
+    return cache::Extent{.data = page, .bytes = cache::kPageBytes};
+  }
+  void give_extent(cache::Extent) override {}
+
+ private:
+  Bytes memory_;
+  std::size_t given_ = 0;
+};
+
+}  // namespace
 
 TEST_GROUP(Sealing) {
   // The whole unreleased rest from `offset` on, pulled in odd pieces.
@@ -91,6 +112,30 @@ TEST(Sealing, every_version_and_cipher_arrives_as_it_was_said) {
       sealing.end();
     }
   }
+}
+
+TEST(Sealing, a_record_of_all_pieces_a_plan_may_have_each_cut_in_two) {
+  constexpr std::size_t kRanges = net::SendPlan::kMaximumPieces / 2;
+  constexpr std::size_t kBytes = (kRanges + 1) * cache::kPageBytes;
+  ScatteredPages pages(kRanges + 1);
+  const auto blob = cache::Blob::create(pages, cache::Blob::Kind::kept, kBytes, 128 * 1024);
+  const Bytes content = random.bytes(kBytes);
+  CHECK_EQUAL(kBytes, blob->write(0, content));
+  begin(Version::tls13, Aead::aes_128_gcm);
+  std::string said;
+  for (std::size_t range = 1; range <= kRanges; ++range) {
+    const std::size_t offset = range * cache::kPageBytes - 8;
+    clear.append_text("a multipart's head");
+    clear.append_blob(blob, offset, 16);
+    said += "a multipart's head";
+    said.append(reinterpret_cast<const char*>(&content[offset]), 16);
+  }
+  CHECK_EQUAL(0, clear.room());
+  const std::uint64_t sealed = sealing.layout().append(0, 0, said.size(), 16'384);
+  open(pull(0, sealed));
+  CHECK(opened == said);
+  clear.release(sealing.release(sealed));
+  sealing.end();
 }
 
 TEST(Sealing, a_lost_record_is_sealed_again_to_the_same_bytes) {
