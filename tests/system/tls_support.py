@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import functools
 import itertools
 import json
 import os
@@ -71,14 +72,14 @@ class Authority:
                 .not_valid_before(now - datetime.timedelta(hours=1)).not_valid_after(now + datetime.timedelta(days=days))
                 .add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False))
 
-    def issue(self, *names: str, kind: str = "ecdsa", days: float = 90, to: Leaf | None = None) -> Leaf:
-        """For DNS names; `kind` is ecdsa (P-256) or rsa (2048 bits). `to`: in the place of another."""
+    def issue(self, *names: str, kind: str = "ecdsa", days: float = 90, to: Leaf | None = None, more: tuple[x509.ExtensionType, ...] = ()) -> Leaf:
+        """For DNS names; `kind` is ecdsa (P-256) or rsa (2048 bits). `to`: in the place of another. `more` extensions are not critical."""
         key = ec.generate_private_key(ec.SECP256R1()) if kind == "ecdsa" else rsa.generate_private_key(public_exponent=65537, key_size=2048)
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, names[0])])
         usage = x509.KeyUsage(digital_signature=True, content_commitment=False, key_encipherment=False, data_encipherment=False,
                               key_agreement=False, key_cert_sign=False, crl_sign=False, encipher_only=False, decipher_only=False)
-        made = (self._begun(subject, key.public_key(), days)
-                .add_extension(x509.SubjectAlternativeName([x509.DNSName(name) for name in names]), critical=False)
+        begun = functools.reduce(lambda made, each: made.add_extension(each, critical=False), more, self._begun(subject, key.public_key(), days))
+        made = (begun.add_extension(x509.SubjectAlternativeName([x509.DNSName(name) for name in names]), critical=False)
                 .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True).add_extension(usage, critical=True)
                 .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]), critical=False)
                 .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key()), critical=False)
