@@ -19,7 +19,7 @@ from wire_support import Broken, Wire
 CHANGE_CIPHER_SPEC, ALERT, HANDSHAKE, DATA = 20, 21, 22, 23
 CLIENT_HELLO, SERVER_HELLO, NEW_SESSION_TICKET, ENCRYPTED_EXTENSIONS, FINISHED, KEY_UPDATE = 1, 2, 4, 8, 20, 24
 CLOSE_NOTIFY, UNEXPECTED_MESSAGE, BAD_RECORD_MAC, RECORD_OVERFLOW = 0, 10, 20, 22
-HANDSHAKE_FAILURE, ILLEGAL_PARAMETER, DECODE_ERROR, PROTOCOL_VERSION = 40, 47, 50, 70
+HANDSHAKE_FAILURE, ILLEGAL_PARAMETER, DECODE_ERROR, DECRYPT_ERROR, PROTOCOL_VERSION = 40, 47, 50, 51, 70
 MISSING_EXTENSION, NO_APPLICATION_PROTOCOL = 109, 120
 MAXIMUM_PLAINTEXT = 2**14
 GROUPS = {"x25519": 0x001D, "secp256r1": 0x0017, "X25519MLKEM768": 0x11EC}
@@ -166,6 +166,7 @@ class TlsWire(Wire):
         self.hello = hello or Hello()
         self.sending: Protection | None = None
         self.receiving: Protection | None = None
+        self.of_handshake: Protection | None = None  # how the server's flight was protected
         self.tickets: list[Ticket] = []
         self.key_updates: list[bool] = []  # whether the server asked for ours
         self.record_sizes: list[int] = []  # of the data that came
@@ -335,6 +336,7 @@ class TlsWire(Wire):
         self._master = extract(name, expand(name, secret, "derived", nothing, size), bytes(size))
         at_server_finished = transcript.digest()
         assert not self._messages
+        self.of_handshake = self.receiving
         self.receiving = Protection(self.suite, expand(name, self._master, "s ap traffic", at_server_finished, size))
         self._application = expand(name, self._master, "c ap traffic", at_server_finished, size)
         self.sending = Protection(self.suite, ours)
