@@ -23,11 +23,6 @@ namespace {
 
 constexpr std::size_t kMaximumFileBytes = 256 * 1024;
 
-int library_random(void*, unsigned char* bytes, std::size_t count) {
-  system_random({reinterpret_cast<std::byte*>(bytes), count});
-  return 0;
-}
-
 std::string lower_case(std::span<const unsigned char> text) {
   std::string lower;
   for (const unsigned char byte : text)

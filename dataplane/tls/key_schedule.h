@@ -14,13 +14,9 @@
 
 namespace nearfield::tls {
 
-// HMAC (RFC 2104) over `message`; `out` is at most hash_bytes(hash) long, the first bytes are
-// given.
-void hmac(Hash hash, std::span<const std::byte> key, std::span<const std::byte> message,
-          std::span<std::byte> out);
-
-// HKDF-Expand-Label(secret, label, context, out.size()): RFC 8446 7.1. `label` comes without
-// "tls13 " and is at most 249 bytes, `context` at most 255, `out` at most 255 hashes.
+// HKDF-Expand-Label(secret, label, context, out.size()): RFC 8446 7.1. `secret` is
+// hash_bytes(hash) long, `label` comes without "tls13 " and is at most 249 bytes, `context` at most
+// 255, `out` at most 255 hashes.
 void hkdf_expand_label(Hash hash, std::span<const std::byte> secret, std::string_view label,
                        std::span<const std::byte> context, std::span<std::byte> out);
 
@@ -34,11 +30,6 @@ void update(TrafficKeys& keys, Aead aead, Hash hash);
 // Both directions of TLS 1.3. The secrets are application_traffic_secret_0 of either side.
 ConnectionSecrets tls13_secrets(Aead aead, Hash hash, std::span<const std::byte> client_secret,
                                 std::span<const std::byte> server_secret, bool is_server);
-
-// PRF(secret, label, first_seed + second_seed): RFC 5246 5, with the hash of the suite.
-void tls12_prf(Hash hash, std::span<const std::byte> secret, std::string_view label,
-               std::span<const std::byte> first_seed, std::span<const std::byte> second_seed,
-               std::span<std::byte> out);
 
 // Both directions of TLS 1.2. `master_secret` is 48 bytes, the randoms 32 each. next_sequence of
 // both directions is 1: the Finished of either side was record 0 under these keys (RFC 5246 6.1).

@@ -11,11 +11,6 @@
 namespace nearfield::tls {
 namespace {
 
-int fill_random(void* source, unsigned char* bytes, std::size_t count) {
-  (*static_cast<const RandomSource*>(source))({reinterpret_cast<std::byte*>(bytes), count});
-  return 0;
-}
-
 template <std::size_t count>
 constexpr std::array<std::uint16_t, count + 1> terminated(
     const std::array<std::uint16_t, count>& list) {
@@ -33,8 +28,8 @@ static_assert(MBEDTLS_SSL_IANA_TLS_GROUP_NONE == 0 && MBEDTLS_TLS1_3_SIG_NONE ==
 
 LibraryConfig::LibraryConfig(int endpoint, const RandomSource& random) : endpoint_(endpoint) {
   mbedtls_ssl_config_init(&config_);
-  // The library asks for a mutable pointer; fill_random() does not change what it points to.
-  mbedtls_ssl_conf_rng(&config_, fill_random, const_cast<RandomSource*>(&random));
+  // The library asks for a mutable pointer; library_random() does not change what it points to.
+  mbedtls_ssl_conf_rng(&config_, library_random, const_cast<RandomSource*>(&random));
 }
 
 LibraryConfig::~LibraryConfig() { mbedtls_ssl_config_free(&config_); }

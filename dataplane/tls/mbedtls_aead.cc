@@ -4,13 +4,13 @@
 // the encryption of one.
 #include <mbedtls/chachapoly.h>
 #include <mbedtls/gcm.h>
+#include <nettle/memops.h>
 
 #include <algorithm>
 #include <cstdint>
 
 #include "cache/base/assert.h"
 #include "dataplane/tls/aead.h"
-#include "dataplane/tls/aead_tag.h"
 
 namespace nearfield::tls {
 
@@ -108,7 +108,7 @@ class MbedtlsEngine final : public AeadEngine {
                                      aad.size(), octets(ciphertext.data()), octets(out), kTagBytes,
                                      octets(computed.data())));
     }
-    if (same_tag(computed.data(), tag)) return true;
+    if (memeql_sec(computed.data(), tag, kTagBytes) != 0) return true;
     wipe({out, ciphertext.size()});
     return false;
   }

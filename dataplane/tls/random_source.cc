@@ -18,4 +18,13 @@ void system_random(std::span<std::byte> bytes) {
   }
 }
 
+int library_random(void* source, unsigned char* bytes, std::size_t count) {
+  const std::span<std::byte> filled(reinterpret_cast<std::byte*>(bytes), count);
+  if (source == nullptr)
+    system_random(filled);
+  else
+    (*static_cast<const RandomSource*>(source))(filled);
+  return 0;
+}
+
 }  // namespace nearfield::tls

@@ -15,4 +15,7 @@ using RandomSource = std::function<void(std::span<std::byte>)>;
 // getrandom(2). Ends the program when the kernel refuses: nothing secret can be made then.
 void system_random(std::span<std::byte> bytes);
 
+// As mbedTLS asks for it. `source`: a const RandomSource, null for the system's. Never fails.
+int library_random(void* source, unsigned char* bytes, std::size_t count);
+
 }  // namespace nearfield::tls

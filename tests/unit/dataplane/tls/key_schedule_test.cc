@@ -121,28 +121,6 @@ TEST(KeySchedule, DerivesWithSha384) {
       to_hex(keys.secret).c_str());
 }
 
-// The vectors published for implementers on the TLS working group's list.
-TEST(KeySchedule, PrfOfTls12) {
-  Bytes sha256(100);
-  tls12_prf(Hash::sha256, hex("9bbe436ba940f017b17652849a71db35"), "test label",
-            hex("a0ba9f936cda311827a6f796ffd5198c"), {}, sha256);
-  STRCMP_EQUAL(
-      "e3f229ba727be17b8d122620557cd453c2aab21d07c3d495329b52d4e61edb5a6b301791e90d35c9c9a46b4e14ba"
-      "f9af0fa022f7077def17abfd3797c0564bab4fbc91666e9def9b97fce34f796789baa48082d122ee42c5a72e5a51"
-      "10fff70187347b66",
-      to_hex(sha256).c_str());
-  Bytes sha384(148);
-  // The seed in two parts is the same seed.
-  tls12_prf(Hash::sha384, hex("b80b733d6ceefcdc71566ea48e5567df"), "test label", hex("cd665cf6a8"),
-            hex("447dd6ff8b27555edb7465"), sha384);
-  STRCMP_EQUAL(
-      "7b0c18e9ced410ed1804f2cfa34a336a1c14dffb4900bb5fd7942107e81c83cde9ca0faa60be9fe34f82b1233c91"
-      "46a0e534cb400fed2700884f9dc236f80edd8bfa961144c9e8d792eca722a7b32fc3d416d473ebc2c5fd4abfdad0"
-      "5d9184259b5bf8cd4d90fa0d31e2dec479e4f1a26066f2eea9a69236a3e52655c9e9aee691c8f3a26854308d5eaa"
-      "3be85e0990703d73e56f",
-      to_hex(sha384).c_str());
-}
-
 TEST(KeySchedule, CutsTheKeyBlockOfTls12) {
   const Bytes master = counting(0, 48);
   const Bytes client_random = counting(0xc0, 32, 16);
