@@ -33,12 +33,6 @@ Staging::Piece Staging::take(std::size_t bytes) {
   return {.number = next_++, .bytes = memory_.subspan(start % memory_.size(), bytes)};
 }
 
-void Staging::shorten(const Piece& piece, std::size_t bytes) {
-  NEARFIELD_ASSERT(piece.number + 1 == next_ && bytes <= piece.bytes.size());
-  end_ -= piece.bytes.size() - bytes;
-  entry(piece.number).end = end_;
-}
-
 bool Staging::renew(std::uint64_t number) {
   if (number < first_ || number >= next_) return false;
   if (entry(number).use == kUnsettled) return true;

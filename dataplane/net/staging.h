@@ -33,11 +33,9 @@ class Staging {
   explicit Staging(std::span<std::byte> memory);
 
   // --- who makes bytes ---
-  // Empty while there is no room: to be tried again when earlier uses are over. At most
-  // capacity_bytes() / 2.
+  // Empty while there is no room: to be tried again when earlier uses are over. At most half of the
+  // memory.
   Piece take(std::size_t bytes);
-  // Gives back the end of the piece taken last, before the next take().
-  void shorten(const Piece& piece, std::size_t bytes);
   // Whether the piece is still as it was written; then it stays for the use to come as well.
   bool renew(std::uint64_t number);
 
@@ -46,9 +44,6 @@ class Staging {
   void settle(std::uint64_t use);
   // All uses up to this one are over.
   void retire(std::uint64_t use);
-
-  std::size_t capacity_bytes() const { return memory_.size(); }
-  std::size_t used_bytes() const { return end_ - begin_; }
 
  private:
   struct Entry {

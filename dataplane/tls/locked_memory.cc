@@ -40,14 +40,4 @@ void forbid_core_files() {
   static_cast<void>(::setrlimit(RLIMIT_CORE, &limit));  // lowering is always allowed
 }
 
-void exclude_from_core(std::span<std::byte> bytes) {
-  const auto page = static_cast<std::uintptr_t>(::sysconf(_SC_PAGESIZE));
-  const auto begin = reinterpret_cast<std::uintptr_t>(bytes.data());
-  const std::uintptr_t first = (begin + page - 1) / page * page;
-  const std::uintptr_t end = (begin + bytes.size()) / page * page;
-  if (end <= first) return;
-  // Fails on kernels built without core files only: then there are none.
-  static_cast<void>(::madvise(bytes.data() + (first - begin), end - first, MADV_DONTDUMP));
-}
-
 }  // namespace nearfield::tls

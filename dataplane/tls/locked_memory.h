@@ -3,8 +3,6 @@
 // picked: the whole process is locked, pages as they are touched.
 #pragma once
 
-#include <cstddef>
-#include <span>
 #include <string>
 #include <vector>
 
@@ -19,9 +17,5 @@ std::vector<std::string> lock_memory();
 // library put them. Not PR_SET_DUMPABLE, which would also take /proc/self and debuggers away; an
 // operator who wants a core raises the limit (`prlimit --core=unlimited --pid N`).
 void forbid_core_files();
-
-// Leaves `bytes` out of core files (MADV_DONTDUMP); whole pages inside it only. For slabs of
-// secrets of ours.
-void exclude_from_core(std::span<std::byte> bytes);
 
 }  // namespace nearfield::tls
