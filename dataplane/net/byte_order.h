@@ -36,5 +36,9 @@ inline void write_32(std::byte* to, std::uint32_t value) {
   const std::uint32_t swapped = network_order(value);
   std::memcpy(to, &swapped, sizeof swapped);
 }
+inline void write_64(std::byte* to, std::uint64_t value) {
+  const std::uint64_t swapped = network_order(value);
+  std::memcpy(to, &swapped, sizeof swapped);
+}
 
 }  // namespace nearfield::net

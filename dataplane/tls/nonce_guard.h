@@ -47,10 +47,6 @@ class NonceGuard {
   // Records below `sequence` will never be sealed again.
   void release_below(std::uint64_t sequence);
 
-  std::uint64_t next_sequence() const { return next_; }
-  // True when the key has protected all it may: change it (TLS 1.3) or close (TLS 1.2).
-  bool exhausted() const { return next_ >= limit_; }
-
  private:
   template <typename Fingerprints>
   void remember(Fingerprints& fingerprints, std::uint64_t sequence, ContentType type,

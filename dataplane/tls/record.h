@@ -15,10 +15,6 @@ inline constexpr std::size_t kRecordHeaderBytes = 5;
 inline constexpr std::size_t kMaximumPlaintext = 16384;
 // TLS 1.2 with AES-GCM: the part of the nonce that every record carries (RFC 5288 3).
 inline constexpr std::size_t kExplicitNonceBytes = 8;
-// Most bytes that any sealed record is longer than its plaintext: header, explicit nonce, tag.
-inline constexpr std::size_t kMaximumRecordOverhead =
-    kRecordHeaderBytes + kExplicitNonceBytes + kTagBytes;
-inline constexpr std::size_t kMaximumRecordBytes = kMaximumPlaintext + kMaximumRecordOverhead;
 
 enum class ContentType : std::uint8_t {
   change_cipher_spec = 20,

@@ -8,6 +8,7 @@
 #include <cstring>
 #include <span>
 
+#include "dataplane/net/byte_order.h"
 #include "dataplane/tls/record.h"
 
 namespace nearfield::tls {
@@ -16,17 +17,12 @@ constexpr std::size_t explicit_nonce_bytes(Version version, Aead aead) {
   return version == Version::tls12 && aead != Aead::chacha20_poly1305 ? kExplicitNonceBytes : 0;
 }
 
-inline void write_sequence(std::uint64_t sequence, std::byte* out) {
-  for (int shift = 56; shift >= 0; shift -= 8) *out++ = static_cast<std::byte>(sequence >> shift);
-}
-
 // Both versions write 3.3 (RFC 8446 5.2: legacy_record_version).
 inline void write_header(ContentType type, std::size_t body_bytes, std::byte* out) {
   out[0] = std::byte{static_cast<std::uint8_t>(type)};
   out[1] = std::byte{3};
   out[2] = std::byte{3};
-  out[3] = static_cast<std::byte>(body_bytes >> 8);
-  out[4] = static_cast<std::byte>(body_bytes & 0xff);
+  net::write_16(out + 3, static_cast<unsigned>(body_bytes));
 }
 
 class RecordAad {
@@ -40,10 +36,9 @@ class RecordAad {
       return;
     }
     // Sequence, type, version, length of the plaintext: RFC 5246 6.2.3.3.
-    write_sequence(sequence, bytes_.data());
+    net::write_64(bytes_.data(), sequence);
     std::memcpy(bytes_.data() + 8, header, 3);
-    bytes_[11] = static_cast<std::byte>(plaintext_bytes >> 8);
-    bytes_[12] = static_cast<std::byte>(plaintext_bytes & 0xff);
+    net::write_16(bytes_.data() + 11, static_cast<unsigned>(plaintext_bytes));
     size_ = bytes_.size();
   }
 

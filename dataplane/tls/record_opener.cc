@@ -7,26 +7,24 @@
 #include <cstring>
 #include <limits>
 
-#include "cache/base/assert.h"
+#include "dataplane/net/byte_order.h"
 #include "dataplane/tls/key_schedule.h"
 #include "dataplane/tls/record_aad.h"
 #include "dataplane/tls/record_sealer.h"
 
 namespace nearfield::tls {
 
-RecordOpener::RecordOpener(const AeadEngine& engine, const ConnectionSecrets& secrets,
-                           bool is_server)
-    : engine_(engine),
+RecordOpener::RecordOpener(Workspace& workspace, const ConnectionSecrets& secrets, bool is_server)
+    : workspace_(workspace),
       version_(secrets.version),
       aead_(secrets.aead),
       hash_(secrets.hash),
       messages_(secrets.version, is_server),
       keys_(secrets.receive) {}
 
-RecordOpener::~RecordOpener() { wipe(std::as_writable_bytes(std::span(&keys_, 1))); }
+RecordOpener::~RecordOpener() { forget_expanded_key(); }
 
-RecordOpener::Step RecordOpener::feed(std::span<const std::byte> in, std::span<std::byte> scratch) {
-  NEARFIELD_ASSERT(scratch.size() >= kScratchBytes);
+RecordOpener::Step RecordOpener::feed(std::span<const std::byte> in) {
   Step step;
   std::span<const std::byte> left = in;
   while (state_ == State::open && !left.empty()) {
@@ -46,16 +44,14 @@ RecordOpener::Step RecordOpener::feed(std::span<const std::byte> in, std::span<s
       header = held_header_.data();
       body = {buffer_.get(), buffer_bytes_};
     }
-    const bool event = open_record(header, body, scratch, &step);
+    const bool event = open_record(header, body, &step);
     if (held_bytes_ != 0) release_buffer();
     if (event) {
       if (state_ != State::open) left = {};  // what follows is of no interest
-      if (left.empty()) expanded_.reset();
       step.consumed = in.size() - left.size();
       return step;
     }
   }
-  expanded_.reset();
   step.consumed = in.size();
   if (state_ == State::failed) {
     step.event = Event::error;
@@ -116,8 +112,7 @@ bool RecordOpener::check_header(const std::byte* header, std::size_t* body_bytes
   if (header[1] != std::byte{3} || header[2] != std::byte{3}) {
     return !fail(AlertDescription::protocol_version, step);
   }
-  *body_bytes =
-      std::to_integer<std::size_t>(header[3]) << 8 | std::to_integer<std::size_t>(header[4]);
+  *body_bytes = net::read_16(header + 3);
   // Exact, since the overhead of an AEAD is: whatever is longer than a full record must overflow
   // when it is opened, and what is shorter than an empty one has no room for its tag.
   const std::size_t header_bytes = kRecordHeaderBytes;
@@ -130,8 +125,22 @@ bool RecordOpener::check_header(const std::byte* header, std::size_t* body_bytes
   return true;
 }
 
+const ExpandedKey& RecordOpener::expanded_key() {
+  if (workspace_.key_owner_ != this) {
+    workspace_.engine_.expand(aead_, std::span(keys_.key).first(key_bytes(aead_)), workspace_.key_);
+    workspace_.key_owner_ = this;
+  }
+  return workspace_.key_;
+}
+
+void RecordOpener::forget_expanded_key() {
+  if (workspace_.key_owner_ != this) return;
+  workspace_.key_owner_ = nullptr;
+  wipe(workspace_.key_.bytes);
+}
+
 bool RecordOpener::open_record(const std::byte* header, std::span<const std::byte> body,
-                               std::span<std::byte> scratch, Step* step) {
+                               Step* step) {
   // RFC 8446 5.3: sequence numbers do not wrap.
   if (keys_.next_sequence == std::numeric_limits<std::uint64_t>::max()) {
     return fail(AlertDescription::unexpected_message, step);
@@ -144,12 +153,9 @@ bool RecordOpener::open_record(const std::byte* header, std::span<const std::byt
   }
   const std::span<const std::byte> ciphertext = body.first(body.size() - kTagBytes);
   const RecordAad aad(version_, keys_.next_sequence, header, ciphertext.size());
-  if (expanded_ == nullptr) {
-    expanded_ = std::make_unique_for_overwrite<ExpandedKey>();
-    engine_.expand(aead_, std::span(keys_.key).first(key_bytes(aead_)), *expanded_);
-  }
-  if (!engine_.open(aead_, *expanded_, nonce, aad.bytes(), ciphertext, &body[ciphertext.size()],
-                    scratch.data())) {
+  const std::span<std::byte> plaintext = workspace_.plaintext_;
+  if (!workspace_.engine_.open(aead_, expanded_key(), nonce, aad.bytes(), ciphertext,
+                               &body[ciphertext.size()], plaintext.data())) {
     return fail(AlertDescription::bad_record_mac, step);
   }
   ++keys_.next_sequence;
@@ -158,11 +164,11 @@ bool RecordOpener::open_record(const std::byte* header, std::span<const std::byt
   auto type = static_cast<ContentType>(header[0]);
   if (version_ == Version::tls13) {
     // Padding is zeros behind the type: RFC 8446 5.4.
-    while (length != 0 && scratch[length - 1] == std::byte{0}) --length;
+    while (length != 0 && plaintext[length - 1] == std::byte{0}) --length;
     if (length == 0) return fail(AlertDescription::unexpected_message, step);
-    type = static_cast<ContentType>(scratch[--length]);
+    type = static_cast<ContentType>(plaintext[--length]);
   }
-  return dispatch(type, scratch.first(length), step);
+  return dispatch(type, plaintext.first(length), step);
 }
 
 bool RecordOpener::dispatch(ContentType type, std::span<const std::byte> plaintext, Step* step) {
@@ -225,7 +231,7 @@ bool RecordOpener::dispatch_handshake(std::span<const std::byte> plaintext, Step
   }
   if (found->key_update) {
     update(keys_, aead_, hash_);
-    expanded_.reset();
+    forget_expanded_key();
     step->event = Event::key_update;
     step->update_requested = found->update_requested;
     return true;

@@ -4,10 +4,11 @@
 //
 // A record that lies whole in the input is opened from there; only a record cut by the end of the
 // input is held back, in a buffer of its size that lives until it is complete. The expanded key
-// (1.3 kB, made in 0.15 us) lives while input is being worked on. A connection at rest holds
-// neither. Everything that a peer could send without end and without sense (empty records,
-// tickets, KeyUpdates, warnings) is bounded by kMaximumIdleRecords. KeyUpdate switches the
-// receiving keys here (RFC 8446 4.6.3).
+// (1.3 kB) is the worker's: it has one, of the connection that it read last, so that what one
+// connection sends in a row costs one expansion. A connection at rest holds neither. Everything
+// that a peer could send without end and without sense (empty records, tickets, KeyUpdates,
+// warnings) is bounded by kMaximumIdleRecords. KeyUpdate switches the receiving keys here (RFC
+// 8446 4.6.3).
 #pragma once
 
 #include <array>
@@ -25,8 +26,22 @@ namespace nearfield::tls {
 
 class RecordOpener {
  public:
-  // Size of the scratch that feed() opens into: a plaintext and its TLS 1.3 content type.
-  static constexpr std::size_t kScratchBytes = kMaximumPlaintext + 1;
+  // What openers need only while they work: one for all of a worker, used by its thread.
+  class Workspace {
+   public:
+    // `engine` outlives it, it outlives its openers.
+    explicit Workspace(const AeadEngine& engine) : engine_(engine) {}
+    ~Workspace() { wipe(plaintext_); }
+    Workspace(const Workspace&) = delete;
+    Workspace& operator=(const Workspace&) = delete;
+
+   private:
+    friend class RecordOpener;
+    const AeadEngine& engine_;
+    const RecordOpener* key_owner_ = nullptr;  // null: there is no key
+    ExpandedKey key_;
+    std::array<std::byte, kMaximumPlaintext + 1> plaintext_;  // with TLS 1.3's content type
+  };
   // Records in a row without application data, of whatever kind, before the connection is refused.
   static constexpr unsigned kMaximumIdleRecords = 32;
   // Renegotiations a TLS 1.2 peer may ask for (and is denied) before the connection is refused.
@@ -45,7 +60,8 @@ class RecordOpener {
   struct Step {
     std::size_t consumed = 0;  // of the input
     Event event = Event::need_more;
-    std::span<const std::byte> data;  // in the scratch; never empty with application_data
+    // In the workspace, until the next feed() there; never empty with application_data.
+    std::span<const std::byte> data;
     AlertDescription alert = AlertDescription::close_notify;
     // The connection is over. With TLS 1.3 by the alert's description: all are fatal but
     // close_notify (an orderly end) and user_canceled (RFC 8446 6).
@@ -53,23 +69,18 @@ class RecordOpener {
     bool update_requested = false;
   };
 
-  // `engine` outlives the opener. Keeps copies of secrets.receive and wipes them at the end; of
-  // `secrets.send` nothing.
-  RecordOpener(const AeadEngine& engine, const ConnectionSecrets& secrets, bool is_server);
+  // Keeps copies of secrets.receive and wipes them at the end; of `secrets.send` nothing.
+  RecordOpener(Workspace& workspace, const ConnectionSecrets& secrets, bool is_server);
   ~RecordOpener();
   RecordOpener(const RecordOpener&) = delete;
   RecordOpener& operator=(const RecordOpener&) = delete;
 
   // Works on `in` until there is an event to report or nothing left. Call again with the rest
-  // (in.subspan(step.consumed)) until the event is need_more. `scratch`
-  // has at least kScratchBytes, overlaps neither `in` nor anything else, and may be another one at
-  // every call; a worker's connections share one. After error every call reports the same error and
-  // consumes all; after close_notify or a fatal alert what follows is consumed unread (RFC
-  // 8446 6.1).
-  Step feed(std::span<const std::byte> in, std::span<std::byte> scratch);
+  // (in.subspan(step.consumed)) until the event is need_more. After error every call reports the
+  // same error and consumes all; after close_notify or a fatal alert what follows is consumed
+  // unread (RFC 8446 6.1).
+  Step feed(std::span<const std::byte> in);
 
-  // Part of a record has been received: the end of the stream now is a truncation.
-  bool holds_partial_record() const { return held_bytes_ != 0; }
   // close_notify has been received: the end of the stream now is orderly.
   bool closed() const { return closed_orderly_; }
   // Bytes allocated for a partial record now.
@@ -80,8 +91,7 @@ class RecordOpener {
 
   // The steps of feed(). True: *step holds an event to report now.
   bool fail(AlertDescription alert, Step* step);  // always true
-  bool open_record(const std::byte* header, std::span<const std::byte> body,
-                   std::span<std::byte> scratch, Step* step);
+  bool open_record(const std::byte* header, std::span<const std::byte> body, Step* step);
   bool dispatch(ContentType type, std::span<const std::byte> plaintext, Step* step);
   bool dispatch_alert(std::span<const std::byte> plaintext, Step* step);
   bool dispatch_handshake(std::span<const std::byte> plaintext, Step* step);
@@ -89,8 +99,10 @@ class RecordOpener {
   bool check_header(const std::byte* header, std::size_t* body_bytes, Step* step);
   bool hold(std::span<const std::byte>* left, Step* step);
   void release_buffer();
+  const ExpandedKey& expanded_key();
+  void forget_expanded_key();
 
-  const AeadEngine& engine_;
+  Workspace& workspace_;
   const Version version_;
   const Aead aead_;
   const Hash hash_;
@@ -101,7 +113,6 @@ class RecordOpener {
   unsigned renegotiations_ = 0;
   PostHandshake messages_;
   TrafficKeys keys_;
-  std::unique_ptr<ExpandedKey> expanded_;  // of keys_, while there is input
 
   // A record cut by the end of the input: the header first, the body in a buffer of its size.
   std::array<std::byte, kRecordHeaderBytes> held_header_{};

@@ -2,6 +2,7 @@
 #include "dataplane/tls/record_sealer.h"
 
 #include "cache/base/assert.h"
+#include "dataplane/net/byte_order.h"
 #include "dataplane/tls/record_aad.h"
 
 namespace nearfield::tls {
@@ -12,7 +13,7 @@ Nonce record_nonce(Version version, Aead aead, const std::array<std::byte, kNonc
   const bool explicit_nonce = version == Version::tls12 && aead != Aead::chacha20_poly1305;
   std::byte* tail = nonce.data() + nonce.size() - sizeof sequence;
   std::array<std::byte, sizeof sequence> number;
-  write_sequence(sequence, number.data());
+  net::write_64(number.data(), sequence);
   for (std::size_t i = 0; i < number.size(); ++i) {
     tail[i] = explicit_nonce ? number[i] : tail[i] ^ number[i];
   }
@@ -32,7 +33,7 @@ std::size_t seal_record(const AeadEngine& engine, Version version, Aead aead,
   write_header(inner_type ? ContentType::application_data : type, total - kRecordHeaderBytes, out);
   std::byte* body = out + kRecordHeaderBytes;
   if (explicit_nonce_bytes(version, aead) != 0) {
-    write_sequence(sequence, body);
+    net::write_64(body, sequence);
     body += kExplicitNonceBytes;
   }
   const RecordAad aad(version, sequence, out, length);

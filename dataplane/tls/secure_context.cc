@@ -3,7 +3,6 @@
 
 #include <utility>
 
-#include "dataplane/tls/record_opener.h"
 #include "dataplane/tls/secure_stream.h"
 
 namespace nearfield::tls {
@@ -12,17 +11,15 @@ SecureContext::SecureContext(net::Reactor& worker_reactor, HandshakePool& helper
     : reactor(worker_reactor),
       pool(helper_pool),
       engine(aead_engine),
+      opening(aead_engine),
       signal_(reactor.make_signal([this] { take_results(); })),
-      mailbox_(make_ref<HandshakeMailbox>(signal_)),
-      scratch_memory_(std::make_unique_for_overwrite<std::byte[]>(RecordOpener::kScratchBytes)),
-      scratch_(scratch_memory_.get(), RecordOpener::kScratchBytes) {}
+      mailbox_(make_ref<HandshakeMailbox>(signal_)) {}
 
 SecureContext::~SecureContext() {
   reactor.cancel_signal(signal_);
   // Jobs in it would keep it.
   while (mailbox_->take()) {
   }
-  wipe(scratch_);
 }
 
 void SecureContext::take_results() {

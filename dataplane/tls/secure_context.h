@@ -1,5 +1,5 @@
 // SecureContext: what the TLS connections of one worker share: the reactor, the engine, the helper
-// pool with the worker's mailbox, a scratch to open records into, pooled sealings, counters.
+// pool with the worker's mailbox, where records are opened, pooled sealings, counters.
 //
 // Made and used on the worker's thread, counters excepted. It outlives every SecureStream.
 #pragma once
@@ -17,6 +17,7 @@
 #include "dataplane/net/reactor.h"
 #include "dataplane/tls/aead.h"
 #include "dataplane/tls/handshake_pool.h"
+#include "dataplane/tls/record_opener.h"
 #include "dataplane/tls/sealing.h"
 
 namespace nearfield::tls {
@@ -61,10 +62,10 @@ class SecureContext {
   net::Reactor& reactor;
   HandshakePool& pool;
   const AeadEngine& engine;
+  RecordOpener::Workspace opening;
   SecureCounters counters;
 
   const Ref<HandshakeMailbox>& mailbox() const { return mailbox_; }
-  std::span<std::byte> scratch() { return scratch_; }
   std::unique_ptr<Sealing> lend_sealing();
   void return_sealing(std::unique_ptr<Sealing> sealing);
 
@@ -73,8 +74,6 @@ class SecureContext {
 
   Ref<Signal> signal_;
   Ref<HandshakeMailbox> mailbox_;
-  std::unique_ptr<std::byte[]> scratch_memory_;
-  std::span<std::byte> scratch_;
   // 3 KiB of keys each.
   Recycler<Sealing, 256> idle_;
 };

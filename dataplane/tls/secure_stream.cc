@@ -145,11 +145,10 @@ void SecureStream::on_step(std::unique_ptr<HandshakeJob> job) {
 void SecureStream::on_finished() {
   Handshaking& parts = *handshaking_;
   Handshake& handshake = parts.handshake();
-  ConnectionSecrets secrets = handshake.take_secrets();
+  const ConnectionSecrets secrets = handshake.take_secrets();
   established_ =
-      std::make_unique<Established>(context_.engine, secrets, !is_client_,
+      std::make_unique<Established>(context_.opening, secrets, !is_client_,
                                     handshake.maximum_fragment_bytes(), handshake.security());
-  wipe(std::as_writable_bytes(std::span(&secrets, 1)));
   std::vector<std::byte> leftover = handshake.take_leftover();
   leftover.insert(leftover.end(), parts.pending.begin(), parts.pending.end());
   if (parts.is_paused) transport_->resume_receive();
@@ -241,8 +240,7 @@ std::size_t SecureStream::open_records(std::span<const std::byte> bytes) {
   using Event = RecordOpener::Event;
   std::size_t consumed = 0;
   while (phase_ == Phase::open && !closing_alert_due_) {
-    const RecordOpener::Step step =
-        established_->opener.feed(bytes.subspan(consumed), context_.scratch());
+    const RecordOpener::Step step = established_->opener.feed(bytes.subspan(consumed));
     consumed += step.consumed;
     switch (step.event) {
       case Event::need_more:

@@ -68,7 +68,6 @@ class SecureStream final : public net::Stream, public net::StreamHandler, privat
   SecureStream& operator=(const SecureStream&) = delete;
   ~SecureStream();
 
-  bool is_open() const { return phase_ == Phase::open; }
   // Connected, the handshake is not over.
   bool is_handshaking() const { return phase_ == Phase::handshaking; }
   // Why there was no handshake: one line without a newline; empty while there is nothing to say.

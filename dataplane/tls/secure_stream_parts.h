@@ -30,7 +30,7 @@ struct SecureStream::Handshaking {
 };
 
 struct SecureStream::Established {
-  Established(const AeadEngine& engine, const ConnectionSecrets& secrets, bool is_server,
+  Established(RecordOpener::Workspace& workspace, const ConnectionSecrets& secrets, bool is_server,
               std::size_t maximum_fragment_bytes, const net::StreamSecurity& agreed)
       : version(secrets.version),
         aead(secrets.aead),
@@ -38,8 +38,7 @@ struct SecureStream::Established {
         maximum_record_bytes(static_cast<std::uint32_t>(maximum_fragment_bytes)),
         send(secrets.send),
         security(agreed),
-        opener(engine, secrets, is_server) {}
-  ~Established() { wipe(std::as_writable_bytes(std::span(&send, 1))); }
+        opener(workspace, secrets, is_server) {}
   Established(const Established&) = delete;
   Established& operator=(const Established&) = delete;
 

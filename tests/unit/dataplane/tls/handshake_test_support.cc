@@ -332,7 +332,7 @@ Both converse(Handshake& server, Handshake& client) {
 
 Records::Records(Handshake& finished)
     : secrets_(finished.take_secrets()), is_server_(!finished.is_client()) {
-  opener_ = std::make_unique<RecordOpener>(AeadEngine::mbedtls(), secrets_, is_server_);
+  opener_ = std::make_unique<RecordOpener>(workspace_, secrets_, is_server_);
 }
 
 Bytes Records::seal(std::string_view text) {
@@ -348,10 +348,9 @@ Bytes Records::seal(std::string_view text) {
 }
 
 std::string Records::open(std::span<const std::byte> bytes) {
-  std::vector<std::byte> scratch(RecordOpener::kScratchBytes);
   std::string text;
   for (;;) {
-    const RecordOpener::Step step = opener_->feed(bytes, scratch);
+    const RecordOpener::Step step = opener_->feed(bytes);
     bytes = bytes.subspan(step.consumed);
     if (step.event == RecordOpener::Event::need_more) return text;
     if (step.event == RecordOpener::Event::application_data)

@@ -136,6 +136,7 @@ class Records {
  private:
   ConnectionSecrets secrets_;
   bool is_server_;
+  RecordOpener::Workspace workspace_{AeadEngine::mbedtls()};
   std::unique_ptr<RecordOpener> opener_;
 };
 

@@ -27,7 +27,6 @@ TEST(NonceGuard, TheSameRecordMayBeSealedAgain) {
   const iovec pieces[] = {piece(std::as_bytes(std::span(text.substr(0, 2)))), iovec{nullptr, 0},
                           piece(std::as_bytes(std::span(text.substr(2))))};
   guard.seal(1, ContentType::application_data, pieces);
-  LONGS_EQUAL(2, guard.next_sequence());
 }
 
 // A transport that knows nowhere to send to counts segments as lost before it asks for their bytes.
@@ -41,7 +40,6 @@ TEST(NonceGuard, NumbersMayBeLeftOutAndComeLater) {
     CHECK_TRUE(aborts([this] { seal(3, "Fourth"); }));
   }
   guard.release_below(9);
-  LONGS_EQUAL(9, guard.next_sequence());
   CHECK_TRUE(aborts([this] { seal(8, "ninth"); }));
   seal(9, "tenth");
 }
@@ -82,16 +80,14 @@ TEST(NonceGuard, RemembersABoundedNumber) {
 }
 
 TEST(NonceGuard, KeepsTheLimitOfTheKey) {
-  NonceGuard last(Aead::aes_128_gcm, records_per_key(Aead::aes_128_gcm) - 1);
-  CHECK_FALSE(last.exhausted());
-  last.seal(last.next_sequence(), ContentType::application_data, {});
-  CHECK_TRUE(last.exhausted());
-  CHECK_TRUE(aborts([&] { last.seal(last.next_sequence(), ContentType::alert, {}); }));
+  const std::uint64_t limit = records_per_key(Aead::aes_128_gcm);
+  NonceGuard last(Aead::aes_128_gcm, limit - 1);
+  last.seal(limit - 1, ContentType::application_data, {});
+  CHECK_TRUE(aborts([&] { last.seal(limit, ContentType::alert, {}); }));
 }
 
 TEST(NonceGuard, BeginsWhereTheHandshakeLeftOff) {
   NonceGuard later(Aead::chacha20_poly1305, 3);
   later.seal(3, ContentType::application_data, {});
-  LONGS_EQUAL(4, later.next_sequence());
   CHECK_TRUE(aborts([&] { later.seal(2, ContentType::application_data, {}); }));
 }

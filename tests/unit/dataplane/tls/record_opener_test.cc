@@ -1,6 +1,10 @@
 // The receiving direction: what peers send when they behave, and each way in which they may not.
 #include "dataplane/tls/record_opener.h"
 
+#include <memory>
+#include <optional>
+#include <vector>
+
 #include "CppUTest/TestHarness.h"
 #include "tests/unit/dataplane/tls/tls_test_support.h"
 
@@ -31,12 +35,12 @@ Bytes text(std::string_view characters) {
 }  // namespace
 
 TEST_GROUP(RecordOpener) {
-  Bytes scratch = Bytes(RecordOpener::kScratchBytes);
+  RecordOpener::Workspace workspace{engine()};
   Random random{5};
 
   void feed(RecordOpener & opener, std::span<const std::byte> in, Collected & to) {
     for (;;) {
-      const RecordOpener::Step step = opener.feed(in, scratch);
+      const RecordOpener::Step step = opener.feed(in);
       CHECK_TRUE(step.consumed <= in.size());
       in = in.subspan(step.consumed);
       if (step.event == Event::need_more) {
@@ -67,14 +71,14 @@ TEST_GROUP(RecordOpener) {
   // `record` after nothing else is answered by `alert`, and so is all that follows.
   void refused(const ConnectionSecrets& secrets, std::span<const std::byte> record,
                AlertDescription alert, bool is_server = true) {
-    RecordOpener opener(engine(), secrets, is_server);
+    RecordOpener opener(workspace, secrets, is_server);
     const Collected collected = feed_all(opener, record);
     CHECK_TRUE(collected.failed);
     STRCMP_EQUAL(name(alert).data(), name(collected.error).data());
     CHECK_TRUE(collected.data.empty());
     CHECK_FALSE(opener.closed());
     LONGS_EQUAL(0, opener.buffer_bytes());
-    const auto again = opener.feed(text("anything"), scratch);
+    const auto again = opener.feed(text("anything"));
     CHECK_TRUE(again.event == Event::error && again.alert == alert);
     LONGS_EQUAL(8, again.consumed);
   }
@@ -93,8 +97,9 @@ TEST(RecordOpener, OpensTheRecordsOfRfc8448) {
       "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f202122232425262728292a2b2c2d"
       "2e2f3031";
   for (const AeadEngine* with : engines()) {
+    RecordOpener::Workspace own(*with);
     RecordOpener server(
-        *with, tls13_secrets(Aead::aes_128_gcm, Hash::sha256, client_secret, server_secret, true),
+        own, tls13_secrets(Aead::aes_128_gcm, Hash::sha256, client_secret, server_secret, true),
         true);
     const Collected from_client = feed_all(
         server, hex("1703030043a23f7054b62c94d0affafe8228ba55cbefacea42f914aa66bcab3f2b9819a8a5b4"
@@ -110,7 +115,7 @@ TEST(RecordOpener, OpensTheRecordsOfRfc8448) {
     ConnectionSecrets secrets =
         tls13_secrets(Aead::aes_128_gcm, Hash::sha256, client_secret, server_secret, false);
     secrets.receive.next_sequence = 1;
-    RecordOpener client(*with, secrets, false);
+    RecordOpener client(own, secrets, false);
     const Collected from_server = feed_all(
         client, hex("17030300432e937e11ef4ac740e538ad36005fc4a46932fc3225d05f82aa1b36e30efaf97d90"
                     "e6dffc602dcb501a59a8fcc49c4bf2e5f0a21c0047c2abf332540dd032e167c2955d"
@@ -125,12 +130,12 @@ TEST(RecordOpener, OpensEverySizeOfEverySuite) {
     for (const Aead aead : kAeads) {
       const ConnectionSecrets secrets = server_secrets(version, aead);
       Peer peer(secrets);
-      RecordOpener opener(engine(), secrets, true);
+      RecordOpener opener(workspace, secrets, true);
       for (std::size_t size = 1; size <= kMaximumPlaintext;
            size += size < 300 || size > 16300 ? 1 : 1 + random.below(60)) {
         const Bytes plaintext = random.bytes(size);
         const Bytes record = peer.seal(ContentType::application_data, plaintext);
-        const auto step = opener.feed(record, scratch);
+        const auto step = opener.feed(record);
         CHECK_TRUE(step.event == Event::application_data);
         LONGS_EQUAL(record.size(), step.consumed);
         LONGS_EQUAL(size, step.data.size());
@@ -151,15 +156,14 @@ TEST(RecordOpener, InputMayBeCutAnywhere) {
       append(stream, peer.seal(ContentType::application_data, text("world")));
       append(stream, peer.seal(ContentType::alert, hex("0100")));
       for (std::size_t at = 0; at <= stream.size(); ++at) {
-        RecordOpener opener(engine(), secrets, true);
+        RecordOpener opener(workspace, secrets, true);
         Collected collected;
         feed(opener, std::span(stream).first(at), collected);
         feed(opener, std::span(stream).subspan(at), collected);
         CHECK_TRUE(collected.data == text("hello world"));
         CHECK_TRUE(opener.closed());
-        CHECK_FALSE(opener.holds_partial_record());
       }
-      RecordOpener opener(engine(), secrets, true);
+      RecordOpener opener(workspace, secrets, true);
       Collected collected;
       for (const std::byte& byte : stream) feed(opener, {&byte, 1}, collected);
       CHECK_TRUE(collected.data == text("hello world"));
@@ -170,17 +174,15 @@ TEST(RecordOpener, InputMayBeCutAnywhere) {
 
 TEST(RecordOpener, HoldsOnlyACutRecordAndOnlyItsSize) {
   Peer peer(tls13);
-  RecordOpener opener(engine(), tls13, true);
+  RecordOpener opener(workspace, tls13, true);
   const Bytes record = peer.seal(ContentType::application_data, random.bytes(1000));
   LONGS_EQUAL(0, opener.buffer_bytes());
-  CHECK_TRUE(opener.feed(std::span(record).first(5), scratch).event == Event::need_more);
-  CHECK_TRUE(opener.holds_partial_record());
+  CHECK_TRUE(opener.feed(std::span(record).first(5)).event == Event::need_more);
   LONGS_EQUAL(0, opener.buffer_bytes());  // a header alone costs nothing
-  opener.feed(std::span(record).subspan(5, 1), scratch);
+  opener.feed(std::span(record).subspan(5, 1));
   LONGS_EQUAL(record.size() - 5, opener.buffer_bytes());
-  CHECK_TRUE(opener.feed(std::span(record).subspan(6), scratch).event == Event::application_data);
+  CHECK_TRUE(opener.feed(std::span(record).subspan(6)).event == Event::application_data);
   LONGS_EQUAL(0, opener.buffer_bytes());
-  CHECK_FALSE(opener.holds_partial_record());
 }
 
 TEST(RecordOpener, EveryFlippedBitIsFound) {
@@ -192,7 +194,7 @@ TEST(RecordOpener, EveryFlippedBitIsFound) {
         Bytes changed = record;
         changed[bit / 8] ^= std::byte{1} << (bit % 8);
         append(changed, Bytes(kMaximumRecordBytes));  // for lengths that grew
-        RecordOpener opener(engine(), secrets, true);
+        RecordOpener opener(workspace, secrets, true);
         const Collected collected = feed_all(opener, changed);
         CHECK_TRUE(collected.failed && collected.data.empty());
         if (bit / 8 >= kRecordHeaderBytes) {
@@ -210,14 +212,14 @@ TEST(RecordOpener, RecordsAreOpenedInTheirOrderOnly) {
     const Bytes first = peer.seal(ContentType::application_data, text("first"));
     const Bytes second = peer.seal(ContentType::application_data, text("second"));
     refused(secrets, second, AlertDescription::bad_record_mac);
-    RecordOpener opener(engine(), secrets, true);
+    RecordOpener opener(workspace, secrets, true);
     CHECK_TRUE(feed_all(opener, first).data == text("first"));
     CHECK_TRUE(feed_all(opener, first).error == AlertDescription::bad_record_mac);  // a replay
   }
 }
 
 TEST(RecordOpener, StripsPadding) {
-  RecordOpener opener(engine(), tls13, true);
+  RecordOpener opener(workspace, tls13, true);
   Peer peer(tls13);
   for (const std::size_t padding : {0u, 1u, 255u, 16379u}) {
     Bytes inner = text("data");
@@ -240,7 +242,7 @@ TEST(RecordOpener, RefusesRecordsThatAreTooLong) {
   // The longest inner plaintext passes, one more does not (RFC 8446 5.4).
   Bytes inner(kMaximumPlaintext, std::byte{'x'});
   inner.push_back(std::byte{23});
-  RecordOpener opener(engine(), tls13, true);
+  RecordOpener opener(workspace, tls13, true);
   LONGS_EQUAL(kMaximumPlaintext, feed_all(opener, Peer(tls13).seal_inner(inner)).data.size());
   inner.push_back(std::byte{0});
   refused(tls13, Peer(tls13).seal_inner(inner), AlertDescription::record_overflow);
@@ -280,7 +282,7 @@ TEST(RecordOpener, RefusesOtherTypesOfRecords) {
 TEST(RecordOpener, EmptyRecordsAreBounded) {
   for (const ConnectionSecrets& secrets : {tls12, tls13}) {
     Peer peer(secrets);
-    RecordOpener opener(engine(), secrets, true);
+    RecordOpener opener(workspace, secrets, true);
     Bytes stream;
     for (int round = 0; round < 3; ++round) {  // data makes up for them
       for (unsigned i = 0; i < RecordOpener::kMaximumIdleRecords; ++i) {
@@ -303,7 +305,7 @@ TEST(RecordOpener, FollowsKeyUpdates) {
   for (const Aead aead : kAeads) {
     const ConnectionSecrets secrets = server_secrets(Version::tls13, aead);
     Peer peer(secrets);
-    RecordOpener opener(engine(), secrets, true);
+    RecordOpener opener(workspace, secrets, true);
     Bytes stream;
     for (int i = 0; i < 100; ++i) {
       append(stream, peer.seal(ContentType::application_data, text("a")));
@@ -328,11 +330,39 @@ TEST(RecordOpener, FollowsKeyUpdates) {
   }
 }
 
+TEST(RecordOpener, SharesItsWorkspaceWithOthers) {
+  const ConnectionSecrets others[] = {tls13, tls12, server_secrets(Version::tls13, kAeads[2])};
+  std::vector<Peer> peers(std::begin(others), std::end(others));
+  std::vector<std::unique_ptr<RecordOpener>> openers;
+  for (const ConnectionSecrets& secrets : others)
+    openers.push_back(std::make_unique<RecordOpener>(workspace, secrets, true));
+  for (int turn = 0; turn < 200; ++turn) {
+    const std::size_t index = random.below(peers.size());
+    Peer& peer = peers[index];
+    Bytes stream = peer.seal(ContentType::application_data, text("some"));
+    if (others[index].version == Version::tls13 && random.below(4) == 0) {
+      append(stream, peer.seal(ContentType::handshake, hex("1800000100")));
+      peer.update_keys();
+    }
+    append(stream, peer.seal(ContentType::application_data, text(" more")));
+    CHECK_TRUE(feed_all(*openers[index], stream).data == text("some more"));
+  }
+  // Another connection at the place in memory of one that ended.
+  std::optional<RecordOpener> place;
+  for (const Version version : kVersions) {
+    const ConnectionSecrets secrets = server_secrets(version, Aead::aes_256_gcm);
+    place.emplace(workspace, secrets, true);
+    Peer peer(secrets);
+    CHECK_TRUE(feed_all(*place, peer.seal(ContentType::application_data, text("x"))).data ==
+               text("x"));
+  }
+}
+
 TEST(RecordOpener, TheOldKeysEndWithTheKeyUpdate) {
   Peer peer(tls13);
   Bytes stream = peer.seal(ContentType::handshake, key_update_message(false));
   append(stream, peer.seal(ContentType::application_data, text("old key")));
-  RecordOpener opener(engine(), tls13, true);
+  RecordOpener opener(workspace, tls13, true);
   const Collected collected = feed_all(opener, stream);
   LONGS_EQUAL(1, collected.events.size());
   CHECK_TRUE(collected.failed && collected.error == AlertDescription::bad_record_mac);
@@ -340,7 +370,7 @@ TEST(RecordOpener, TheOldKeysEndWithTheKeyUpdate) {
 
 TEST(RecordOpener, KeyUpdatesWithoutDataAreBounded) {
   Peer peer(tls13);
-  RecordOpener opener(engine(), tls13, true);
+  RecordOpener opener(workspace, tls13, true);
   for (unsigned i = 0; i <= RecordOpener::kMaximumIdleRecords; ++i) {
     const Collected collected =
         feed_all(opener, peer.seal(ContentType::handshake, key_update_message(true)));
@@ -355,7 +385,7 @@ TEST(RecordOpener, NothingComesBetweenTheFragmentsOfAMessage) {
   append(stream, peer.seal(ContentType::handshake, hex("000100")));
   peer.update_keys();
   append(stream, peer.seal(ContentType::application_data, text("x")));
-  RecordOpener opener(engine(), tls13, true);
+  RecordOpener opener(workspace, tls13, true);
   const Collected collected = feed_all(opener, stream);
   CHECK_TRUE(!collected.failed && collected.data == text("x"));
 
@@ -376,7 +406,7 @@ TEST(RecordOpener, TicketsAreForClients) {
   Peer peer(tls13);
   Bytes stream = peer.seal(ContentType::handshake, ticket);
   append(stream, peer.seal(ContentType::application_data, text("x")));
-  RecordOpener client(engine(), tls13, false);
+  RecordOpener client(workspace, tls13, false);
   const Collected collected = feed_all(client, stream);
   CHECK_TRUE(!collected.failed && collected.events.empty() && collected.data == text("x"));
   Bytes many;
@@ -388,7 +418,7 @@ TEST(RecordOpener, TicketsAreForClients) {
 
 TEST(RecordOpener, AlertsOfTls13AreFatalByTheirDescription) {
   const auto alert = [this](std::string_view bytes) {
-    RecordOpener opener(engine(), tls13, true);
+    RecordOpener opener(workspace, tls13, true);
     const Collected collected = feed_all(opener, Peer(tls13).seal(ContentType::alert, hex(bytes)));
     CHECK_FALSE(collected.failed);
     LONGS_EQUAL(1, collected.events.size());
@@ -405,7 +435,7 @@ TEST(RecordOpener, AlertsOfTls13AreFatalByTheirDescription) {
 
 TEST(RecordOpener, AlertsOfTls12AreFatalByTheirLevel) {
   Peer peer(tls12);
-  RecordOpener opener(engine(), tls12, true);
+  RecordOpener opener(workspace, tls12, true);
   Collected collected = feed_all(opener, peer.seal(ContentType::alert, hex("0164")));
   CHECK_TRUE(collected.events.at(0).event == Event::alert && !collected.events[0].fatal);
   CHECK_TRUE(collected.events[0].alert == AlertDescription::no_renegotiation);
@@ -427,7 +457,7 @@ TEST(RecordOpener, MalformedAlertsAreRefused) {
 
 TEST(RecordOpener, WarningsAreBounded) {
   Peer peer(tls12);
-  RecordOpener opener(engine(), tls12, true);
+  RecordOpener opener(workspace, tls12, true);
   Bytes stream;
   for (unsigned i = 0; i <= RecordOpener::kMaximumIdleRecords; ++i) {
     append(stream, peer.seal(ContentType::alert, hex("0164")));
@@ -443,20 +473,19 @@ TEST(RecordOpener, WhatFollowsTheEndIsIgnored) {
     Bytes stream = peer.seal(ContentType::alert, hex(last));
     append(stream, peer.seal(ContentType::application_data, text("late")));
     append(stream, text("and this is no record at all"));
-    RecordOpener opener(engine(), tls13, true);
-    const auto step = opener.feed(stream, scratch);
+    RecordOpener opener(workspace, tls13, true);
+    const auto step = opener.feed(stream);
     CHECK_TRUE(step.event == Event::alert);
     LONGS_EQUAL(stream.size(), step.consumed);
-    const auto after = opener.feed(text("more"), scratch);
+    const auto after = opener.feed(text("more"));
     CHECK_TRUE(after.event == Event::need_more);
     LONGS_EQUAL(4, after.consumed);
-    CHECK_FALSE(opener.holds_partial_record());
   }
 }
 
 TEST(RecordOpener, RenegotiationsAreReportedAndBounded) {
   Peer peer(tls12);
-  RecordOpener server(engine(), tls12, true);
+  RecordOpener server(workspace, tls12, true);
   for (unsigned i = 0; i <= RecordOpener::kMaximumRenegotiations; ++i) {
     Bytes stream = peer.seal(ContentType::handshake, hex("010000020303"));
     append(stream, peer.seal(ContentType::application_data, text("x")));
@@ -468,7 +497,7 @@ TEST(RecordOpener, RenegotiationsAreReportedAndBounded) {
       CHECK_TRUE(collected.failed);
     }
   }
-  RecordOpener client(engine(), tls12, false);
+  RecordOpener client(workspace, tls12, false);
   const Collected collected =
       feed_all(client, Peer(tls12).seal(ContentType::handshake, hex("00000000")));
   CHECK_TRUE(collected.events.at(0).event == Event::renegotiation);
@@ -490,7 +519,7 @@ TEST(RecordOpener, TakesTheExplicitNonceOfTls12FromTheRecord) {
   const iovec one = piece(plaintext);
   engine().seal(tls12.aead, key, nonce, aad, {&one, 1}, {}, record.data() + 13,
                 record.data() + 13 + plaintext.size());
-  RecordOpener opener(engine(), tls12, true);
+  RecordOpener opener(workspace, tls12, true);
   CHECK_TRUE(feed_all(opener, record).data == plaintext);
 }
 
@@ -498,7 +527,7 @@ TEST(RecordOpener, SequenceNumbersDoNotWrap) {
   ConnectionSecrets secrets = tls13;
   secrets.receive.next_sequence = ~std::uint64_t{0} - 1;
   Peer peer(secrets);
-  RecordOpener opener(engine(), secrets, true);
+  RecordOpener opener(workspace, secrets, true);
   CHECK_TRUE(feed_all(opener, peer.seal(ContentType::application_data, text("x"))).data.size() ==
              1);
   CHECK_TRUE(feed_all(opener, peer.seal(ContentType::application_data, text("x"))).error ==

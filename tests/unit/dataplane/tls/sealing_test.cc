@@ -60,12 +60,11 @@ TEST_GROUP(Sealing) {
     sealing.begin(test::engine(), version, aead, secrets.send, 0);
     ConnectionSecrets mirrored = secrets;
     std::swap(mirrored.send, mirrored.receive);
-    peer = std::make_unique<RecordOpener>(test::engine(), mirrored, false);
+    peer = std::make_unique<RecordOpener>(workspace, mirrored, false);
   }
   void open(const Bytes& sealed) {
-    Bytes scratch(RecordOpener::kScratchBytes);
     for (std::span<const std::byte> rest = sealed;;) {
-      const RecordOpener::Step step = peer->feed(rest, scratch);
+      const RecordOpener::Step step = peer->feed(rest);
       rest = rest.subspan(step.consumed);
       if (step.event == RecordOpener::Event::need_more) return;
       CHECK(step.event == RecordOpener::Event::application_data ||
@@ -84,6 +83,7 @@ TEST_GROUP(Sealing) {
   net::SendPlan clear;
   Sealing sealing;
   ConnectionSecrets secrets;
+  RecordOpener::Workspace workspace{test::engine()};
   std::unique_ptr<RecordOpener> peer;
   std::string opened;
   int updates = 0;

@@ -199,7 +199,7 @@ class RawClient {
   bool is_done() const { return opener_ != nullptr; }
   void say(ContentType type, std::string_view text) {
     const iovec one = test::piece(std::as_bytes(std::span(text)));
-    std::vector<std::byte> sealed(kMaximumRecordBytes);
+    std::vector<std::byte> sealed(test::kMaximumRecordBytes);
     const std::size_t bytes =
         seal_record(test::engine(), secrets_.version, secrets_.aead, key_, secrets_.send.iv,
                     secrets_.send.next_sequence++, type, {&one, 1}, sealed.data());
@@ -220,7 +220,7 @@ class RawClient {
     secrets_ = handshake_->take_secrets();
     test::engine().expand(secrets_.aead,
                           std::span(secrets_.send.key).first(key_bytes(secrets_.aead)), key_);
-    opener_ = std::make_unique<RecordOpener>(test::engine(), secrets_, false);
+    opener_ = std::make_unique<RecordOpener>(workspace_, secrets_, false);
     open(handshake_->take_leftover());
   }
   void hear() {
@@ -230,9 +230,8 @@ class RawClient {
     if (handshake_->feed(bytes)) step();
   }
   void open(std::span<const std::byte> bytes) {
-    std::vector<std::byte> scratch(RecordOpener::kScratchBytes);
     while (true) {
-      const RecordOpener::Step step = opener_->feed(bytes, scratch);
+      const RecordOpener::Step step = opener_->feed(bytes);
       bytes = bytes.subspan(step.consumed);
       if (step.event == RecordOpener::Event::need_more) return;
       if (step.event == RecordOpener::Event::application_data)
@@ -245,6 +244,7 @@ class RawClient {
   std::unique_ptr<Handshake> handshake_;
   ConnectionSecrets secrets_;
   ExpandedKey key_;
+  RecordOpener::Workspace workspace_{test::engine()};
   std::unique_ptr<RecordOpener> opener_;
 };
 

@@ -23,6 +23,10 @@ namespace nearfield::tls::test {
 
 using Bytes = std::vector<std::byte>;
 
+// No sealed record is longer.
+inline constexpr std::size_t kMaximumRecordBytes =
+    sealed_bytes(Version::tls12, Aead::aes_128_gcm, kMaximumPlaintext);
+
 // Blanks are skipped, so that vectors can be laid out as their sources do.
 inline Bytes hex(std::string_view text) {
   Bytes bytes;
