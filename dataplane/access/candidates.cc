@@ -66,7 +66,13 @@ std::expected<TriedKeys, Reason> select_keys(const KeyRing& ring, const Envelope
 
 bool open_sealed_claims(const KeyRing& ring, Token& token) {
   if (token.sealed_client.empty()) return true;
-  const auto plain = open_sealed(token.sealed_client, ring.sealing);
+  std::optional<std::string> plain;
+  for (const auto& key : ring.sealing) {
+    plain = open_sealed(token.sealed_client, {&key, 1});
+    if (!plain) continue;
+    token.sealing_key = key->fingerprint();
+    break;
+  }
   if (!plain) return false;
   // RFC 9246's own example has brackets around the prefix: "[2001:db8::1/32]".
   std::string_view text = *plain;

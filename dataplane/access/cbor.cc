@@ -71,6 +71,11 @@ class Walk {
     if (!cbor_value_is_length_known(&it)) return false;
     const bool is_map = cbor_value_is_map(&it);
     out.type = is_map ? CborItem::Type::kMap : CborItem::Type::kArray;
+    std::size_t entries = 0;
+    const CborError counted = is_map ? cbor_value_get_map_length(&it, &entries)
+                                     : cbor_value_get_array_length(&it, &entries);
+    if (counted != CborNoError || entries > kMaximumCborEntries) return false;
+    out.children.reserve(is_map ? 2 * entries : entries);
     CborValue inside;
     if (cbor_value_enter_container(&it, &inside) != CborNoError) return false;
     while (!cbor_value_at_end(&inside)) {

@@ -14,6 +14,9 @@ namespace nearfield::access {
 
 inline constexpr int kMaximumCborDepth = 8;
 inline constexpr std::size_t kMaximumCborItems = 512;
+// Entries of one map or array: strangers' bytes are parsed before any signature is looked at, and
+// keys are compared with each other.
+inline constexpr std::size_t kMaximumCborEntries = 64;
 
 struct CborItem {
   enum class Type : std::uint8_t {
@@ -36,8 +39,8 @@ struct CborItem {
   std::string_view text() const { return text_of(bytes); }
 };
 
-// nullopt for what is not one whole well-formed item, is deeper or has more items than the limits,
-// has an indefinite length, a text that is not closed, or a key twice in a map.
+// nullopt for what is not one whole well-formed item, is deeper, longer or has more items than the
+// limits, has an indefinite length, a text that is not closed, or a key twice in a map.
 std::optional<CborItem> parse_cbor(Bytes bytes);
 
 // Shortest forms; numbers as doubles.

@@ -3,12 +3,15 @@
 #include <algorithm>
 #include <optional>
 #include <unordered_map>
+#include <unordered_set>
 #include <utility>
 
 #include "cache/base/count.h"
 #include "dataplane/access/candidates.h"
 #include "dataplane/access/judge.h"
+#include "dataplane/access/policy_parts.h"
 #include "dataplane/access/renewal.h"
+#include "dataplane/access/time_floor.h"
 #include "dataplane/access/token_tables.h"
 #include "dataplane/net/rate_limit.h"
 
@@ -27,6 +30,33 @@ Digest name_of(const Candidate& candidate) {
   return digest;
 }
 
+// Whether the ring still has the keys that verified and opened the token.
+bool is_trusted(const Token& token, const KeyRing& ring) {
+  return ring.find(token.key) != nullptr && (!token.sealing_key || ring.opens(*token.sealing_key));
+}
+
+// How much public-key work strangers may cause: in all, and those of one prefix.
+class WorkLimit {
+ public:
+  WorkLimit(const CheckOptions& options, SipHashKey key)
+      : key_(key),
+        all_(options.verifications_per_second, options.verifications_at_once),
+        prefixes_(kPrefixLimits, net::RateLimit(options.prefix_verifications_per_second,
+                                                options.prefix_verifications_at_once)) {}
+
+  bool allow(const AccessRequest& request) {
+    const net::Address prefix = request.client.truncated(kPrefixV4Bits, kPrefixV6Bits);
+    const std::uint64_t hash = siphash(key_, std::as_bytes(std::span(prefix.bytes)));
+    return prefixes_[hash % kPrefixLimits].allow(request.monotonic_now) &&
+           all_.allow(request.monotonic_now);
+  }
+
+ private:
+  SipHashKey key_;
+  net::RateLimit all_;
+  std::vector<net::RateLimit> prefixes_;
+};
+
 }  // namespace
 
 struct AccessCheck::State {
@@ -35,13 +65,11 @@ struct AccessCheck::State {
       : options(check_options),
         policy(std::move(first_policy)),
         replay(std::move(replay_table)),
-        key(sip_key),
         good(std::max<std::size_t>(1, check_options.good_tokens), check_options.good_token_bytes),
         bad(check_options.bad_tokens, check_options.bad_token_lifetime, sip_key),
         expressions(check_options.expressions),
-        limit(check_options.verifications_per_second, check_options.verifications_at_once),
-        prefix_limits(kPrefixLimits, net::RateLimit(check_options.prefix_verifications_per_second,
-                                                    check_options.prefix_verifications_at_once)) {}
+        verifying(check_options, sip_key),
+        renewing(check_options, sip_key) {}
 
   Decision decide(const AccessRequest& request);
   Reason judge_signed(const Rule& rule, RequestView& view, Decision& decision);
@@ -51,24 +79,30 @@ struct AccessCheck::State {
   GoodToken* find_good(const Digest& name, const KeyRing& ring);
   std::expected<GoodToken*, Reason> verify(const Rule& rule, RequestView& view,
                                            const Candidate& candidate, const Digest& name);
-  Reason use_once(const Token& token, RequestView& view);
+  // The key that made the token; null: none of `keys` did.
+  std::expected<const TrustedKey*, Reason> find_signer(const AccessRequest& request,
+                                                       const TriedKeys& keys,
+                                                       const Envelope& envelope,
+                                                       const Digest& name);
+  Reason use_once(const Token& token, const Key& signer, const ClockView& clock);
   void renew(const Rule& rule, RequestView& view, const Candidate& candidate, GoodToken& good_token,
-             Decision& decision);
-  bool may_verify(const AccessRequest& request);
+             const ClockView& clock, Decision& decision);
+  void know_renewed(const Rule& rule, const Candidate& candidate, const std::string& text);
   ClockView clock_of(const AccessRequest& request, const KeyRing* ring);
 
   CheckOptions options;
   std::shared_ptr<const AccessPolicy> policy;
   std::shared_ptr<ReplayTable> replay;
-  SipHashKey key;
   GoodTokens good;
   BadTokens bad;
   ExpressionCache expressions;
-  net::RateLimit limit;
-  std::vector<net::RateLimit> prefix_limits;
+  // Renewals have a limit of their own: a flood of strangers from a listener's prefix must not end
+  // the chain that the listener lives on.
+  WorkLimit verifying;
+  WorkLimit renewing;
   CheckCounters counters;
   // What times are proven: by a clock that was trusted, and by tokens of each ring.
-  WallTime proven_by_clock{};
+  TimeFloor proven_by_clock;
   std::unordered_map<Digest, WallTime, DigestHash> proven_by_ring;
   std::string stripped;
   std::vector<FoundToken> found;
@@ -79,8 +113,12 @@ ClockView AccessCheck::State::clock_of(const AccessRequest& request, const KeyRi
   ClockView view;
   view.now = request.now;
   view.is_sane = request.clock_trusted && request.now >= floor;
-  if (view.is_sane) proven_by_clock = std::max(proven_by_clock, request.now);
-  view.proven = std::max(floor, proven_by_clock);
+  if (view.is_sane) {
+    view.now = proven_by_clock.heed(request.now, request.monotonic_now);
+  } else {
+    proven_by_clock.distrust();
+  }
+  view.proven = std::max(floor, proven_by_clock.at(request.monotonic_now));
   if (ring != nullptr && !view.is_sane) {
     const auto known = proven_by_ring.find(ring->id);
     if (known != proven_by_ring.end()) view.proven = std::max(view.proven, known->second);
@@ -88,16 +126,31 @@ ClockView AccessCheck::State::clock_of(const AccessRequest& request, const KeyRi
   return view;
 }
 
-bool AccessCheck::State::may_verify(const AccessRequest& request) {
-  const net::Address prefix = request.client.truncated(kPrefixV4Bits, kPrefixV6Bits);
-  const std::uint64_t hash = siphash(key, std::as_bytes(std::span(prefix.bytes)));
-  return prefix_limits[hash % kPrefixLimits].allow(request.monotonic_now) &&
-         limit.allow(request.monotonic_now);
-}
-
 GoodToken* AccessCheck::State::find_good(const Digest& name, const KeyRing& ring) {
   GoodToken* known = good.find(name);
-  return known != nullptr && ring.find(known->token.key) != nullptr ? known : nullptr;
+  return known != nullptr && is_trusted(known->token, ring) ? known : nullptr;
+}
+
+std::expected<const TrustedKey*, Reason> AccessCheck::State::find_signer(
+    const AccessRequest& request, const TriedKeys& keys, const Envelope& envelope,
+    const Digest& name) {
+  if (replay != nullptr) {
+    if (const auto signer = replay->renewed().find(name)) {
+      for (const TrustedKey* each : keys) {
+        if (each->key->fingerprint() == *signer) return each;
+      }
+    }
+  }
+  for (const TrustedKey* each : keys) {
+    if (each->key->algorithm() == Algorithm::kEs256) {
+      if (!verifying.allow(request)) return std::unexpected(Reason::kBusy);
+      count(counters.signatures_verified);
+    } else {
+      count(counters.macs_verified);
+    }
+    if (each->key->verify(bytes_of(envelope.message), envelope.signature)) return each;
+  }
+  return nullptr;
 }
 
 std::expected<GoodToken*, Reason> AccessCheck::State::verify(const Rule& rule, RequestView& view,
@@ -113,18 +166,19 @@ std::expected<GoodToken*, Reason> AccessCheck::State::verify(const Rule& rule, R
   if (const Reason expiry = early.judge_expiry(envelope->token); expiry != Reason::kTokenHolds) {
     return std::unexpected(expiry);
   }
-  const TrustedKey* signer = nullptr;
-  for (const TrustedKey* each : *keys) {
-    if (each->key->algorithm() == Algorithm::kEs256) {
-      if (!may_verify(request)) return std::unexpected(Reason::kBusy);
-      count(counters.signatures_verified);
-    } else {
-      count(counters.macs_verified);
-    }
-    if (!each->key->verify(bytes_of(envelope->message), envelope->signature)) continue;
-    signer = each;
-    break;
+  // Another spelling of a token that is known: neither a second verification nor a second place.
+  const Digest identity = envelope->identity();
+  GoodToken* same = good.find_identity(identity);
+  if (same != nullptr && is_trusted(same->token, rule.ring) &&
+      std::ranges::any_of(*keys, [same](const TrustedKey* each) {
+        return each->key->fingerprint() == same->token.key;
+      })) {
+    count(counters.known_good);
+    return same;
   }
+  const auto maker = find_signer(request, *keys, *envelope, name);
+  if (!maker) return std::unexpected(maker.error());
+  const TrustedKey* signer = *maker;
   if (signer == nullptr) {
     bad.add(name, rule.ring.id, Reason::kBadSignature, request.monotonic_now);
     return std::unexpected(Reason::kBadSignature);
@@ -134,16 +188,18 @@ std::expected<GoodToken*, Reason> AccessCheck::State::verify(const Rule& rule, R
     bad.add(name, rule.ring.id, Reason::kUnsupportedClaim, request.monotonic_now);
     return std::unexpected(Reason::kUnsupportedClaim);
   }
-  return &good.add(name, std::move(envelope->token));
+  return &good.add(name, identity, std::move(envelope->token));
 }
 
-Reason AccessCheck::State::use_once(const Token& token, RequestView& view) {
+Reason AccessCheck::State::use_once(const Token& token, const Key& signer, const ClockView& clock) {
   if (!token.single_use) return Reason::kTokenHolds;
   // A token without an end would have to be remembered for ever.
   if (replay == nullptr || !token.expires) return Reason::kUnsupportedClaim;
-  const ClockOptions& clock = policy->parts().clock;
-  const WallTime until = *token.expires + std::max(clock.cat_leeway, clock.untrusted_tolerance);
-  switch (replay->use(single_use_identity(token, view.uri()), view.request().now, until)) {
+  const ClockOptions& limits = policy->parts().clock;
+  const WallTime until = *token.expires + std::max(limits.cat_leeway, limits.untrusted_tolerance);
+  // A clock that runs ahead must not make the table forget what is good again once it is set.
+  const WallTime now = clock.is_sane ? clock.now : clock.proven;
+  switch (replay->use(single_use_identity(token, signer), now, until)) {
     case ReplayTable::Use::kFirst:
       return Reason::kTokenHolds;
     case ReplayTable::Use::kAgain:
@@ -154,25 +210,46 @@ Reason AccessCheck::State::use_once(const Token& token, RequestView& view) {
   return Reason::kReplayed;
 }
 
+// What this node signed need not be verified when it comes back, here or at another worker: a
+// listener with a chain of tokens would be a stranger again at each renewal.
+void AccessCheck::State::know_renewed(const Rule& rule, const Candidate& candidate,
+                                      const std::string& text) {
+  const Digest name = name_of({candidate.kind, candidate.place, candidate.name, text});
+  auto envelope = parse_token(candidate.kind, text);
+  if (!envelope || !envelope->token.expires) return;
+  envelope->token.key = rule.renewal_key->fingerprint();
+  if (!open_sealed_claims(rule.ring, envelope->token)) return;
+  if (replay != nullptr) {
+    replay->renewed().add(name, envelope->token.key, *envelope->token.expires);
+  }
+  const Digest identity = envelope->identity();
+  good.add(name, identity, std::move(envelope->token));
+}
+
 void AccessCheck::State::renew(const Rule& rule, RequestView& view, const Candidate& candidate,
-                               GoodToken& good_token, Decision& decision) {
+                               GoodToken& good_token, const ClockView& clock, Decision& decision) {
   const AccessRequest& request = view.request();
   // Times of tokens this node signs must be right.
-  if (!clock_of(request, nullptr).is_sane) return;
-  const auto plan = plan_renewal(rule, good_token.token, candidate, view.path(), request.now);
+  if (!clock.is_sane) return;
+  const auto plan = plan_renewal(rule, good_token.token, candidate, view.path(), clock.now);
   if (!plan) return;
-  const auto age = request.now - good_token.renewed_at;
-  const bool is_fresh = !good_token.renewal.empty() && age >= std::chrono::seconds(0) &&
-                        age <= good_token.token.renewal->lifetime / 4;
+  const Key& key = *rule.renewal_key;
+  const std::optional<MadeRenewal>& last = good_token.renewal;
+  const bool is_fresh = last && last->key == key.fingerprint() &&
+                        last->issuer == rule.renewal_issuer && request.now >= last->made_at &&
+                        request.now - last->made_at <= good_token.token.renewal->lifetime / 4;
   if (!is_fresh) {
-    if (rule.renewal_key->algorithm() == Algorithm::kEs256 && !may_verify(request)) return;
-    good_token.renewal = make_renewed_token(rule, good_token.token, request.now);
-    good_token.renewed_at = request.now;
-    if (good_token.renewal.empty()) return;
-    count(counters.renewals);
+    if (key.algorithm() == Algorithm::kEs256 && !renewing.allow(request)) return;
+    std::string text = make_renewed_token(rule, good_token.token, request.now);
+    if (text.size() > kMaximumTokenBytes) text.clear();  // nobody would take it
+    good_token.renewal = {std::move(text), request.now, key.fingerprint(), rule.renewal_issuer};
   }
-  decision.renewals.push_back(
-      renewal_field(*plan, good_token.token, request.scheme, good_token.renewal));
+  const std::string text = good_token.renewal->text;
+  if (text.empty()) return;
+  decision.renewals.push_back(renewal_field(*plan, good_token.token, request.scheme, text));
+  if (is_fresh) return;
+  count(counters.renewals);
+  know_renewed(rule, candidate, text);  // `good_token` may be gone now
 }
 
 Reason AccessCheck::State::judge_candidate(const Rule& rule, RequestView& view,
@@ -205,10 +282,11 @@ Reason AccessCheck::State::judge_candidate(const Rule& rule, RequestView& view,
   if (const Reason reason = judge.judge(token->token, signer); reason != Reason::kTokenHolds) {
     return reason;
   }
-  if (const Reason reason = use_once(token->token, view); reason != Reason::kTokenHolds) {
+  if (const Reason reason = use_once(token->token, *signer.key, clock);
+      reason != Reason::kTokenHolds) {
     return reason;
   }
-  renew(rule, view, candidate, *token, decision);
+  renew(rule, view, candidate, *token, clock, decision);
   return Reason::kTokenHolds;
 }
 
@@ -237,23 +315,8 @@ Decision AccessCheck::State::decide(const AccessRequest& request) {
   const HostPort authority = split_authority(request.authority, request.scheme);
   RequestView view(request, decision.target, parts.territories.get(), parts.networks.get());
   const Reason unmatched = parts.unmatched == Mode::kOpen ? Reason::kOpen : Reason::kNoRule;
-  if (!parts.index.knows(authority.host)) {
-    decision.reason = unmatched;
-    return decision;
-  }
-  if (is_ambiguous_path(view.path())) {
-    decision.reason = Reason::kAmbiguousTarget;
-    return decision;
-  }
-  std::string normal;
-  std::string_view path = view.path();
-  if (path.contains('%')) {
-    append_normal_path(normal, path);
-    path = normal;
-  }
-  const Rule* rule = parts.index.find(authority.host, path);
-  if ((path.contains(';') || path.contains("%3B")) &&
-      parts.index.find(authority.host, without_path_parameters(path)) != rule) {
+  const auto [rule, is_ambiguous] = find_rule(parts, authority.host, view.path());
+  if (is_ambiguous) {
     decision.reason = Reason::kAmbiguousTarget;
     return decision;
   }
@@ -286,6 +349,12 @@ AccessCheck::~AccessCheck() = default;
 
 void AccessCheck::set_policy(std::shared_ptr<const AccessPolicy> policy) {
   state_->policy = std::move(policy);
+  // What keys verified, opened or signed that are gone goes at once.
+  std::unordered_set<Digest, DigestHash> keys;
+  for (const auto& set : state_->policy->parts().key_sets) {
+    for (const auto& key : set->keys) keys.insert(key->fingerprint());
+  }
+  state_->good.retain(keys);
   // Rings that are gone prove nothing any more; bounded by the number of rules.
   std::erase_if(state_->proven_by_ring, [this](const auto& entry) {
     return std::ranges::none_of(state_->policy->parts().rules, [&entry](const auto& rule) {

@@ -34,8 +34,9 @@ struct AccessRequest {
   std::string_view target;               // as RequestHead::target; "*" is never served
   const http::Fields* fields = nullptr;  // of the request; null: none
   net::Address client;
+  // A clock that is set back while it is trusted is not followed at once: see TimeFloor.
   WallTime now{};
-  MonotonicTime monotonic_now{};
+  MonotonicTime monotonic_now{};  // of one clock for all requests of an AccessCheck
   // False while the kernel says that the clock is not synchronised (adjtimex: TIME_ERROR), or
   // whatever else the node knows.
   bool clock_trusted = true;
@@ -69,7 +70,8 @@ struct Decision {
 
 class AccessCheck {
  public:
-  // `replay` may be null: then tokens for one use are refused (kUnsupportedClaim). `key`: secret,
+  // `replay` may be null: then tokens for one use are refused (kUnsupportedClaim), and tokens that
+  // another worker renewed are verified like others. `key`: secret,
   // for the tables whose keys strangers choose.
   AccessCheck(const CheckOptions& options, std::shared_ptr<const AccessPolicy> policy,
               std::shared_ptr<ReplayTable> replay, SipHashKey key);
@@ -77,8 +79,9 @@ class AccessCheck {
   AccessCheck(const AccessCheck&) = delete;
   AccessCheck& operator=(const AccessCheck&) = delete;
 
-  // Of the worker's thread, like check(). Good tokens stay known as long as the key that verified
-  // them is trusted, so that a reload costs no storm of verifications.
+  // Of the worker's thread, like check(). Good tokens stay known as long as the keys that verified
+  // and opened them are trusted, so that a reload costs no storm of verifications; nothing that a
+  // removed key verified or signed is used again.
   void set_policy(std::shared_ptr<const AccessPolicy> policy);
   const AccessPolicy& policy() const;
 

@@ -427,7 +427,11 @@ std::expected<void, Reason> read_header(const CborItem& protected_header,
 
 std::expected<Envelope, Reason> parse_common_access_token(std::string_view text) {
   if (text.size() > kMaximumTokenBytes) return std::unexpected(Reason::kTooLarge);
-  while (text.ends_with('=')) text.remove_suffix(1);  // padding, which issuers should leave out
+  // Padding, which issuers should leave out; when there is some, all that belongs there.
+  if (text.ends_with('=')) {
+    if (text.size() % 4 != 0) return std::unexpected(Reason::kMalformed);
+    text.remove_suffix(text.ends_with("==") ? 2 : 1);
+  }
   const auto bytes = decode_base64url(text);
   if (!bytes || bytes->empty()) return std::unexpected(Reason::kMalformed);
   auto message = parse_cbor(*bytes);

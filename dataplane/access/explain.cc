@@ -6,6 +6,7 @@
 
 #include "dataplane/access/candidates.h"
 #include "dataplane/access/judge.h"
+#include "dataplane/access/policy_parts.h"
 
 namespace nearfield::access {
 namespace {
@@ -51,15 +52,14 @@ class Explainer {
     RequestView view(request_, out_.target, parts_.territories.get(), parts_.networks.get());
     const HostPort authority = split_authority(request_.authority, request_.scheme);
     if (!parts_.index.knows(authority.host)) return unmatched("none is for this host");
-    if (is_ambiguous_path(view.path())) {
-      step(Verdict::kRefuses, "path",
-           "dot segments, doubled or encoded slashes or broken encodings, which origins read in "
-           "different ways");
+    const auto [rule, is_ambiguous] = find_rule(parts_, authority.host, view.path());
+    if (is_ambiguous) {
+      step(
+          Verdict::kRefuses, "path",
+          "dot segments, doubled or encoded slashes, broken encodings, or parameters without which "
+          "another rule is for it: origins read that in different ways");
       return Reason::kAmbiguousTarget;
     }
-    std::string path;
-    append_normal_path(path, view.path());
-    const Rule* rule = parts_.index.find(authority.host, path);
     if (rule == nullptr) return unmatched("none is for this path of the host");
     out_.rule = rule->name;
     static constexpr std::string_view kModes[] = {"open", "signed", "denied"};
@@ -137,17 +137,18 @@ class Explainer {
     if (!clock.is_sane && token.issued) clock.proven = std::max(clock.proven, *token.issued);
     Judge judge(parts_.clock, clock, rule, view, expressions_, &out_.steps);
     const Reason reason = judge.judge(token, **signer);
-    const Reason use = judge_use(token, view);
+    const Reason use = judge_use(token, *(*signer)->key);
     return reason == Reason::kTokenHolds ? use : reason;
   }
 
-  Reason judge_use(const Token& token, RequestView& view) {
+  Reason judge_use(const Token& token, const Key& signer) {
     if (!token.single_use) return Reason::kTokenHolds;
     if (replay_ == nullptr || !token.expires) {
       return refuse("single use", Reason::kUnsupportedClaim,
                     "this node does not remember tokens for one use, or the token never expires");
     }
-    switch (replay_->look(single_use_identity(token, view.uri()), request_.now)) {
+    switch (replay_->look(single_use_identity(token, signer),
+                          clock_.is_sane ? clock_.now : clock_.proven)) {
       case ReplayTable::Use::kFirst:
         step(Verdict::kHolds, "single use", "not used on this node yet");
         return Reason::kTokenHolds;

@@ -36,12 +36,14 @@ std::string list_text(const std::vector<Territory>& territories) {
 
 }  // namespace
 
-Digest single_use_identity(const Token& token, std::string_view uri) {
-  // RFC 9246 2.1.7: the same id for other content is another use; a CAT is used up altogether.
-  std::string text(text_of(token.key));
+Digest single_use_identity(const Token& token, const Key& signer) {
+  // RFC 7519 4.1.7: an id is unique among all that its issuer makes.
+  const Digest issuer = token.issuer ? sha256(bytes_of(*token.issuer)) : signer.material();
+  std::string text;
+  text += static_cast<char>(token.kind);
+  text += token.issuer ? 'i' : 'k';
+  text += text_of(issuer);
   text += token.id;
-  text += '\0';
-  if (token.kind == TokenKind::kUriSigning) text += uri;
   return sha256(bytes_of(text));
 }
 
@@ -272,6 +274,16 @@ bool Judge::match(const Match& match, std::string_view text, Reason why, std::st
   });
 }
 
+bool Judge::match_unseen(const Match& match, std::string_view text, Reason why,
+                         std::string_view subject) {
+  const std::optional<bool> result = expressions_.matches(match, text);
+  return require(result.value_or(false), result ? why : Reason::kMalformed, subject, [&] {
+    return "must be a value that " + std::string(match_type_name(match.type)) +
+           (result ? " what the token says" : " what is no expression") +
+           (result.value_or(false) ? ": it is" : ": it is not");
+  });
+}
+
 bool Judge::uri(const Token& token) {
   if (token.container && !match(*token.container, request_.uri(), Reason::kWrongUri, "cdniuc")) {
     return false;
@@ -303,7 +315,8 @@ bool Judge::headers(const Token& token) {
       }
       continue;
     }
-    if (!match(each.match, *value, Reason::kWrongHeader, subject)) return false;
+    // It may be a credential, or another token.
+    if (!match_unseen(each.match, *value, Reason::kWrongHeader, subject)) return false;
   }
   return true;
 }
@@ -338,14 +351,15 @@ std::vector<Territory> Judge::territories_of(const Token* token) {
   }
   if (codes == nullptr) return territories;
   for (const std::string& code : *codes) {
-    // Of "DE-BY" the country counts; what is no code at all is a territory that no rule allows.
+    // Of "DE-BY" the country counts.
     const auto territory = Territory::parse(std::string_view(code).substr(0, code.find('-')));
-    territories.push_back(territory.value_or(Territory{{'-', '-'}}));
+    territories.push_back(territory.value_or(Territory()));
   }
   return territories;
 }
 
 bool Judge::is_allowed(Territory territory) const {
+  if (!territory.is_known()) return false;
   if (std::ranges::contains(rule_.refused_territories, territory)) return false;
   return rule_.allowed_territories.empty() ||
          std::ranges::contains(rule_.allowed_territories, territory);
@@ -357,8 +371,8 @@ bool Judge::rule_territory(const Token* token) {
   bool holds =
       std::ranges::all_of(territories, [this](Territory each) { return is_allowed(each); });
   if (territories.empty()) {
-    holds = rule_.territory_source == TerritorySource::kClient &&
-            (rule_.allowed_territories.empty() || rule_.unknown_territory_allowed);
+    // It may be a refused one as well as one that is not allowed.
+    holds = rule_.territory_source == TerritorySource::kClient && rule_.unknown_territory_allowed;
   }
   return require(holds, Reason::kWrongTerritory, "territory", [&] {
     return "allowed: " +

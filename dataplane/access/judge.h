@@ -18,6 +18,8 @@ namespace nearfield::access {
 
 // What is known of the time.
 struct ClockView {
+  // What to judge by. While the clock is sane, never earlier than what a sane clock said before
+  // (TimeFloor).
   WallTime now{};
   bool is_sane = true;
   // The time is at least this: what `now` was while it could be trusted, the newest "iat" of a
@@ -90,7 +92,11 @@ class Judge {
   bool rule_territory(const Token* token);
   bool licence(const Token* token);
   bool match(const Match& match, std::string_view text, Reason why, std::string_view subject);
-  // The listener's territories as the rule wants them known; empty: not known.
+  // The same with nothing of the text or of what is demanded of it shown.
+  bool match_unseen(const Match& match, std::string_view text, Reason why,
+                    std::string_view subject);
+  // The listener's territories as the rule wants them known; empty: not known. A code of a token
+  // that is none stands in it as a territory that is not known.
   std::vector<Territory> territories_of(const Token* token);
   bool is_allowed(Territory territory) const;
   std::chrono::seconds leeway(const Token& token) const;
@@ -104,8 +110,10 @@ class Judge {
   Reason reason_ = Reason::kTokenHolds;
 };
 
-// What a token for one use is remembered by; `uri` in normal form.
-Digest single_use_identity(const Token& token, std::string_view uri);
+// What a token for one use is remembered by: its id and who issued it, which `signer` tells when it
+// does not say so itself. Nothing that a listener can write otherwise is part of it: neither what
+// is asked for, nor the id of the key, which a COSE message need not sign.
+Digest single_use_identity(const Token& token, const Key& signer);
 
 // "2026-12-01T00:00:00Z"
 std::string time_text(WallTime time);

@@ -178,6 +178,7 @@ std::shared_ptr<const Key> Key::es256(std::string id, Bytes x, Bytes y, Bytes se
     key->secret_.assign(secret.begin(), secret.end());
   }
   key->fingerprint_ = fingerprint_of(Algorithm::kEs256, key->id_, {x, y});
+  key->material_ = fingerprint_of(Algorithm::kEs256, {}, {x, y});
   return key;
 }
 
@@ -186,6 +187,7 @@ std::shared_ptr<const Key> Key::symmetric(Algorithm algorithm, std::string id, B
   std::shared_ptr<Key> key(new Key(algorithm, std::move(id)));
   key->secret_.assign(secret.begin(), secret.end());
   key->fingerprint_ = fingerprint_of(algorithm, key->id_, {secret});
+  key->material_ = fingerprint_of(algorithm, {}, {secret});
   return key;
 }
 

@@ -32,6 +32,8 @@ class Key {
   const std::string& id() const { return id_; }  // "" when it has none
   // The same in every policy that has this key under this id: SHA-256 over all of it.
   const Digest& fingerprint() const { return fingerprint_; }
+  // The same for the same key under whatever id.
+  const Digest& material() const { return material_; }
   bool can_verify() const;
   bool can_sign() const;
 
@@ -50,6 +52,7 @@ class Key {
   Algorithm algorithm_;
   std::string id_;
   Digest fingerprint_{};
+  Digest material_{};
   std::vector<std::uint8_t> secret_;
   std::unique_ptr<Curve> curve_;
 };

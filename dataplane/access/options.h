@@ -107,8 +107,8 @@ struct RuleOptions {
 
   // All modes but kDenied. ISO 3166-1 alpha-2, any case. With an allow list everything else is
   // refused; a refused territory is refused even when allowed. A client whose territory is not
-  // known passes only when there is no allow list (then the refused territories are taken as not
-  // his), unless `unknown_territory_allowed` says otherwise.
+  // known passes neither list, unless `unknown_territory_allowed` says otherwise. A token that
+  // names what is no territory passes neither whatever that says.
   std::vector<std::string> allowed_territories;
   std::vector<std::string> refused_territories;
   bool unknown_territory_allowed = false;

@@ -98,8 +98,10 @@ Result<std::vector<Territory>> read_territories(const std::vector<std::string>& 
   for (const std::string& code : codes) {
     const auto territory = Territory::parse(code);
     if (!territory) {
-      return failure(
-          std::format("{}: '{}' is no territory: write ISO 3166-1 alpha-2, e.g. 'DE'", what, code));
+      return failure(std::format(
+          "{}: '{}' is no territory: write a code that ISO 3166-1 alpha-2 assigns, e.g. "
+          "'DE', or 'GB' for the United Kingdom",
+          what, code));
     }
     territories.push_back(*territory);
   }
@@ -181,6 +183,7 @@ Result<void> add_keys(Rule& rule, const RuleOptions& options, const Parts& parts
         identity.insert(identity.end(), key->fingerprint().begin(), key->fingerprint().end());
       } else {
         rule.ring.sealing.push_back(key);
+        identity.insert(identity.end(), key->fingerprint().begin(), key->fingerprint().end());
       }
       const bool is_wanted = !options.renewal_key.empty() && key->id() == options.renewal_key;
       if (is_wanted && key->can_sign()) rule.renewal_key = key;
@@ -370,6 +373,23 @@ Result<std::shared_ptr<const AccessPolicy>> AccessPolicy::make(
 
 std::shared_ptr<const AccessPolicy> AccessPolicy::open() {
   return std::shared_ptr<const AccessPolicy>(new AccessPolicy(std::make_unique<Parts>()));
+}
+
+FoundRule find_rule(const AccessPolicy::Parts& parts, std::string_view host,
+                    std::string_view path) {
+  if (!parts.index.knows(host)) return {};
+  if (is_ambiguous_path(path)) return {nullptr, true};
+  std::string normal;
+  if (path.contains('%')) {
+    append_normal_path(normal, path);
+    path = normal;
+  }
+  const Rule* rule = parts.index.find(host, path);
+  const bool has_parameters = path.contains(';') || path.contains("%3B");
+  if (has_parameters && parts.index.find(host, without_path_parameters(path)) != rule) {
+    return {nullptr, true};
+  }
+  return {rule, false};
 }
 
 bool AccessPolicy::is_open() const { return parts_->rules.empty(); }

@@ -3,6 +3,7 @@
 
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "dataplane/access/policy.h"
@@ -23,5 +24,13 @@ struct AccessPolicy::Parts {
   std::shared_ptr<const PrefixDatabase> networks;     // may be null
   ClockOptions clock;
 };
+
+// The rule for a host (without port, lower case) and a path (without tokens and query). With
+// `is_ambiguous` origins may read the path in a way that another rule is for, or none.
+struct FoundRule {
+  const Rule* rule = nullptr;
+  bool is_ambiguous = false;
+};
+FoundRule find_rule(const AccessPolicy::Parts& parts, std::string_view host, std::string_view path);
 
 }  // namespace nearfield::access

@@ -12,6 +12,28 @@
 namespace nearfield::access {
 namespace {
 
+// The codes that ISO 3166-1 assigns, in order, and XK, which databases use for Kosovo.
+constexpr std::string_view kCodes =
+    "ADAEAFAGAIALAMAOAQARASATAUAWAXAZBABBBDBEBFBGBHBIBJBLBMBNBOBQ"
+    "BRBSBTBVBWBYBZCACCCDCFCGCHCICKCLCMCNCOCRCUCVCWCXCYCZDEDJDKDM"
+    "DODZECEEEGEHERESETFIFJFKFMFOFRGAGBGDGEGFGGGHGIGLGMGNGPGQGRGS"
+    "GTGUGWGYHKHMHNHRHTHUIDIEILIMINIOIQIRISITJEJMJOJPKEKGKHKIKMKN"
+    "KPKRKWKYKZLALBLCLILKLRLSLTLULVLYMAMCMDMEMFMGMHMKMLMMMNMOMPMQ"
+    "MRMSMTMUMVMWMXMYMZNANCNENFNGNINLNONPNRNUNZOMPAPEPFPGPHPKPLPM"
+    "PNPRPSPTPWPYQARERORSRURWSASBSCSDSESGSHSISJSKSLSMSNSOSRSSSTSV"
+    "SXSYSZTCTDTFTGTHTJTKTLTMTNTOTRTTTVTWTZUAUGUMUSUYUZVAVCVEVGVI"
+    "VNVUWFWSXKYEYTZAZMZW";
+static_assert(kCodes.size() == std::size_t{250} * 2);
+
+constexpr auto kIsCode = [] {
+  std::array<bool, std::size_t{26} * 26> is_code{};
+  for (std::size_t i = 0; i < kCodes.size(); i += 2) {
+    is_code[static_cast<std::size_t>(kCodes[i] - 'A') * 26 +
+            static_cast<std::size_t>(kCodes[i + 1] - 'A')] = true;
+  }
+  return is_code;
+}();
+
 class MaxMindDatabase final : public PrefixDatabase {
  public:
   static Result<std::shared_ptr<const PrefixDatabase>> open(const std::string& path) {
@@ -88,7 +110,9 @@ std::optional<Territory> Territory::parse(std::string_view text) {
     if (upper < 'A' || upper > 'Z') return std::nullopt;
     territory.letters[i] = upper;
   }
-  return territory;
+  const auto place = static_cast<std::size_t>(territory.letters[0] - 'A') * 26 +
+                     static_cast<std::size_t>(territory.letters[1] - 'A');
+  return kIsCode[place] ? std::optional(territory) : std::nullopt;
 }
 
 Result<std::shared_ptr<const PrefixDatabase>> open_prefix_database(const std::string& path) {

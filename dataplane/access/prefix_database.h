@@ -20,7 +20,8 @@ struct Territory {
 
   bool is_known() const { return letters[0] != 0; }
   std::string_view text() const { return is_known() ? std::string_view(letters.data(), 2) : "??"; }
-  // Two letters of any case; nullopt for anything else.
+  // A code that ISO 3166-1 assigns (or XK, Kosovo), of any case; nullopt for anything else, so that
+  // "UK" in a list of refused territories is an error and not a hole.
   static std::optional<Territory> parse(std::string_view text);
   auto operator<=>(const Territory&) const = default;
 };

@@ -45,7 +45,10 @@ std::optional<RenewalPlan> plan_renewal(const Rule& rule, const Token& token,
                                         const Candidate& candidate, std::string_view path,
                                         WallTime now) {
   using Transport = RenewalTerms::Transport;
-  if (rule.renewal_key == nullptr || !token.renewal || !is_due(token, candidate, now)) {
+  // One that is for one use is used up: another with its id would be refused, and with another id
+  // be a second use.
+  if (rule.renewal_key == nullptr || !token.renewal || token.single_use ||
+      !is_due(token, candidate, now)) {
     return std::nullopt;
   }
   const RenewalTerms& terms = *token.renewal;

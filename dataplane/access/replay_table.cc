@@ -11,6 +11,38 @@ constexpr std::chrono::seconds kSweepEvery{1};
 
 }  // namespace
 
+RenewedTokens::RenewedTokens(std::size_t maximum_tokens)
+    : maximum_(std::max(kWays, maximum_tokens / kWays * kWays)) {}
+
+std::size_t RenewedTokens::place_of(const Digest& name) const {
+  std::size_t hash = 0;
+  std::memcpy(&hash, name.data(), sizeof(hash));
+  return hash % (maximum_ / kWays) * kWays;
+}
+
+void RenewedTokens::add(const Digest& name, const Digest& key, WallTime expires) {
+  const std::lock_guard lock(mutex_);
+  if (entries_.empty()) entries_.resize(maximum_);
+  const auto first = entries_.begin() + static_cast<std::ptrdiff_t>(place_of(name));
+  const auto last = first + kWays;
+  auto place = std::find_if(first, last, [&](const Entry& each) { return each.name == name; });
+  if (place == last) {
+    place = std::min_element(first, last,
+                             [](const Entry& a, const Entry& b) { return a.expires < b.expires; });
+  }
+  *place = {name, key, expires};
+}
+
+std::optional<Digest> RenewedTokens::find(const Digest& name) const {
+  const std::lock_guard lock(mutex_);
+  if (entries_.empty()) return std::nullopt;
+  const auto first = entries_.begin() + static_cast<std::ptrdiff_t>(place_of(name));
+  const auto found =
+      std::find_if(first, first + kWays, [&](const Entry& each) { return each.name == name; });
+  if (found == first + kWays || found->expires == WallTime::min()) return std::nullopt;
+  return found->key;
+}
+
 ReplayTable::ReplayTable(std::size_t maximum_tokens) : maximum_(maximum_tokens) {}
 
 std::size_t ReplayTable::Hash::operator()(const std::array<std::uint8_t, 32>& identity) const {

@@ -27,6 +27,11 @@ const TrustedKey* KeyRing::find(const Digest& fingerprint) const {
   return nullptr;
 }
 
+bool KeyRing::opens(const Digest& fingerprint) const {
+  return std::ranges::any_of(
+      sealing, [&fingerprint](const auto& key) { return key->fingerprint() == fingerprint; });
+}
+
 bool KeyRing::has(Algorithm algorithm) const {
   return std::ranges::any_of(
       keys, [algorithm](const TrustedKey& each) { return each.key->algorithm() == algorithm; });

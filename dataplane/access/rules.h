@@ -34,10 +34,12 @@ struct TrustedKey {
 struct KeyRing {
   std::vector<TrustedKey> keys;
   std::vector<std::shared_ptr<const Key>> sealing;  // those that open encrypted claims
-  // The same for rings that trust the same keys: names what was found bad under it.
+  // The same for rings of the same keys: names what was found bad under it.
   Digest id{};
 
   const TrustedKey* find(const Digest& fingerprint) const;
+  // Whether what a key of this fingerprint opened counts.
+  bool opens(const Digest& fingerprint) const;
   bool has(Algorithm algorithm) const;
 };
 

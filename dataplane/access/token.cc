@@ -70,6 +70,16 @@ std::string Network::text() const {
   return address.text() + "/" + std::to_string(address.is_v4() && bits >= 96 ? bits - 96 : bits);
 }
 
+Digest Envelope::identity() const {
+  std::string text;
+  text.reserve(2 + message.size() + signature.size());
+  text += static_cast<char>(token.kind);
+  text += static_cast<char>(signature.size());  // 32 or 64
+  text += text_of(signature);
+  text += message;
+  return sha256(bytes_of(text));
+}
+
 std::size_t Token::memory_bytes() const {
   std::size_t bytes = sizeof(Token) + id.capacity() + payload.capacity() + sealed_client.capacity();
   if (issuer) bytes += issuer->capacity();

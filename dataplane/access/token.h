@@ -119,7 +119,8 @@ struct Token {
 
   // Of the message, for renewal: the claims as they came (JSON or CBOR).
   std::string payload;
-  Digest key{};  // fingerprint of the key that verified it
+  Digest key{};                       // fingerprint of the key that verified it
+  std::optional<Digest> sealing_key;  // and of the one that opened its sealed claims
 
   // About what it costs to remember.
   std::size_t memory_bytes() const;
@@ -128,6 +129,10 @@ struct Token {
 // A token with what is needed to verify it. Views are into the text that was parsed, `message` is
 // not.
 struct Envelope {
+  // Names what was signed and by whom, however the token is spelled: tags, padding and what else of
+  // a COSE message nobody signs may differ. Valid once `token.kind`, `message` and `signature` are.
+  Digest identity() const;
+
   Algorithm algorithm = Algorithm::kEs256;
   std::optional<std::string> key_id;
   std::string message;  // what is signed

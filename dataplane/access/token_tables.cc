@@ -2,13 +2,14 @@
 
 #include <algorithm>
 #include <cstring>
+#include <iterator>
 #include <utility>
 
 namespace nearfield::access {
 namespace {
 
-// List node, index node and bucket beside the token itself, and a renewal of its size.
-constexpr std::size_t kOverheadBytes = 256;
+// List node, two index nodes and buckets beside the token itself.
+constexpr std::size_t kOverheadBytes = 384;
 
 std::uint64_t short_id(const Digest& ring) {
   std::uint64_t id = 0;
@@ -21,6 +22,7 @@ std::uint64_t short_id(const Digest& ring) {
 GoodTokens::GoodTokens(std::size_t maximum_tokens, std::size_t maximum_bytes)
     : maximum_tokens_(maximum_tokens), maximum_bytes_(maximum_bytes) {
   index_.reserve(maximum_tokens);
+  by_identity_.reserve(maximum_tokens);
 }
 
 std::size_t GoodTokens::cost(const Token& token) {
@@ -28,39 +30,58 @@ std::size_t GoodTokens::cost(const Token& token) {
   return token.memory_bytes() + renewal + kOverheadBytes;
 }
 
-GoodToken* GoodTokens::find(const Digest& digest) {
-  const auto found = index_.find(digest);
-  if (found == index_.end()) return nullptr;
-  tokens_.splice(tokens_.begin(), tokens_, found->second);
+GoodToken* GoodTokens::touch(Place place) {
+  tokens_.splice(tokens_.begin(), tokens_, place);
   return &tokens_.front();
 }
 
-GoodToken& GoodTokens::add(const Digest& digest, Token token) {
+GoodToken* GoodTokens::find(const Digest& digest) {
+  const auto found = index_.find(digest);
+  return found == index_.end() ? nullptr : touch(found->second);
+}
+
+GoodToken* GoodTokens::find_identity(const Digest& identity) {
+  const auto found = by_identity_.find(identity);
+  return found == by_identity_.end() ? nullptr : touch(found->second);
+}
+
+GoodToken& GoodTokens::add(const Digest& digest, const Digest& identity, Token token) {
   remove(digest);
+  if (const auto same = by_identity_.find(identity); same != by_identity_.end()) drop(same->second);
   const std::size_t bytes = cost(token);
   while (!tokens_.empty() &&
          (tokens_.size() >= maximum_tokens_ || bytes_ + bytes > maximum_bytes_)) {
-    drop_oldest();
+    drop(std::prev(tokens_.end()));
   }
-  tokens_.emplace_front().digest = digest;
-  tokens_.front().token = std::move(token);
-  bytes_ += cost(tokens_.front().token);
+  GoodToken& added = tokens_.emplace_front();
+  added.digest = digest;
+  added.identity = identity;
+  added.token = std::move(token);
+  bytes_ += cost(added.token);
   index_.emplace(digest, tokens_.begin());
-  return tokens_.front();
+  by_identity_.emplace(identity, tokens_.begin());
+  return added;
 }
 
 void GoodTokens::remove(const Digest& digest) {
-  const auto found = index_.find(digest);
-  if (found == index_.end()) return;
-  bytes_ -= cost(found->second->token);
-  tokens_.erase(found->second);
-  index_.erase(found);
+  if (const auto found = index_.find(digest); found != index_.end()) drop(found->second);
 }
 
-void GoodTokens::drop_oldest() {
-  bytes_ -= cost(tokens_.back().token);
-  index_.erase(tokens_.back().digest);
-  tokens_.pop_back();
+void GoodTokens::retain(const std::unordered_set<Digest, DigestHash>& keys) {
+  for (Place place = tokens_.begin(); place != tokens_.end();) {
+    const Place here = place++;
+    const Token& token = here->token;
+    const bool stays =
+        keys.contains(token.key) && (!token.sealing_key || keys.contains(*token.sealing_key));
+    if (!stays) drop(here);
+  }
+}
+
+void GoodTokens::drop(Place place) {
+  bytes_ -= cost(place->token);
+  index_.erase(place->digest);
+  by_identity_.erase(place->identity);
+  tokens_.erase(place);
 }
 
 BadTokens::BadTokens(std::size_t maximum_tokens, std::chrono::seconds lifetime, SipHashKey key)

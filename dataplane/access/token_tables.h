@@ -9,6 +9,7 @@
 #include <optional>
 #include <string>
 #include <unordered_map>
+#include <unordered_set>
 #include <vector>
 
 #include "cache/base/clock.h"
@@ -19,34 +20,49 @@
 
 namespace nearfield::access {
 
+// The token that renewed another last; made again when it has aged.
+struct MadeRenewal {
+  std::string text;  // "" when none could be made
+  WallTime made_at{};
+  Digest key{};        // fingerprint of the key that signed it
+  std::string issuer;  // Rule::renewal_issuer
+};
+
 struct GoodToken {
-  Digest digest{};  // SHA-256 of the token as it was transported
+  Digest digest{};    // SHA-256 of the token as it was transported first
+  Digest identity{};  // Envelope::identity()
   Token token;
-  // The token that renewed it last; made again when that has aged.
-  std::string renewal;
-  WallTime renewed_at{};
+  std::optional<MadeRenewal> renewal;
 };
 
 class GoodTokens {
  public:
   GoodTokens(std::size_t maximum_tokens, std::size_t maximum_bytes);
 
-  // Null when it is not there. Valid until the next add() or remove().
+  // Null when it is not there. Valid until the next call of what is not const here.
   GoodToken* find(const Digest& digest);
-  GoodToken& add(const Digest& digest, Token token);
+  // The same token, however it was spelled.
+  GoodToken* find_identity(const Digest& identity);
+  // One entry a token: one of the same digest, or of the same identity, leaves.
+  GoodToken& add(const Digest& digest, const Digest& identity, Token token);
   void remove(const Digest& digest);
+  // Drops what other keys verified or opened.
+  void retain(const std::unordered_set<Digest, DigestHash>& keys);
   std::size_t size() const { return index_.size(); }
   std::size_t bytes() const { return bytes_; }
 
  private:
+  using Place = std::list<GoodToken>::iterator;
   static std::size_t cost(const Token& token);
-  void drop_oldest();
+  GoodToken* touch(Place place);
+  void drop(Place place);
 
   std::size_t maximum_tokens_;
   std::size_t maximum_bytes_;
   std::size_t bytes_ = 0;
   std::list<GoodToken> tokens_;  // the last used first
-  std::unordered_map<Digest, std::list<GoodToken>::iterator, DigestHash> index_;
+  std::unordered_map<Digest, Place, DigestHash> index_;
+  std::unordered_map<Digest, Place, DigestHash> by_identity_;
 };
 
 class BadTokens {

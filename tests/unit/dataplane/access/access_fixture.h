@@ -7,7 +7,9 @@
 #include <string>
 #include <string_view>
 
+#include "dataplane/access/cbor.h"
 #include "dataplane/access/check.h"
+#include "dataplane/access/digest.h"
 #include "dataplane/access/explain.h"
 #include "tests/unit/dataplane/access/vectors.h"
 
@@ -58,6 +60,21 @@ struct TestRequest {
 // The usual target with this token in the query: "/albums/1/a.m4s?URISigningPackage=..."
 TestRequest with_jwt(std::string_view token, std::string_view path = "/albums/1/a.m4s");
 TestRequest with_cat(std::string_view token);  // in the header
+
+// The same CAT in other bytes: `change` may alter all of the COSE message that nobody signs.
+template <typename Change>
+std::string respelled(std::string_view token, Change change) {
+  const auto bytes = decode_base64url(token);
+  auto message = parse_cbor(*bytes);
+  CborItem* cose = &*message;
+  while (cose->is(CborItem::Type::kTag)) cose = &cose->children.front();
+  change(*cose);
+  std::string written;
+  append_cbor(written, *message);
+  std::string text;
+  append_base64url(text, bytes_of(written));
+  return text;
+}
 
 // A check with everything in its place.
 class Gate {

@@ -152,6 +152,63 @@ TEST(Check, AFloodOfBadTokensLeavesThoseWhoListenAlone) {
   CHECK_REASON(kTokenHolds, gate.reason(later));
 }
 
+// What of a COSE message is not signed can be written in endless ways.
+TEST(Check, ATokenHasOnePlaceAndOneVerificationHoweverItIsSpelled) {
+  CheckOptions small;
+  small.good_tokens = 16;
+  Gate gate(options, small);
+  CHECK_REASON(kTokenHolds, gate.reason(with_jwt(v::kPlain)));
+  CHECK_REASON(kTokenHolds, gate.reason(with_cat(v::kCatPlain)));
+  for (int i = 0; i < 100; ++i) {
+    const std::string other = respelled(v::kCatPlain, [i](CborItem& cose) {
+      CborItem number;
+      number.type = CborItem::Type::kInteger;
+      number.integer = 1000 + i;
+      cose.children[1].children.push_back(number);
+      cose.children[1].children.push_back(number);
+    });
+    CHECK_REASON(kTokenHolds, gate.reason(with_cat(other)));
+  }
+  CHECK_REASON(kTokenHolds, gate.reason(with_jwt(v::kPlain)));
+  LONGS_EQUAL(2, gate.counters().signatures_verified);
+  // Nor does what is known let through what would be refused: a key id that is unknown here.
+  const std::string stranger = respelled(v::kCatPlain, [](CborItem& cose) {
+    cose.children[1].children[1].bytes = bytes_of("nobody");
+  });
+  CHECK_REASON(kUnknownKey, gate.reason(with_cat(stranger)));
+  // Padding is all that belongs there, or none.
+  for (const char* padding : {"=", "==", "===", "====="}) {
+    std::string padded = std::string(v::kCatPlain) + padding;
+    const bool is_right = padded.size() % 4 == 0 && std::string_view(padding).size() <= 2;
+    const Reason reason = gate.reason(with_cat(padded));
+    CHECK_TRUE(is_right ? reason == Reason::kTokenHolds : reason == Reason::kMalformed);
+  }
+}
+
+TEST(Check, AKeyThatIsGoneLeavesNothingBehind) {
+  Gate gate(options);
+  CHECK_REASON(kTokenHolds, gate.reason(with_jwt(v::kPlain)));
+  CHECK_REASON(kTokenHolds, gate.reason(with_jwt(v::kClientV4)));
+  LONGS_EQUAL(2, gate.counters().signatures_verified);
+  // Without the key that opened the client's prefix what was in it counts no longer...
+  AccessOptions unsealed = options;
+  unsealed.key_sets[0].inline_sets = {jwk_set({v::kPublicKeyOne})};
+  gate.reload(unsealed);
+  CHECK_REASON(kTokenHolds, gate.reason(with_jwt(v::kPlain)));
+  CHECK_REASON(kUnsupportedClaim, gate.reason(with_jwt(v::kClientV4)));
+  // ... and what was found bad without it is looked at again with it.
+  gate.reload(options);
+  CHECK_REASON(kTokenHolds, gate.reason(with_jwt(v::kClientV4)));
+  LONGS_EQUAL(4, gate.counters().signatures_verified);
+  // A key that comes back finds nothing of its old tokens.
+  AccessOptions revoked = options;
+  revoked.key_sets[0].inline_sets = {jwk_set({v::kPublicKeyTwo})};
+  gate.reload(revoked);
+  gate.reload(options);
+  CHECK_REASON(kTokenHolds, gate.reason(with_jwt(v::kPlain)));
+  LONGS_EQUAL(5, gate.counters().signatures_verified);
+}
+
 TEST(Check, AReloadKeepsWhatStillHoldsAndForgetsRevokedKeys) {
   Gate gate(options);
   CHECK_REASON(kTokenHolds, gate.reason(with_jwt(v::kPlain)));

@@ -57,13 +57,54 @@ TEST(Clock, WhatATrustedClockSaidStaysProven) {
   CHECK_REASON(kExpired, gate.reason(untrusted(v::kPlain)));
 }
 
+TEST(Clock, SetBackWhileTrustedItMakesNoTokenGoodAgain) {
+  Gate gate(options);
+  TestRequest request = with_jwt(v::kPlain);
+  CHECK_REASON(kTokenHolds, gate.reason(request));
+  request.now = kNow + seconds(3600);
+  CHECK_REASON(kExpired, gate.reason(request));
+  request.now = kNow;
+  CHECK_REASON(kExpired, gate.reason(request));
+  // What has not expired by then goes on, and time passes by the monotonic clock.
+  TestRequest other = with_jwt(v::kIssued);
+  other.now = kNow;
+  CHECK_REASON(kTokenHolds, gate.reason(other));
+  other.monotonic_now += seconds(399);
+  CHECK_REASON(kTokenHolds, gate.reason(other));
+  other.monotonic_now += seconds(1);
+  CHECK_REASON(kExpired, gate.reason(other));
+  // Nor does it help that it is not trusted any more.
+  request.clock_trusted = false;
+  CHECK_REASON(kExpired, gate.reason(request));
+}
+
+TEST(Clock, SetRightAfterItWasAheadItIsBelievedInAnHour) {
+  Gate gate(options);
+  TestRequest request = with_jwt(v::kPlain);
+  request.now = kNow + std::chrono::hours(24 * 365);
+  CHECK_REASON(kExpired, gate.reason(request));
+  request.now = kNow - seconds(600);
+  CHECK_REASON(kExpired, gate.reason(request));
+  request.now += seconds(3600);
+  request.monotonic_now += seconds(3600);
+  CHECK_REASON(kTokenHolds, gate.reason(request));
+}
+
+TEST(Clock, TokensForOneUseStayUsedWhenAnUntrustedClockRanAhead) {
+  Gate gate(options);
+  CHECK_REASON(kTokenHolds, gate.reason(untrusted(v::kSingleUse)));
+  CHECK_REASON(kClockNotSane, gate.reason(untrusted(v::kSingleUse, seconds(100000))));
+  CHECK_REASON(kReplayed, gate.reason(untrusted(v::kSingleUse)));
+}
+
 TEST(Clock, LicencesBeginAndEnd) {
   rule.licence = {{"2027-01-15T08:00:00Z", "2027-01-15T08:10:00Z", {}}};
   Gate gate(options);
   TestRequest request = with_jwt(v::kPlain);
-  CHECK_REASON(kTokenHolds, gate.reason(request));
   request.now = kNow - seconds(1);
   CHECK_REASON(kOutsideLicence, gate.reason(request));
+  request.now = kNow;
+  CHECK_REASON(kTokenHolds, gate.reason(request));
   request.now = kNow + seconds(599);
   CHECK_REASON(kTokenHolds, gate.reason(request));
   request.now = kNow + seconds(600);
@@ -114,6 +155,50 @@ TEST(Clock, TerritoriesOfTheClient) {
   CHECK_REASON(kTokenHolds, gate.reason(request));
   request.client = "198.51.100.1";
   CHECK_REASON(kWrongTerritory, gate.reason(request));
+}
+
+// Somebody of whom nothing is known may be where it is refused.
+TEST(Clock, WhoIsNowherePassesNoListOfRefusedTerritories) {
+  rule.refused_territories = {"us"};
+  Gate gate(options);
+  TestRequest request = with_jwt(v::kPlain);
+  CHECK_REASON(kTokenHolds, gate.reason(request));
+  request.client = "203.0.113.1";
+  CHECK_REASON(kWrongTerritory, gate.reason(request));
+  rule.mode = Mode::kOpen;
+  gate.reload(options);
+  CHECK_REASON(kWrongTerritory, gate.reason(request));
+  rule.unknown_territory_allowed = true;
+  gate.reload(options);
+  CHECK_REASON(kOpen, gate.reason(request));
+  request.client = "198.51.100.1";
+  CHECK_REASON(kWrongTerritory, gate.reason(request));
+}
+
+// MACs by the issuer's shared secret; whatever the rule says of clients of no known territory.
+TEST(Clock, ATokenThatNamesNoTerritoryThereIsPassesNoList) {
+  const auto with_territory = [](std::string_view territory) {
+    const auto secret = decode_base64url("Elv5BFZmuR-5v-70wbzHWzrdrcUcicZRyRATZ0docFQ");
+    std::string token;
+    append_base64url(token, bytes_of(R"({"alg":"HS256","kid":"shared"})"));
+    token += '.';
+    append_base64url(token, bytes_of(R"({"exp":1800003600,"cdniuc":"regex:.*","territory":")" +
+                                     std::string(territory) + "\"}"));
+    const Digest mac = hmac_sha256(*secret, bytes_of(token));
+    token += '.';
+    append_base64url(token, mac);
+    return with_jwt(token);
+  };
+  rule.territory_source = TerritorySource::kToken;
+  rule.refused_territories = {"US"};
+  rule.unknown_territory_allowed = true;
+  Gate gate(options);
+  for (const char* good : {"DE", "de", "DE-BY", "XK"})
+    CHECK_REASON(kTokenHolds, gate.reason(with_territory(good)));
+  for (const char* bad :
+       {"US", "us", "US-CA", "USA", "UK", "ZZ", "", "-", "-US", "U", " US", "840"})
+    CHECK_REASON(kWrongTerritory, gate.reason(with_territory(bad)));
+  CHECK_REASON(kWrongTerritory, gate.reason(with_jwt(v::kPlain)));
 }
 
 TEST(Clock, TerritoriesOfTheToken) {

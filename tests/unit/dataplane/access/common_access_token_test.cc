@@ -54,12 +54,7 @@ TEST(CommonAccessToken, FormsOfCose) {
 }
 
 TEST(CommonAccessToken, TimesHaveSomeLeeway) {
-  TestRequest request = with_cat(v::kCatPlain);
-  request.now = kNow + std::chrono::seconds(3629);
-  expect(Reason::kTokenHolds, request);
-  request.now = kNow + std::chrono::seconds(3630);
-  expect(Reason::kExpired, request);
-  request = with_cat(v::kCatNotBefore);
+  TestRequest request = with_cat(v::kCatNotBefore);
   request.now = kNow + std::chrono::seconds(69);
   expect(Reason::kNotYetValid, request);
   request.now = kNow + std::chrono::seconds(70);
@@ -68,6 +63,11 @@ TEST(CommonAccessToken, TimesHaveSomeLeeway) {
   expect(Reason::kTokenHolds, v::kCatTaggedTime);
   expect(Reason::kTokenHolds, v::kCatFloatTime);
   expect(Reason::kTooLong, v::kCatNoExpiry);
+  request = with_cat(v::kCatPlain);
+  request.now = kNow + std::chrono::seconds(3629);
+  expect(Reason::kTokenHolds, request);
+  request.now = kNow + std::chrono::seconds(3630);
+  expect(Reason::kExpired, request);
 }
 
 TEST(CommonAccessToken, IssuerAudienceVersion) {
@@ -189,6 +189,23 @@ TEST(CommonAccessToken, Replay) {
   expect(Reason::kReplayed, again);
   expect(Reason::kUnsupportedClaim, v::kCatReplayDetect);
   expect(Reason::kMalformed, v::kCatReplayNoId);
+}
+
+// The key id need not be signed: one key under two ids must not be two uses.
+TEST(CommonAccessToken, ReplayIsTheSameUnderAnotherKeyId) {
+  std::string same_key(v::kPublicKeyOne);
+  same_key.replace(same_key.find("\"one\""), 5, "\"uno\"");
+  AccessOptions options = signed_options();
+  options.key_sets[0].inline_sets = {jwk_set({v::kPublicKeyOne, same_key})};
+  gate.reload(options);
+  const std::string renamed = respelled(v::kCatReplayOnce, [](CborItem& cose) {
+    cose.children[1].children[1].bytes = bytes_of("uno");
+  });
+  expect(Reason::kTokenHolds, v::kCatReplayOnce);
+  expect(Reason::kReplayed, renamed);
+  const std::string unnamed =
+      respelled(v::kCatReplayOnce, [](CborItem& cose) { cose.children[1].children.clear(); });
+  expect(Reason::kReplayed, unnamed);
 }
 
 TEST(CommonAccessToken, WhatRestrictsAndCannotBeJudgedRefuses) {

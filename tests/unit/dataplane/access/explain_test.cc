@@ -62,6 +62,39 @@ TEST(Explain, NeverShowsATokenOrAKey) {
   }
 }
 
+// A header may carry a credential, or another rule's token.
+TEST(Explain, NeverShowsWhatIsInAHeader) {
+  for (const char* value : {"speaker", "s3cret-of-the-listener"}) {
+    TestRequest request = with_cat(v::kCatHeader);
+    request.fields.add("x-device", value);
+    request.fields.add("Authorization", "Bearer s3cret-of-the-listener");
+    request.fields.add("Cookie", "session=s3cret-of-the-listener");
+    const Explanation explanation = explain(*policy, request.get(), nullptr);
+    const std::string text = text_of(explanation);
+    STRCMP_CONTAINS("cath X-Device: must be a value that equals what the token says: it is",
+                    text.c_str());
+    CHECK_EQUAL(explanation.reason == Reason::kTokenHolds, std::string_view(value) == "speaker");
+    CHECK_FALSE(text.contains("speaker"));
+    CHECK_FALSE(text.contains("s3cret"));
+  }
+}
+
+TEST(Explain, AgreesWithTheCheckOfPathsThatOriginsReadInDifferentWays) {
+  AccessOptions options = signed_options();
+  RuleOptions open;
+  open.host = "music.example";
+  open.path = "/";
+  open.mode = Mode::kOpen;
+  options.rules.push_back(open);
+  Gate gate(options);
+  for (const char* target :
+       {"/albums;x=1/1/a.m4s", "/albums%3bx/1", "/player;v=2/page.js", "/%61lbums/1"}) {
+    TestRequest request;
+    request.target = target;
+    CHECK_TRUE(gate.reason(request) == explain(*policy_of(options), request.get(), nullptr).reason);
+  }
+}
+
 TEST(Explain, AgreesWithTheCheck) {
   const AccessOptions options = signed_options();
   for (const std::string_view token :

@@ -53,6 +53,15 @@ TEST(Policy, RefusesWhatCannotBeMeant) {
   rule.path = "/albums";
   rule.allowed_territories = {"Germany"};
   refused("'Germany' is no territory");
+  for (const char* code : {"UK", "ZZ", "D", "de-by", ""}) {
+    rule.allowed_territories = {};
+    rule.refused_territories = {"US", code};
+    refused("is no territory: write a code that ISO 3166-1 alpha-2 assigns");
+    rule.refused_territories = {};
+    rule.licence = {{"", "", {code}}};
+    refused("is no territory");
+    rule.licence = {};
+  }
   rule.allowed_territories = {"DE"};
   STRCMP_CONTAINS("no territory_database", error_of(options, nullptr).c_str());
   rule.licence = {{"2026-12-01", "", {}}};

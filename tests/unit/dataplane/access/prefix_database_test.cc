@@ -79,8 +79,9 @@ TEST(PrefixDatabase, RefusesWhatIsNone) {
   STRCMP_CONTAINS("MaxMind DB", opened.error().message.c_str());
 }
 
-TEST(PrefixDatabase, TerritoriesAreTwoLetters) {
+TEST(PrefixDatabase, TerritoriesAreCodesThatAreAssigned) {
   CHECK(Territory::parse("de") == Territory::parse("DE"));
-  for (const char* bad : {"", "D", "DEU", "1A", "D-"})
+  for (const char* good : {"AD", "GB", "XK", "ZW"}) CHECK_TRUE(Territory::parse(good).has_value());
+  for (const char* bad : {"", "D", "DEU", "1A", "D-", "UK", "EU", "AP", "AA", "ZZ", "T1"})
     CHECK_FALSE(Territory::parse(bad).has_value());
 }

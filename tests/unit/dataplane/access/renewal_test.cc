@@ -107,6 +107,110 @@ TEST(Renewal, CommonAccessTokensGoBackAsTheyCame) {
   STRCMP_CONTAINS("; Path=/albums; Secure", decision.renewals.at(0).field_value.c_str());
 }
 
+// A listener in a chain is a stranger to no worker, however many strangers there are around.
+TEST(Renewal, ARenewedTokenWaitsBehindNoFloodOfStrangers) {
+  CheckOptions small;
+  small.prefix_verifications_per_second = 1;
+  small.prefix_verifications_at_once = 2;
+  small.verifications_per_second = 1;
+  small.verifications_at_once = 2;
+  const auto policy = policy_of(options);
+  const auto shared = std::make_shared<ReplayTable>();
+  AccessCheck here(small, policy, shared, {1, 2});
+  AccessCheck there(small, policy, shared, {3, 4});
+  // Strangers of the listener's prefix, until a worker verifies no more.
+  int strangers = 0;
+  const auto flood = [&](AccessCheck& check, MonotonicTime now) {
+    for (int i = 0; i < 3; ++i) {
+      std::string token(v::kPlain);
+      std::string digits;
+      append_base64url(digits, sha256(bytes_of(std::to_string(strangers++))));
+      TestRequest request = with_jwt(token.replace(token.size() - 60, 20, digits.substr(0, 20)));
+      request.monotonic_now = now;
+      if (check.check(request.get()).reason == Reason::kBusy) return;
+    }
+    FAIL("the flood is none");
+  };
+  Decision decision = here.check(with_jwt(v::kRenew).get());
+  CHECK_REASON(kTokenHolds, decision.reason);
+  // Neither knows the token that the other one made, and the flood goes on for the whole chain.
+  for (int i = 1; i <= 6; ++i) {
+    AccessCheck& check = i % 2 == 0 ? here : there;
+    TestRequest request = with_cookie(token_of(decision));
+    request.now += seconds(45 * i);
+    request.monotonic_now += seconds(45 * i);
+    flood(check, request.monotonic_now);
+    const std::uint64_t verified = check.counters().signatures_verified;
+    decision = check.check(request.get());
+    CHECK_REASON(kTokenHolds, decision.reason);
+    LONGS_EQUAL(verified, check.counters().signatures_verified);
+    LONGS_EQUAL(1, decision.renewals.size());
+  }
+}
+
+TEST(Renewal, AWorkerKnowsWhatItRenewedWithoutAnySharedTable) {
+  AccessCheck check({}, policy_of(options), nullptr, {1, 2});
+  const Decision decision = check.check(with_jwt(v::kRenew).get());
+  CHECK_REASON(kTokenHolds, check.check(with_cookie(token_of(decision)).get()).reason);
+  LONGS_EQUAL(1, check.counters().signatures_verified);
+  // What a listener changed in it is nothing that this node made.
+  std::string spoilt = token_of(decision);
+  spoilt[spoilt.size() - 10] = spoilt[spoilt.size() - 10] == 'A' ? 'B' : 'A';
+  CHECK_REASON(kBadSignature, check.check(with_cookie(spoilt).get()).reason);
+}
+
+TEST(Renewal, IsNotSentAndNotBelievedOnceItsKeyIsGone) {
+  options.key_sets = {key_set("label", {v::kPrivateKeyOne, v::kSharedKey}),
+                      key_set("node", {v::kRfcPrivateKey})};
+  options.rules[0].key_sets = {"label", "node"};
+  options.rules[0].renewal_key = "P5UpOv0eMq1wcxLf7WxIg09JdSYGYFDOWkldueaImf0";
+  const auto shared = std::make_shared<ReplayTable>();
+  AccessCheck here({}, policy_of(options), shared, {1, 2});
+  AccessCheck there({}, policy_of(options), shared, {3, 4});
+  const std::string old = token_of(here.check(with_jwt(v::kRenew).get()));
+  CHECK_REASON(kTokenHolds, here.check(with_cookie(old).get()).reason);
+  // Another key signs from now on; the old one is still trusted.
+  AccessOptions changed = options;
+  changed.rules[0].renewal_key = "one";
+  here.set_policy(policy_of(changed));
+  const std::string fresh = token_of(here.check(with_jwt(v::kRenew).get()));
+  CHECK_TRUE(fresh != old);
+  CHECK_REASON(kTokenHolds, here.check(with_cookie(old).get()).reason);
+  // The old one is gone.
+  changed.key_sets.pop_back();
+  changed.rules[0].key_sets = {"label"};
+  for (AccessCheck* check : {&here, &there}) {
+    check->set_policy(policy_of(changed));
+    CHECK_REASON(kUnknownKey, check->check(with_cookie(old).get()).reason);
+    CHECK_REASON(kTokenHolds, check->check(with_cookie(fresh).get()).reason);
+    CHECK_TRUE(token_of(check->check(with_jwt(v::kRenew).get())) != old);
+  }
+  // And what a rule renews for its own listeners is not sent to another's.
+  changed.rules[0].renewal_issuer = "node";
+  here.set_policy(policy_of(changed));
+  LONGS_EQUAL(2, here.counters().renewals);
+  here.check(with_jwt(v::kRenew).get());
+  LONGS_EQUAL(3, here.counters().renewals);
+}
+
+TEST(Renewal, ATokenForOneUseIsNotRenewed) {
+  // Of an issuer with a shared secret: kRenew's claims with "jti".
+  const auto secret = decode_base64url("Elv5BFZmuR-5v-70wbzHWzrdrcUcicZRyRATZ0docFQ");
+  std::string token;
+  append_base64url(token, bytes_of(R"({"alg":"HS256","kid":"shared"})"));
+  token += '.';
+  append_base64url(token,
+                   bytes_of(R"({"exp":1800000060,"cdniuc":"regex:https://music\\.example/.*",)"
+                            R"("cdniets":60,"cdnistt":1,"cdnistd":1,"jti":"ticket-2"})"));
+  const Digest mac = hmac_sha256(*secret, bytes_of(token));
+  token += '.';
+  append_base64url(token, mac);
+  Gate gate(options);
+  const Decision decision = gate.check(with_jwt(token));
+  CHECK_REASON(kTokenHolds, decision.reason);
+  CHECK_TRUE(decision.renewals.empty());
+}
+
 TEST(Renewal, MayBeWithASharedKey) {
   options.rules[0].renewal_key = "shared";
   Gate gate(options);

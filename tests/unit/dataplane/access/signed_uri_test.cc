@@ -188,10 +188,14 @@ TEST(SignedUri, TheClientsPrefixComesEncrypted) {
   CHECK_REASON(kUnsupportedClaim, without.reason(with_jwt(v::kClientV4)));
 }
 
-TEST(SignedUri, ATicketIsForOneUseOfOneResource) {
+TEST(SignedUri, ATicketIsForOneUseWhateverIsAskedWithIt) {
   expect(Reason::kTokenHolds, v::kSingleUse);
   expect(Reason::kReplayed, v::kSingleUse);
-  CHECK_REASON(kTokenHolds, gate.reason(with_jwt(v::kSingleUse, "/albums/1/b.m4s")));
+  for (const char* target : {"/albums/1/b.m4s", "/albums/1/a.m4s?x=1", "/albums/1/%61.m4s"})
+    CHECK_REASON(kReplayed, gate.reason(with_jwt(v::kSingleUse, target)));
+  TestRequest cookie;
+  cookie.fields.add("Cookie", "URISigningPackage=" + std::string(v::kSingleUse));
+  CHECK_REASON(kReplayed, gate.reason(cookie));
   AccessCheck without({}, policy_of(signed_options()), nullptr, {1, 2});
   CHECK_REASON(kUnsupportedClaim, without.check(with_jwt(v::kSingleUse).get()).reason);
 }
@@ -281,14 +285,14 @@ TEST(SignedUriExamples, TheSimpleOneHolds) {
 
 TEST(SignedUriExamples, TheComplexOneHolds) {
   Gate gate(options());
+  TestRequest early = request(kComplex, "/foo/bar/125.png");
+  early.now = WallTime(std::chrono::seconds(1646780968));
+  CHECK_REASON(kNotYetValid, gate.reason(early));
   CHECK_REASON(kTokenHolds, gate.reason(request(kComplex, "/foo/bar/123.png")));
   CHECK_REASON(kWrongUri, gate.reason(request(kComplex, "/foo/bar/1234.png")));
   TestRequest elsewhere = request(kComplex, "/foo/bar/124.png");
   elsewhere.client = "2001:db9::5";
   CHECK_REASON(kWrongClient, gate.reason(elsewhere));
-  TestRequest early = request(kComplex, "/foo/bar/125.png");
-  early.now = WallTime(std::chrono::seconds(1646780968));
-  CHECK_REASON(kNotYetValid, gate.reason(early));
 }
 
 TEST(SignedUriExamples, TheOneToRenewIsRenewed) {

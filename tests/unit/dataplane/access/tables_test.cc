@@ -9,16 +9,17 @@ using namespace nearfield::access;
 
 TEST_GROUP(Tables){static Digest id(int number){return sha256(bytes_of(std::to_string(number)));
 }
+static Digest identity(int number) { return id(1000000 + number); }
 static MonotonicTime at(int second) { return MonotonicTime(std::chrono::seconds(second)); }
 }
 ;
 
 TEST(Tables, TheLeastRecentlyUsedGoodTokenLeaves) {
   GoodTokens tokens(2, 1 << 20);
-  tokens.add(id(1), Token());
-  tokens.add(id(2), Token());
+  tokens.add(id(1), identity(1), Token());
+  tokens.add(id(2), identity(2), Token());
   CHECK(tokens.find(id(1)) != nullptr);
-  tokens.add(id(3), Token());
+  tokens.add(id(3), identity(3), Token());
   CHECK(tokens.find(id(2)) == nullptr);
   CHECK(tokens.find(id(1)) != nullptr);
   LONGS_EQUAL(2, tokens.size());
@@ -32,10 +33,44 @@ TEST(Tables, GoodTokensAreBoundedInBytes) {
   for (int i = 0; i < 100; ++i) {
     Token token;
     token.payload = std::string(4000, 'x');
-    tokens.add(id(i), std::move(token));
+    tokens.add(id(i), identity(i), std::move(token));
   }
   CHECK_TRUE(tokens.bytes() <= std::size_t{64} << 10);
   CHECK_TRUE(tokens.size() >= 10);
+}
+
+TEST(Tables, ATokenHasOnePlaceUnderWhateverName) {
+  GoodTokens tokens(2, 1 << 20);
+  tokens.add(id(1), identity(1), Token());
+  for (int spelling = 10; spelling < 20; ++spelling) {
+    tokens.add(id(spelling), identity(2), Token());
+    CHECK(tokens.find_identity(identity(2)) == tokens.find(id(spelling)));
+  }
+  CHECK(tokens.find(id(1)) != nullptr);
+  CHECK(tokens.find(id(18)) == nullptr);
+  LONGS_EQUAL(2, tokens.size());
+  tokens.remove(id(19));
+  CHECK(tokens.find_identity(identity(2)) == nullptr);
+}
+
+TEST(Tables, TokensOfKeysThatAreGoneLeave) {
+  GoodTokens tokens(10, 1 << 20);
+  Token token;
+  token.key = id(100);
+  tokens.add(id(1), identity(1), token);
+  token.sealing_key = id(101);
+  tokens.add(id(2), identity(2), token);
+  token.key = id(102);
+  tokens.add(id(3), identity(3), token);
+  tokens.retain({id(100), id(101)});
+  CHECK(tokens.find(id(1)) != nullptr);
+  CHECK(tokens.find(id(2)) != nullptr);
+  CHECK(tokens.find(id(3)) == nullptr);
+  tokens.retain({id(100)});
+  CHECK(tokens.find(id(1)) != nullptr);
+  CHECK(tokens.find(id(2)) == nullptr);
+  tokens.retain({});
+  LONGS_EQUAL(0, tokens.bytes());
 }
 
 TEST(Tables, BadTokensAreForgottenAfterAWhileAndKnowTheirRing) {

@@ -1,0 +1,49 @@
+// A trusted clock that runs backwards.
+#include "dataplane/access/time_floor.h"
+
+#include <CppUTest/TestHarness.h>
+
+using namespace nearfield;
+using namespace nearfield::access;
+using std::chrono::hours;
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+
+TEST_GROUP(TimeFloor) {
+  TimeFloor floor;
+  static WallTime wall(int second) { return WallTime(seconds(1'800'000'000 + second)); }
+  static MonotonicTime at(milliseconds since) { return MonotonicTime(hours(5) + since); }
+};
+
+TEST(TimeFloor, KnowsNothingBeforeAClockIsTrusted) {
+  CHECK(floor.at(at(seconds(7))) == WallTime());
+  CHECK(floor.heed(wall(0), at(seconds(7))) == wall(0));
+}
+
+TEST(TimeFloor, RisesWithTheClockAndBetweenItsReadings) {
+  floor.heed(wall(0), at(seconds(0)));
+  CHECK(floor.at(at(milliseconds(1999))) == wall(1));
+  CHECK(floor.at(at(seconds(-3))) == wall(0));
+  // A step forward is followed.
+  CHECK(floor.heed(wall(500), at(seconds(2))) == wall(500));
+  CHECK(floor.at(at(seconds(3))) == wall(501));
+}
+
+TEST(TimeFloor, AClockSetBackIsNotFollowedForAnHour) {
+  floor.heed(wall(1000), at(seconds(0)));
+  CHECK(floor.heed(wall(0), at(seconds(0))) == wall(1000));
+  CHECK(floor.heed(wall(60), at(seconds(60))) == wall(1060));
+  CHECK(floor.heed(wall(3599), at(seconds(3599))) == wall(4599));
+  CHECK(floor.heed(wall(3600), at(seconds(3600))) == wall(3600));
+  CHECK(floor.at(at(seconds(3601))) == wall(3601));
+}
+
+TEST(TimeFloor, TheHourBeginsAgainWhenTheClockWasNotTrustedOrCaughtUp) {
+  floor.heed(wall(1000), at(seconds(0)));
+  floor.heed(wall(0), at(seconds(0)));
+  floor.distrust();
+  CHECK(floor.heed(wall(3600), at(seconds(3600))) == wall(4600));
+  CHECK(floor.heed(wall(4700), at(seconds(3700))) == wall(4700));
+  CHECK(floor.heed(wall(3800), at(seconds(3800))) == wall(4800));
+  CHECK(floor.heed(wall(7300), at(seconds(7300))) == wall(8300));
+}
