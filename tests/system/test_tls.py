@@ -17,7 +17,7 @@ from namespace_support import Client
 from node_support import group, until
 from origin_support import Nginx, content
 from tls_client_support import AES_128, CHACHA, Hello, TlsWire
-from tls_support import NAME, SslWire, TlsNode, ca, curl, origin, s_client, tls_table  # noqa: F401
+from tls_support import NAME, SslWire, TlsNode, ca, curl, once, origin, s_client, tls_table  # noqa: F401
 from wire_support import ask, request
 
 KIB, MIB = 1024, 1024 * 1024
@@ -80,6 +80,7 @@ def test_sessions_resume_on_every_worker(ca, start):  # noqa: F811
     with older_session(ca, node.tls_port) as (context, session):
         assert [resumes_older(node.tls_port, context, session) for _ in range(20)] == 20 * [True]
     node.counted("handshakes_resumed", 40)
+    node.counted("handshakes_finished", 42)
     assert node.tls_counters()["handshakes_finished"] == 42
 
 
@@ -93,6 +94,7 @@ def test_each_connection_brings_the_next_ticket(start):
             ticket = wire.tickets[0]
 
 
+@once
 def test_what_a_session_is_bound_to(ca, start):  # noqa: F811
     """A ticket that does not fit is no error: the handshake is a full one."""
     node = start(leaves=[ca.issue(NAME), ca.issue("other.example")])
@@ -107,6 +109,7 @@ def test_what_a_session_is_bound_to(ca, start):  # noqa: F811
         assert not resumes(node.tls_port, type(ticket)(spoilt, ticket.secret, ticket.age_add, ticket.lifetime_s, ticket.suite))
 
 
+@once
 def test_a_resumption_without_diffie_hellman_is_not_offered(start):
     """psk_ke alone (RFC 8446 4.2.9) would give up forward secrecy."""
     node = start()
@@ -130,6 +133,7 @@ def test_early_data_is_passed_over(start):
         assert wire.ask("/song").body == SONG
 
 
+@once
 def test_no_tickets_where_they_are_off(ca, start):  # noqa: F811
     node = start("tickets = false")
     with TlsWire(node.tls_port) as wire:
@@ -138,6 +142,7 @@ def test_no_tickets_where_they_are_off(ca, start):  # noqa: F811
         assert not wire.socket.session.has_ticket
 
 
+@once
 def test_sessions_outlive_a_restart_with_a_key_file(ca, origin, leaf, tmp_path):  # noqa: F811
     origin.put("/song", SONG)
     file = tmp_path / "tickets"
@@ -192,6 +197,7 @@ def serial(ca, node: TlsNode, **options) -> int:  # noqa: F811
         return int(wire.socket.getpeercert()["serialNumber"], 16)
 
 
+@once
 def test_a_certificate_is_exchanged_without_dropping_a_connection(ca, start):  # noqa: F811
     mine = ca.issue(NAME)
     node = start(leaves=[mine])
@@ -212,6 +218,7 @@ def test_a_certificate_is_exchanged_without_dropping_a_connection(ca, start):  #
         assert serial(ca, node) == after and open_meanwhile.ask("/song").body == SONG
 
 
+@once
 def test_the_end_of_a_certificate_is_told(ca, start):  # noqa: F811
     node = start(leaves=[ca.issue(NAME, days=10), ca.issue("later.example", days=80)])
     soon, later = node.status()["tls"]["certificates"]
@@ -221,6 +228,7 @@ def test_the_end_of_a_certificate_is_told(ca, start):  # noqa: F811
     assert soon["file"] in log and later["file"] not in log, log
 
 
+@once
 def test_clients_may_have_to_have_certificates(ca, start, leaf, tmp_path):  # noqa: F811
     mine = ca.issue("listener.example")
     required = start(f'client_certificates = "required"\nclient_ca = "{ca.file}"')
@@ -239,12 +247,14 @@ def test_clients_may_have_to_have_certificates(ca, start, leaf, tmp_path):  # no
     assert curl(ca, optional.tls_port, "/song", "--cert", str(stranger.chain), "--key", str(stranger.key)).returncode != 0
 
 
+@once
 def test_only_tls_1_3_where_it_is_told_so(ca, start):  # noqa: F811
     node = start('minimum_version = "1.3"')
     assert curl(ca, node.tls_port, "/song").stdout == SONG
     assert s_client(ca, node.tls_port, "-tls1_2").says("alert protocol version").code != 0
 
 
+@once
 def test_clear_text_is_sent_to_https_and_https_says_to_stay(ca, start):  # noqa: F811
     node = start(more='[https]\nredirect = true\nhsts = "365d"')
     answer = ask(node.port, "/song?a=b", host=f"{NAME}:{node.port}")

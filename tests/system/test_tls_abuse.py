@@ -42,8 +42,9 @@ def test_half_done_handshakes_of_one_prefix_are_bounded_and_expire(limited):
         assert node.tls()["handshakes_open"] <= 200
         assert node.resident_bytes() - before < 200 * 100 * KIB
         until(lambda: node.tls()["handshakes_open"] == 0, "they have expired")
-        counters = node.tls_counters()
-        assert counters["handshakes_refused_prefix"] >= 100 and counters["handshakes_expired"] == counters["handshakes_begun"] <= 300, counters
+        begun, refused = (node.tls_counters()[name] for name in ("handshakes_begun", "handshakes_refused_prefix"))
+        assert begun <= 300 and refused >= 100, (begun, refused)  # not in one moment, on a busy machine
+        until(lambda: node.tls_counters()["handshakes_expired"] == begun, "and are counted")
         assert all(wire.is_closed() or wire.buffer for wire in waiting)
     with TlsWire(node.tls_port) as wire:
         assert wire.ask("/song").body == SONG

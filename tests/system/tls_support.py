@@ -30,6 +30,7 @@ from origin_support import Nginx
 from wire_support import Broken, Wire
 
 NAME = "music.example"
+once = pytest.mark.skipif(TRANSPORT == "dpdk", reason="is the same whatever carries the bytes")
 _tls_ports = itertools.count(18_001)
 
 
