@@ -130,10 +130,13 @@ std::string contradiction(const CLI::App& app, const Flags& flags) {
   if (flags.check) return "--check wants --config FILE";
   const bool serves = !flags.quick.listen.empty() || !flags.quick.tls_listen.empty();
   if (!serves && flags.quick.origin.empty()) {
-    return "say what to serve: --config FILE, or --listen ADDRESS --origin URL";
+    return "say what to serve: --config FILE, or --listen (--tls-listen) ADDRESS --origin URL";
   }
-  if (!serves) return "--origin wants --listen ADDRESS beside it";
-  if (flags.quick.origin.empty()) return "--listen wants --origin URL beside it";
+  if (!serves) return "--origin wants --listen or --tls-listen ADDRESS beside it";
+  if (flags.quick.origin.empty()) {
+    return std::string(flags.quick.listen.empty() ? "--tls-listen" : "--listen") +
+           " wants --origin URL beside it";
+  }
   if (flags.quick.tls_listen.empty() != flags.quick.certificate.empty()) {
     return "--tls-listen and --certificate FILE want each other";
   }

@@ -3,8 +3,10 @@
 
 #include <boost/json.hpp>
 #include <format>
+#include <utility>
 
 #include "dataplane/access/explain.h"
+#include "dataplane/control/url.h"
 
 namespace nearfield::control {
 namespace {
@@ -13,22 +15,12 @@ namespace json = boost::json;
 
 constexpr std::size_t kMaximumFields = 100;
 
-Result<void> take_url(std::string_view url, WhyQuestion& question) {
-  std::string_view rest;
-  if (url.starts_with("https://")) {
-    rest = url.substr(8);
-  } else if (url.starts_with("http://")) {
-    rest = url.substr(7);
-    question.scheme = http::Scheme::kHttp;
-  } else {
-    return failure("'url' does not begin with https:// or http://");
-  }
-  const std::size_t slash = rest.find('/');
-  question.authority = rest.substr(0, slash);
-  question.target = slash == std::string_view::npos ? "/" : rest.substr(slash);
-  for (char& letter : question.authority)
-    if (letter >= 'A' && letter <= 'Z') letter = static_cast<char>(letter - 'A' + 'a');
-  if (question.authority.empty()) return failure("'url' names no host");
+Result<void> take_url(std::string_view text, WhyQuestion& question) {
+  auto url = Url::parse(text);
+  if (!url) return std::unexpected(url.error());
+  question.scheme = url->scheme;
+  question.authority = std::move(url->authority);
+  question.target = url->target();
   return {};
 }
 

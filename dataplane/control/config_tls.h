@@ -25,9 +25,7 @@ struct TlsConfig {
 
   // --- fixed at start ---
   std::vector<net::Endpoint> listen;
-  // As many jobs as tls::HandshakeLimits lets in: who was let in is not refused for coming in a
-  // crowd. Prefixes take turns, so that a crowd delays itself.
-  tls::HandshakePoolOptions helpers{.maximum_jobs = 4096, .maximum_jobs_per_prefix = 512};
+  tls::HandshakePoolOptions helpers;
 
   // --- follow a reload ---
   std::vector<tls::CertificateFiles> certificates;  // `key` is never empty

@@ -1,33 +1,22 @@
-// Impl's members stand in the order in which they may be used by those below: destruction is the
-// reverse, and stop_workers() has run before it.
+// A node's start and end. What follows a reload is in node_reload.cc.
 #include "dataplane/control/node.h"
 
 #include <unistd.h>
 
 #include <algorithm>
+#include <boost/algorithm/string/join.hpp>
 #include <csignal>
 #include <format>
 #include <ranges>
 #include <utility>
 #include <vector>
 
-#include "dataplane/control/access_log.h"
-#include "dataplane/control/api.h"
 #include "dataplane/control/clock_watch.h"
-#include "dataplane/control/config_json.h"
-#include "dataplane/control/control_server.h"
-#include "dataplane/control/event_loop.h"
-#include "dataplane/control/handover.h"
-#include "dataplane/control/listening.h"
-#include "dataplane/control/log.h"
-#include "dataplane/control/node_tls.h"
+#include "dataplane/control/node_impl.h"
 #include "dataplane/control/notify.h"
 #include "dataplane/control/process_limits.h"
 #include "dataplane/control/units.h"
-#include "dataplane/control/unix_listener.h"
 #include "dataplane/control/version.h"
-#include "dataplane/control/worker_thread.h"
-#include "dataplane/origin/resolver.h"
 #include "dataplane/tls/locked_memory.h"
 
 namespace nearfield::control {
@@ -42,107 +31,13 @@ constexpr std::chrono::milliseconds kDrainGrace{500};
 constexpr mode_t kControlMode = 0660;
 constexpr mode_t kHandoverMode = 0600;
 
-std::chrono::milliseconds wall_now_ms() {
-  return std::chrono::duration_cast<std::chrono::milliseconds>(
-      std::chrono::system_clock::now().time_since_epoch());
-}
-
-WallTime wall_now() {
-  return std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now());
-}
-
 MonotonicTime monotonic_now() { return std::chrono::steady_clock::now(); }
-
-std::string joined(const std::vector<std::string>& words) {
-  std::string result;
-  for (const std::string& word : words) result += (result.empty() ? "" : ", ") + word;
-  return result;
-}
-
-void say(const std::vector<TlsNotice>& notices) {
-  for (const auto& [level, text] : notices) log(level, "{}", text);
-}
 
 LogLevel level_of(const origin::HealthChange& change) {
   return change.to == origin::HealthState::healthy ? LogLevel::info : LogLevel::warn;
 }
 
 }  // namespace
-
-struct Node::Impl final : NodeControl {
-  explicit Impl(NodeOptions options)
-      : config(std::move(options.config)),
-        transport(std::move(options.transport)),
-        config_path(std::move(options.config_path)) {}
-  ~Impl();
-
-  Result<void> start(const std::string& takeover_path);
-  Result<void> make_shared_parts();
-  Result<Listening> make_places(std::vector<HandedListener> handed) const;
-  Result<void> start_workers(Listening listening);
-  Result<void> open_control(UnixListener::IfAlive if_alive);
-  Result<void> open_admin(bool taking_over);
-  Result<void> open_handover(UnixListener::IfAlive if_alive);
-  void say_started(bool taken_over);
-  Result<void> make_tls();
-  void look_at_expiry();
-  std::size_t maximum_streams() const;
-  void on_worker_failed(const Error& error);
-  void on_signal(int number);
-  void begin_drain(std::string_view why);
-  void look_at_drain();
-  void finish();
-  void stop_workers();
-  std::vector<HandoverServer::Offer> offers();
-  origin::HealthListener health_listener();
-
-  // NodeControl
-  NodeSnapshot snapshot() override;
-  std::string effective_config_json() override { return config_json(config); }
-  const http::QueryRules& query_rules() override { return config.settings.query_rules; }
-  std::uint64_t purge(std::string_view name) override { return store->purge(name); }
-  std::uint64_t purge_prefix(std::string_view prefix) override {
-    return store->purge_prefix(prefix);
-  }
-  std::string access_why(const WhyQuestion& question) override {
-    return why_json(*config.settings.access, question, shared->replayed_tokens.get(),
-                    shared->clock_trusted, wall_now());
-  }
-  ConnectionList connections(const ConnectionQuestion& question) override {
-    return ask_connections(workers, question);
-  }
-  void drain() override { begin_drain("asked to"); }
-  ReloadOutcome reload() override;
-
-  Config config;  // in force; keys that need a restart as they were at the start
-  const TransportKind transport;
-  const std::string config_path;
-  NodeState state = NodeState::starting;
-  const std::chrono::milliseconds started_ms = wall_now_ms();
-  std::chrono::milliseconds config_loaded_ms = started_ms;
-  std::uint64_t reloads = 0;
-  std::uint64_t reloads_refused = 0;
-  std::vector<std::string> restart_required;
-  std::uint32_t worker_count = 0;
-  std::vector<ListenAddress> bound;
-  std::vector<std::string> bound_configured;
-  std::optional<net::Endpoint> admin_bound;
-  MonotonicTime drain_deadline{};
-  std::optional<Error> failed;  // why it ended, when not in order
-
-  EventLoop loop;
-  std::unique_ptr<cache::Store> store;
-  std::unique_ptr<proxy::SharedState> shared;
-  std::shared_ptr<origin::SystemResolver> resolver;
-  std::shared_ptr<const origin::OriginDirectory> directory;
-  std::unique_ptr<AccessLog> access_log;
-  std::unique_ptr<NodeTls> tls;
-  std::unique_ptr<Transports> transports;
-  std::vector<std::unique_ptr<WorkerThread>> workers;
-  UnixListener control_listener;  // holds the path; its descriptor is the server's
-  std::unique_ptr<HandoverServer> handover;
-  std::unique_ptr<ControlServer> server;
-};
 
 Node::Impl::~Impl() { stop_workers(); }
 
@@ -167,13 +62,16 @@ origin::HealthListener Node::Impl::health_listener() {
   };
 }
 
+void Node::Impl::guard_keys(const Config& wanted) {
+  const bool has_keys = !wanted.tls.listen.empty() || origin::speaks_tls(wanted.origins) ||
+                        !wanted.access.options.key_sets.empty();
+  if (!has_keys || std::exchange(keys_guarded, true)) return;
+  for (const std::string& problem : tls::lock_memory()) log(LogLevel::warn, "{}", problem);
+  tls::forbid_core_files();
+}
+
 Result<void> Node::Impl::make_tls() {
-  const bool has_keys = !config.tls.listen.empty() || origin::speaks_tls(config.origins);
-  if (has_keys) {
-    // Before there are keys to be kept out of swap and core files.
-    for (const std::string& problem : tls::lock_memory()) log(LogLevel::warn, "{}", problem);
-    tls::forbid_core_files();
-  }
+  guard_keys(config);
   auto made = NodeTls::make(config.tls, wall_now());
   if (!made) return std::unexpected(made.error());
   tls = *std::move(made);
@@ -316,7 +214,6 @@ Result<void> Node::Impl::open_handover(UnixListener::IfAlive if_alive) {
 Result<void> Node::Impl::open_admin(bool taking_over) {
   if (!config.admin) return {};
   // With SO_REUSEPORT the process that is replaced may still hold it; otherwise it must be free.
-  std::vector<HandedListener> none;
   auto listening =
       taking_over ? Result<Listening>(Listening()) : make_listening({{*config.admin}}, 1, {});
   if (!listening) return std::unexpected(listening.error());
@@ -407,9 +304,10 @@ void Node::Impl::say_started(bool taken_over) {
                        std::ranges::to<std::vector<std::string>>();
   log(LogLevel::info,
       "nearfield {} {} on {} with {} worker{}: RAM {} ({} pages), policy {}, origins {}",
-      version_text(), taken_over ? "took over and serves" : "serves", joined(addresses),
-      worker_count, worker_count == 1 ? "" : "s", format_size(statistics.arena_capacity_bytes),
-      page_kind_text(statistics.page_kind), config.store.policy, joined(origins));
+      version_text(), taken_over ? "took over and serves" : "serves",
+      boost::algorithm::join(addresses, ", "), worker_count, worker_count == 1 ? "" : "s",
+      format_size(statistics.arena_capacity_bytes), page_kind_text(statistics.page_kind),
+      config.store.policy, boost::algorithm::join(origins, ", "));
   if (!config.tls.listen.empty()) log(LogLevel::info, "{}", tls->summary());
   if (admin_bound) log(LogLevel::info, "metrics and status on http://{}", admin_bound->text());
   if (!config.control_path.empty()) log(LogLevel::info, "control socket {}", config.control_path);
@@ -479,69 +377,6 @@ void Node::Impl::finish() {
   state = NodeState::stopped;
   server->stop_accepting();
   loop.stop();
-}
-
-ReloadOutcome Node::Impl::reload() {
-  ReloadOutcome outcome;
-  if (config_path.empty()) {
-    outcome.has_file = false;
-    log(LogLevel::warn, "nothing to reload: this node was started without --config");
-    return outcome;
-  }
-  const auto refuse = [&](ConfigErrors errors) {
-    ++reloads_refused;
-    outcome.errors = std::move(errors);
-    log(LogLevel::error, "the configuration is refused, the old one stays in force:");
-    for (const ConfigError& error : outcome.errors.errors) log(LogLevel::error, "{}", error.text());
-    return outcome;
-  };
-  const auto refuse_for = [&](std::string key, const Error& error) {
-    ConfigErrors errors;
-    errors.add({.file = config_path, .line = 0, .key = std::move(key), .reason = error.message});
-    return refuse(std::move(errors));
-  };
-  auto wanted = load_config(config_path);
-  if (!wanted) return refuse(std::move(wanted.error()));
-  auto origins =
-      origin::OriginDirectory::create(wanted->origins, resolver, health_listener(), directory.get(),
-                                      {.available = true, .now = wall_now()});
-  if (!origins) return refuse_for("origin", origins.error());
-  auto prepared_tls = tls->prepare(wanted->tls, wall_now());
-  if (!prepared_tls) return refuse_for("tls", prepared_tls.error());
-  // Also when the path is the same: a rotation may have moved the file.
-  if (auto opened = access_log->reopen(wanted->access_log.path); !opened) {
-    return refuse_for("access_log.path", opened.error());
-  }
-
-  restart_required = needs_restart(config, *wanted);
-  config.origins = wanted->origins;
-  wanted->settings.access_check = config.settings.access_check;
-  config.settings = wanted->settings;
-  config.query_drop = wanted->query_drop;
-  config.query_forward_dropped = wanted->query_forward_dropped;
-  config.access = wanted->access;
-  config.access_log.path = wanted->access_log.path;
-  config.drain_timeout = wanted->drain_timeout;
-  config.level = wanted->level;
-  if (!config.tls.listen.empty() && !wanted->tls.listen.empty()) {
-    tls->use(*std::move(prepared_tls), wanted->tls);
-    config.tls = tls->config();
-    say(tls->notices(wall_now()));
-  }
-  set_log_level(config.level);
-  directory = *std::move(origins);
-  for (const std::string& warning : directory->warnings()) log(LogLevel::warn, "{}", warning);
-  const auto settings = std::make_shared<const proxy::Settings>(config.settings);
-  for (const auto& worker : workers) worker->apply(settings, directory, tls->service());
-  ++reloads;
-  config_loaded_ms = wall_now_ms();
-  outcome.reloaded = true;
-  outcome.restart_required = restart_required;
-  log(LogLevel::info, "configuration {} reloaded", config_path);
-  if (!restart_required.empty()) {
-    log(LogLevel::warn, "these changes need a restart: {}", joined(restart_required));
-  }
-  return outcome;
 }
 
 NodeSnapshot Node::Impl::snapshot() {

@@ -1,6 +1,7 @@
 #include "dataplane/control/node_tls.h"
 
 #include <algorithm>
+#include <boost/algorithm/string/join.hpp>
 #include <format>
 #include <utility>
 
@@ -49,10 +50,10 @@ Result<NodeTls::Prepared> NodeTls::prepare(const TlsConfig& wanted, WallTime now
   if (wanted.tickets && !wanted.ticket_keys_file.empty()) {
     auto loaded = tls::TicketKeys::load(wanted.ticket_keys_file);
     if (!loaded) return std::unexpected(loaded.error());
-    // Settings of handshakes under way have the keys that are in use: they stay the same set.
-    prepared.reread_ticket_keys =
-        ticket_keys_ != nullptr && wanted.ticket_keys_file == config_.ticket_keys_file;
-    prepared.ticket_keys = prepared.reread_ticket_keys ? ticket_keys_ : *std::move(loaded);
+    prepared.ticket_keys = *std::move(loaded);
+    if (ticket_keys_ != nullptr && wanted.ticket_keys_file == config_.ticket_keys_file) {
+      prepared.replacement = std::exchange(prepared.ticket_keys, ticket_keys_);
+    }
   } else if (wanted.tickets) {
     const bool has_own = ticket_keys_ != nullptr && config_.ticket_keys_file.empty();
     prepared.ticket_keys = has_own ? ticket_keys_ : tls::TicketKeys::make(now);
@@ -72,12 +73,7 @@ Result<NodeTls::Prepared> NodeTls::prepare(const TlsConfig& wanted, WallTime now
 
 void NodeTls::use(Prepared prepared, const TlsConfig& wanted) {
   if (prepared.settings == nullptr) return;
-  if (prepared.reread_ticket_keys) {
-    // prepare() has just read the same file; one that was broken since leaves the keys as they are.
-    if (const auto read = prepared.ticket_keys->reload(); !read) {
-      log(LogLevel::error, "{}; the old ticket keys stay in use", read.error().message);
-    }
-  }
+  if (prepared.replacement) prepared.ticket_keys->replace_by(*prepared.replacement);
   ticket_keys_ = std::move(prepared.ticket_keys);
   TlsConfig now = wanted;
   now.listen = config_.listen;
@@ -104,10 +100,7 @@ std::vector<TlsNotice> NodeTls::notices(WallTime now) const {
 
 std::string NodeTls::summary() const {
   const std::size_t certificates = config_.certificates.size();
-  std::string protocols;
-  for (const std::string& one : config_.protocols) {
-    protocols += (protocols.empty() ? "" : ", ") + one;
-  }
+  const std::string protocols = boost::algorithm::join(config_.protocols, ", ");
   const std::string tickets = ticket_keys_ == nullptr            ? "off"
                               : config_.ticket_keys_file.empty() ? "with keys of its own"
                                                                  : config_.ticket_keys_file;

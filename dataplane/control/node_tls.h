@@ -46,7 +46,7 @@ class NodeTls {
   struct Prepared {
     std::shared_ptr<const tls::ServerSettings> settings;
     std::shared_ptr<tls::TicketKeys> ticket_keys;
-    bool reread_ticket_keys = false;  // the same file as before
+    std::shared_ptr<tls::TicketKeys> replacement;  // what `ticket_keys` will hold, if not null
   };
   Result<Prepared> prepare(const TlsConfig& wanted, WallTime now) const;
   // The keys of `wanted` that follow a reload.

@@ -3,10 +3,12 @@
 //
 // Invariants: no call by a worker waits for a helper (the mutex is held for list operations only);
 // the number of jobs is bounded, in all and per prefix of the peer; prefixes take turns, so that a
-// flood from one delays the others by at most one step a turn. A part of the bound is kept for our
-// own handshakes with origins (Handshake::is_client()), and their prefixes are others than those of
-// listeners: a flood of listeners does not cut the node off from its origins. What is refused is
-// refused at once and counted: the caller drops the connection.
+// flood from one delays the others by at most one step a turn. Beside what listeners may have there
+// is a part for our own handshakes with origins (Handshake::is_client()), and their prefixes are
+// others than those of listeners: a flood of listeners does not cut the node off from its origins.
+// What is refused is refused at once and counted: the caller drops the connection. Only a
+// handshake's first step is refused: for the others there are no more jobs than handshakes that
+// were let in, and work done.
 //
 // Ownership: submit() takes the job, with its handshake; the worker's HandshakeMailbox gives it
 // back. In between the worker may cancel() it by its address.
@@ -87,10 +89,12 @@ class HandshakeMailbox : public RefCounted<HandshakeMailbox> {
 
 struct HandshakePoolOptions {
   unsigned threads = 2;  // 1 to 64; 0: run_one() does it, for simulations
-  // Jobs queued or running; each holds about 45 KiB. Listeners get all but an eighth (at least 16,
-  // never more than half), which is kept for origins.
-  std::size_t maximum_jobs = 1024;
-  std::size_t maximum_jobs_per_prefix = 64;
+  // Jobs of listeners, queued or running; each holds about 45 KiB. Origins' are taken as long as
+  // all together are less than this and an eighth of it (at least 16). As many as HandshakeLimits
+  // lets in: who was let in is not refused for coming in a crowd. Prefixes take turns, so that a
+  // crowd delays itself.
+  std::size_t maximum_jobs = 4096;
+  std::size_t maximum_jobs_per_prefix = 512;
   int prefix_v4_bits = 24;  // 0 to 32
   int prefix_v6_bits = 56;  // 0 to 128
   // Added to the threads' nice value (0 to 19): listeners that are there come first.
@@ -107,9 +111,10 @@ struct HandshakePoolCounts {
   // Handshakes, not steps.
   std::uint64_t finished_full = 0;
   std::uint64_t finished_resumed = 0;
-  std::array<std::uint64_t, kHandshakeFailures> failed{};  // by HandshakeFailure
-  std::size_t queued = 0;                                  // now
-  std::size_t jobs = 0;                                    // now: queued or running
+  // By HandshakeFailure, also those of which no helper ever heard.
+  std::array<std::uint64_t, kHandshakeFailures> failed{};
+  std::size_t queued = 0;  // now
+  std::size_t jobs = 0;    // now: queued or running
   // All steps of those handshakes.
   std::chrono::nanoseconds cpu_full{};
   std::chrono::nanoseconds cpu_resumed{};
@@ -130,6 +135,9 @@ class HandshakePool {
   // By the worker whose mailbox the job has, for a job it submitted and has not taken back: the job
   // is dropped now, or by the helper that runs it; it never comes back.
   void cancel(HandshakeJob* job);
+
+  // By the worker, once for a handshake that failed, in whatever way. Any thread.
+  void note_failure(HandshakeFailure failure);
 
   // Without helpers: the next job, on the caller's thread. False when there is none.
   bool run_one();
@@ -162,7 +170,7 @@ class HandshakePool {
   void count_result(const HandshakeJob& job);
 
   const HandshakePoolOptions options_;
-  const std::size_t maximum_listeners_jobs_;
+  const std::size_t maximum_all_jobs_;
   mutable std::mutex mutex_;
   std::condition_variable wake_;
   bool stopping_ = false;
@@ -170,6 +178,7 @@ class HandshakePool {
   Turn* turn_ = nullptr;
   std::size_t listeners_jobs_ = 0;  // of counts_.jobs
   HandshakePoolCounts counts_;
+  std::array<std::atomic<std::uint64_t>, kHandshakeFailures> failed_{};
   std::vector<std::thread> threads_;
 };
 

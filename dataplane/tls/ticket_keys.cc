@@ -57,7 +57,9 @@ std::shared_ptr<TicketKeys> TicketKeys::make(WallTime now, RandomSource random) 
 
 Result<std::shared_ptr<TicketKeys>> TicketKeys::load(const std::string& file, RandomSource random) {
   std::shared_ptr<TicketKeys> keys(new TicketKeys(file, std::move(random)));
-  if (Result<void> loaded = keys->reload(); !loaded) return std::unexpected(loaded.error());
+  Result<std::vector<Entry>> entries = read(file);
+  if (!entries) return std::unexpected(entries.error());
+  keys->entries_ = *std::move(entries);
   return keys;
 }
 
@@ -91,16 +93,12 @@ Result<std::vector<TicketKeys::Entry>> TicketKeys::read(const std::string& file)
   return entries;
 }
 
-Result<void> TicketKeys::reload() {
-  if (file_.empty()) return {};
-  Result<std::vector<Entry>> entries = read(file_);
-  if (!entries) return std::unexpected(entries.error());
+void TicketKeys::replace_by(TicketKeys& read) {
   {
     const std::lock_guard lock(mutex_);
-    std::swap(entries_, *entries);
+    std::swap(entries_, read.entries_);
   }
-  wipe_entries(*entries);
-  return {};
+  wipe_entries(read.entries_);
 }
 
 TicketKeys::Entry TicketKeys::fresh(WallTime now) const {

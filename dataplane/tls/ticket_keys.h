@@ -52,8 +52,9 @@ class TicketKeys {
   TicketKeys& operator=(const TicketKeys&) = delete;
   ~TicketKeys();
 
-  // Reads the file again. On failure the keys stay as they are. Nothing to do without a file.
-  Result<void> reload();
+  // Holds from now on what `read` holds, which has loaded the file anew; `read` forgets it. Settings
+  // of handshakes under way share this set: it stays the same object.
+  void replace_by(TicketKeys& read);
 
   // Appends nothing and returns 0 when `ticket` is too small, else the ticket's length.
   std::size_t seal(WallTime now, std::span<const std::byte> content, std::span<std::byte> ticket);

@@ -282,6 +282,19 @@ def test_sends_clear_text_to_https(files, start, nginx_origin):
     until(lambda: ask(node.port(), "/a", address="::1").status == 200, "clear text is served again")
 
 
+def test_a_reload_sends_nobody_to_a_port_that_waits_for_the_restart(files, start, nginx_origin):
+    nginx_origin.put("/a", b"hello")
+    files.write(nginx_origin.url)
+    node = start()
+    files.write(nginx_origin.url, more="[https]\nredirect = true\nredirect_port = 8443")
+    changed = re.sub(r'(\[tls\]\nlisten = )\[.*?\]', r'\1["127.0.0.1:8443"]', files.config.read_text())
+    assert changed != files.config.read_text()
+    files.config.write_text(changed)
+    status, answer = node.call("POST", "/v1/reload")
+    assert status == 200 and "tls.listen" in answer["restart_required"]
+    assert ask(node.port(), "/a", address="::1").status == 200
+
+
 @pytest.mark.parametrize("tls12", [False, True])
 def test_asks_listeners_for_certificates(files, start, nginx_origin, tls12):
     nginx_origin.put("/a", b"hello")

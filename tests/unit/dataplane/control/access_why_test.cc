@@ -50,6 +50,14 @@ TEST(AccessWhy, ReadsTheQuestion) {
   CHECK(question->fields.find("cookie").has_value());
 }
 
+TEST(AccessWhy, ReadsAddressesAsRequestsAreRead) {
+  const auto question =
+      parse_why_question(R"({"url": "HTTPS://Music.Example:443?b=1", "client": "192.0.2.7"})");
+  CHECK(question.has_value());
+  STRCMP_EQUAL("music.example", question->authority.c_str());
+  STRCMP_EQUAL("/?b=1", question->target.c_str());
+}
+
 TEST(AccessWhy, LeavesOutWhatHasADefault) {
   const auto question = parse_why_question(R"({"url": "https://music.example"})");
   CHECK(question.has_value());
@@ -64,8 +72,9 @@ TEST(AccessWhy, SaysWhatIsWrongWithAQuestion) {
   STRCMP_CONTAINS("the body is not JSON", error_text("{\"url\": ").c_str());
   STRCMP_EQUAL("the body is not a JSON object", error_text("[]").c_str());
   STRCMP_EQUAL("'url' is missing", error_text("{}").c_str());
-  STRCMP_CONTAINS("does not begin with https://", error_text(R"({"url": "ftp://x/"})").c_str());
-  STRCMP_EQUAL("'url' names no host", error_text(R"({"url": "https:///a"})").c_str());
+  STRCMP_CONTAINS("does not begin with http:// or https://",
+                  error_text(R"({"url": "ftp://x/"})").c_str());
+  STRCMP_CONTAINS("has no usable host", error_text(R"({"url": "https:///a"})").c_str());
   STRCMP_EQUAL("'url' is not a text", error_text(R"({"url": 1})").c_str());
   STRCMP_CONTAINS("'where' is not known: use url, client, method and fields",
                   error_text(R"({"url": "https://x/", "where": "here"})").c_str());

@@ -66,7 +66,7 @@ TEST(Api, ExplainsWhoMayListen) {
   LONGS_EQUAL(200, response.status);
   STRCMP_EQUAL("why music.example/a?t=1", node.asked.back().c_str());
   call("POST", "/v1/access/why", R"({"url":"a"})");
-  expect_error(400, "'url' does not begin with");
+  expect_error(400, "the URL does not begin with");
   call("GET", "/v1/access/why");
   expect_error(405, "POST");
   call("POST", "/v1/access/why", R"({"url":"https://x/"})", ApiSurface::read_only);
