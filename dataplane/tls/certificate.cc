@@ -22,6 +22,11 @@ namespace nearfield::tls {
 namespace {
 
 constexpr std::size_t kMaximumFileBytes = 256 * 1024;
+// The library sends a Certificate message in one record of 16 KiB or not at all. A little is its
+// own: headers, TLS 1.3's context.
+constexpr std::size_t kMaximumChainBytes = 16'000;
+// Of each certificate: its length, TLS 1.3's extensions (RFC 8446 4.4.2).
+constexpr std::size_t kEntryBytes = 5;
 
 std::string lower_case(std::span<const unsigned char> text) {
   std::string lower;
@@ -136,6 +141,18 @@ Result<std::shared_ptr<const Certificate>> Certificate::load(const CertificateFi
     return failure(std::format(
         "{} is not a chain of certificates in PEM: {}", files.chain,
         parsed > 0 ? std::format("{} of them cannot be read", parsed) : library_error(parsed)));
+
+  std::size_t chain_bytes = 0;
+  std::size_t certificates = 0;
+  for (const mbedtls_x509_crt* one = made->chain_.get(); one != nullptr; one = one->next) {
+    chain_bytes += one->raw.len + kEntryBytes;
+    ++certificates;
+  }
+  if (chain_bytes > kMaximumChainBytes)
+    return failure(std::format(
+        "{} holds {} certificates, {} bytes of DER: TLS sends {} at most; keep the server's "
+        "certificate and the intermediates up to the root's child",
+        files.chain, certificates, chain_bytes, kMaximumChainBytes));
 
   Result<std::string> key_text = read_small_file(files.key, kMaximumFileBytes);
   if (!key_text) return std::unexpected(key_text.error());

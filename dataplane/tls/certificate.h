@@ -41,9 +41,10 @@ struct CertificateExpiry {
 
 class Certificate {
  public:
-  // Refuses, naming the file and the mend: unreadable or unparsable files, a key that does not
-  // belong to the certificate, keys other than ECDSA on P-256 or P-384 and RSA of 2048 to 8192
-  // bits. Appends to `warnings`: expired, not valid yet, key file readable by others, no name.
+  // Refuses, naming the file and the mend: unreadable or unparsable files, a chain too long to be
+  // sent, a key that does not belong to the certificate, keys other than ECDSA on P-256 or P-384
+  // and RSA of 2048 to 8192 bits. Appends to `warnings`: expired, not valid yet, key file readable
+  // by others, no name.
   static Result<std::shared_ptr<const Certificate>> load(const CertificateFiles& files,
                                                          WallTime now,
                                                          std::vector<std::string>& warnings);

@@ -95,6 +95,24 @@ TEST(ServerSettings, BadFilesAreRefusedByName) {
   refused("must have 1 to 32 bytes");
 }
 
+// What is accepted can be sent: the library has room for 16 KiB.
+TEST(ServerSettings, AChainTooLongToBeSentIsRefused) {
+  const CertificateFiles good = authority.host("node.example");
+  const std::string one = TestAuthority::read(good.chain);
+  std::string chain;
+  for (int copies = 0; copies < 100; ++copies) chain += one;
+  options.certificates = {{authority.write("long.pem", chain), good.key}};
+  refused("long.pem holds 100 certificates");
+  while (!ServerSettings::make(options, real_now())) {
+    CHECK_TRUE(chain.size() > one.size());
+    chain.resize(chain.size() - one.size());
+    authority.write("long.pem", chain);
+  }
+  for (const auto version : {MBEDTLS_SSL_VERSION_TLS1_2, MBEDTLS_SSL_VERSION_TLS1_3})
+    STRCMP_EQUAL("CN=node.example",
+                 served(server_settings(options), "node.example", version).c_str());
+}
+
 TEST(ServerSettings, ChainAndKeyMayShareAFile) {
   const CertificateFiles apart = authority.host("node.example");
   const std::string both = authority.write(
