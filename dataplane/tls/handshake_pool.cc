@@ -21,7 +21,7 @@ Duration thread_cpu() {
 }
 
 std::size_t kept_for_origins(std::size_t maximum_jobs) {
-  return std::min(std::max<std::size_t>(maximum_jobs / 8, 16), maximum_jobs / 2);
+  return std::max<std::size_t>(maximum_jobs / 8, 16);
 }
 
 }  // namespace
@@ -73,7 +73,7 @@ std::size_t HandshakePool::PrefixHash::operator()(const HandshakeJob::Prefix& pr
 
 HandshakePool::HandshakePool(const HandshakePoolOptions& options)
     : options_(options),
-      maximum_listeners_jobs_(options.maximum_jobs - kept_for_origins(options.maximum_jobs)) {
+      maximum_all_jobs_(options.maximum_jobs + kept_for_origins(options.maximum_jobs)) {
   NEARFIELD_ASSERT(options.threads <= 64);
   NEARFIELD_ASSERT(options.maximum_jobs >= 1 && options.maximum_jobs_per_prefix >= 1);
   for (unsigned number = 0; number < options.threads; ++number)
@@ -86,19 +86,20 @@ HandshakePool::Submitted HandshakePool::submit(std::unique_ptr<HandshakeJob>& jo
   NEARFIELD_ASSERT(job != nullptr && job->handshake != nullptr && job->mailbox);
   NEARFIELD_ASSERT(job->place_ == HandshakeJob::Place::outside);
   const bool is_client = job->handshake->is_client();
+  const bool is_begun = job->cpu > Duration::zero();
   const HandshakeJob::Prefix key{
       .address = job->client.truncated(options_.prefix_v4_bits, options_.prefix_v6_bits),
       .is_client = is_client};
   {
     const std::lock_guard lock(mutex_);
     if (stopping_) return Submitted::stopped;
-    if (counts_.jobs >= options_.maximum_jobs ||
-        (!is_client && listeners_jobs_ >= maximum_listeners_jobs_)) {
+    if (!is_begun && (is_client ? counts_.jobs >= maximum_all_jobs_
+                                : listeners_jobs_ >= options_.maximum_jobs)) {
       ++counts_.refused_full;
       return Submitted::full;
     }
     Turn& prefix = prefixes_[key];
-    if (prefix.jobs >= options_.maximum_jobs_per_prefix) {
+    if (!is_begun && prefix.jobs >= options_.maximum_jobs_per_prefix) {
       ++counts_.refused_prefix;
       return Submitted::prefix_full;
     }
@@ -206,7 +207,6 @@ void HandshakePool::count_result(const HandshakeJob& job) {
       (job.handshake->resumed() ? counts_.cpu_resumed : counts_.cpu_full) += job.cpu;
       break;
     case Handshake::Step::failed:
-      ++counts_.failed[static_cast<std::size_t>(job.handshake->failure())];
       counts_.cpu_failed += job.cpu;
       break;
   }
@@ -276,9 +276,19 @@ void HandshakePool::stop() {
   }
 }
 
+void HandshakePool::note_failure(HandshakeFailure failure) {
+  failed_[static_cast<std::size_t>(failure)].fetch_add(1, std::memory_order_relaxed);
+}
+
 HandshakePoolCounts HandshakePool::counts() const {
-  const std::lock_guard lock(mutex_);
-  return counts_;
+  HandshakePoolCounts counts;
+  {
+    const std::lock_guard lock(mutex_);
+    counts = counts_;
+  }
+  for (std::size_t reason = 0; reason < failed_.size(); ++reason)
+    counts.failed[reason] = failed_[reason].load(std::memory_order_relaxed);
+  return counts;
 }
 
 }  // namespace nearfield::tls

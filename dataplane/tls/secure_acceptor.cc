@@ -21,6 +21,14 @@ struct SecureAcceptor::Entry {
   SecureStream stream;
 };
 
+bool HandshakeTally::take(std::uint32_t maximum) {
+  std::uint32_t taken = total.load(std::memory_order_relaxed);
+  while (taken < maximum) {
+    if (total.compare_exchange_weak(taken, taken + 1, std::memory_order_relaxed)) return true;
+  }
+  return false;
+}
+
 SecureAcceptor::SecureAcceptor(SecureContext& context, HandshakeTally& tally, net::Acceptor& above,
                                std::shared_ptr<const ServerSettings> settings,
                                const HandshakeLimits& limits)
@@ -40,17 +48,16 @@ void SecureAcceptor::apply(std::shared_ptr<const ServerSettings> settings,
 
 net::StreamHandler* SecureAcceptor::on_accept(net::Stream& stream) {
   SecureCounters& counters = context_.counters;
-  if (tally_.total.fetch_add(1, std::memory_order_relaxed) >= limits_.total && !make_room()) {
-    tally_.total.fetch_sub(1, std::memory_order_relaxed);
-    count(counters.handshakes_refused_total);
-    return nullptr;
-  }
+  // First: whom its own prefix keeps out takes nobody's place.
   net::PrefixLimiter::Slot slot;
   const net::Address prefix =
       stream.peer().address.truncated(limits_.prefix_v4_bits, limits_.prefix_v6_bits);
   if (!tally_.prefixes.take(prefix, limits_.per_prefix, slot)) {
-    tally_.total.fetch_sub(1, std::memory_order_relaxed);
     count(counters.handshakes_refused_prefix);
+    return nullptr;
+  }
+  if (!tally_.take(limits_.total) && !(make_room() && tally_.take(limits_.total))) {
+    count(counters.handshakes_refused_total);
     return nullptr;
   }
   count(counters.handshakes_begun);

@@ -40,6 +40,9 @@ struct HandshakeLimits {
 
 // What all workers count together.
 struct HandshakeTally {
+  // Counts one more, unless there are `maximum`: there never are more, not even for a moment.
+  bool take(std::uint32_t maximum);
+
   std::atomic<std::uint32_t> total{0};
   net::PrefixLimiter prefixes;
 };

@@ -102,7 +102,7 @@ void SecureStream::submit_step() {
       return;
     case HandshakePool::Submitted::prefix_full:
     case HandshakePool::Submitted::full:
-      count(context_.counters.handshakes_refused_queue);
+      if (!is_client_) count(context_.counters.handshakes_refused_queue);
       break;
     case HandshakePool::Submitted::stopped:
       break;
@@ -316,15 +316,11 @@ void SecureStream::deliver_held() {
     return;
   }
   if (phase_ != Phase::open) return;
-  if (receive_end_due_) end_receiving();
+  if (receive_end_due_) on_receive_end();
   transport_->resume_receive();
 }
 
 void SecureStream::end_receiving() {
-  if (held_) {
-    receive_end_due_ = true;
-    return;
-  }
   if (std::exchange(receive_ended_, true)) return;
   if (is_truncated_ && is_client_) {
     // Whether a response from an origin is whole cannot be told from such an end.
@@ -347,6 +343,11 @@ void SecureStream::on_receive_end() {
       }
       return;
     case Phase::open:
+      if (held_) {
+        // What it says last may be among it.
+        receive_end_due_ = true;
+        return;
+      }
       if (!established_->opener.closed()) {
         count(context_.counters.truncated);
         is_truncated_ = true;
@@ -376,12 +377,17 @@ void SecureStream::on_closed(net::CloseReason reason) {
   if (handshaking_ && handshaking_->submitted != nullptr) {
     context_.pool.cancel(std::exchange(handshaking_->submitted, nullptr));
   }
+  // By the peer; what we gave up ourselves is no failure, unless we said of which kind.
+  if (phase_ == Phase::handshaking) failure_ = HandshakeFailure::ended;
   phase_ = Phase::closed;
   clear_.clear();
   committed_bytes_ = 0;
   if (sealing_) context_.return_sealing(std::move(sealing_));
   if (reason_known_) reason = reason_;
-  if (!established_) owner_.on_handshake_failed(*this);
+  if (!established_) {
+    if (failure_ != HandshakeFailure::none) context_.pool.note_failure(failure_);
+    owner_.on_handshake_failed(*this);
+  }
   if (handler_ != nullptr) handler_->on_closed(reason);
   owner_.on_secure_ended(*this);
 }

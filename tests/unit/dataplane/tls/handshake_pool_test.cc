@@ -168,8 +168,7 @@ TEST(HandshakePool, WholeHandshakesRunOnHelpers) {
 }
 
 TEST(HandshakePool, FullQueuesRefuseAtOnceAndLeaveTheJob) {
-  // Half of so few is kept for origins.
-  HandshakePool pool({.threads = 1, .maximum_jobs = 8, .maximum_jobs_per_prefix = 2});
+  HandshakePool pool({.threads = 1, .maximum_jobs = 4, .maximum_jobs_per_prefix = 2});
   CHECK_TRUE(submit(pool, "192.0.2.1", gated) == HandshakePool::Submitted::yes);
   gate->await_inside();
   CHECK_TRUE(submit(pool, "192.0.2.2", settings) == HandshakePool::Submitted::yes);
@@ -205,7 +204,7 @@ TEST(HandshakePool, PrefixesAreAsLongAsTheOptionsSay) {
 }
 
 TEST(HandshakePool, AFloodOfListenersLeavesOriginsTheirPart) {
-  HandshakePool pool({.threads = 0, .maximum_jobs = 64, .maximum_jobs_per_prefix = 48});
+  HandshakePool pool({.threads = 0, .maximum_jobs = 48, .maximum_jobs_per_prefix = 48});
   ClientOptions trusting;
   trusting.ca_file = authority.ca_file();
   const auto of_origin = client_settings(trusting);
@@ -229,6 +228,19 @@ TEST(HandshakePool, AFloodOfListenersLeavesOriginsTheirPart) {
   CHECK_TRUE(submit(pool, "198.51.100.1", settings) == HandshakePool::Submitted::full);
   CHECK_TRUE(submit_origin() == HandshakePool::Submitted::yes);
   LONGS_EQUAL(64, pool.counts().jobs);
+}
+
+// Somebody was once reset when the signature was made and paid for, because others had come since.
+TEST(HandshakePool, WhoHasBegunIsNotRefused) {
+  HandshakePool pool({.threads = 0, .maximum_jobs = 1, .maximum_jobs_per_prefix = 1});
+  CHECK_TRUE(submit(pool, "192.0.2.1", settings) == HandshakePool::Submitted::yes);
+  CHECK_TRUE(pool.run_one());
+  auto begun = next();
+  CHECK_TRUE(begun->result == Handshake::Step::need_more);
+  CHECK_TRUE(submit(pool, "192.0.2.1", settings) == HandshakePool::Submitted::yes);
+  CHECK_TRUE(submit(pool, "192.0.2.1", settings) == HandshakePool::Submitted::full);
+  CHECK_TRUE(pool.submit(begun) == HandshakePool::Submitted::yes);
+  LONGS_EQUAL(2, pool.counts().jobs);
 }
 
 TEST(HandshakePool, WorkersAreWokenWithoutHoldingUpThePool) {
@@ -298,14 +310,18 @@ TEST(HandshakePool, CancelledJobsNeverComeBack) {
   LONGS_EQUAL(0, pool.counts().jobs);
 }
 
-TEST(HandshakePool, FailuresAreCountedByReason) {
+// By the worker, that knows of all; steps are counted with what they cost.
+TEST(HandshakePool, FailuresAreCountedOnce) {
   HandshakePool pool({.threads = 1});
   auto made = job("192.0.2.1", settings);
   made->handshake = Handshake::server(settings);
   made->handshake->feed(std::as_bytes(std::span("GET / HTTP/1.1\r\n", 16)));
   pool.submit(made);
-  CHECK_TRUE(next()->result == Handshake::Step::failed);
+  const auto failed = next();
+  CHECK_TRUE(failed->result == Handshake::Step::failed);
+  pool.note_failure(failed->handshake->failure());
   LONGS_EQUAL(1, pool.counts().failed[static_cast<std::size_t>(HandshakeFailure::not_tls)]);
+  CHECK_TRUE(pool.counts().cpu_failed > Duration(0));
 }
 
 TEST(HandshakePool, StoppingDropsWhatWaitsAndRefusesMore) {

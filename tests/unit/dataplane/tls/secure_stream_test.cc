@@ -3,9 +3,12 @@
 // equal all along.
 #include "dataplane/tls/secure_stream.h"
 
+#include <algorithm>
+#include <atomic>
 #include <functional>
 #include <memory>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "CppUTest/TestHarness.h"
@@ -119,11 +122,11 @@ std::string text_of(std::uint64_t seed, std::size_t bytes) {
 TEST_GROUP(SecureStream) {
   // A world with both sides; gone in the right order.
   struct Stage {
-    explicit Stage(std::uint64_t seed)
+    explicit Stage(std::uint64_t seed, const HandshakePoolOptions& helpers = {.threads = 0})
         : world(seed),
           server_reactor(world.add_reactor()),
           client_reactor(world.add_reactor()),
-          pool({.threads = 0}),
+          pool(helpers),
           server(server_reactor, pool, test::engine()),
           client(client_reactor, pool, test::engine()) {
       world.set_wall_time(test::real_now());
@@ -157,6 +160,12 @@ TEST_GROUP(SecureStream) {
       const net::ConnectOptions patient{.timeout = std::chrono::minutes(5)};
       application.stream = connector->connect(kServer, patient, client_settings, name, application);
       CHECK(application.stream != nullptr);
+    }
+    std::uint64_t failures(HandshakeFailure reason) const {
+      return pool.counts().failed[static_cast<std::size_t>(reason)];
+    }
+    std::uint64_t failures() const {
+      return std::ranges::fold_left(pool.counts().failed, std::uint64_t{0}, std::plus<>());
     }
     bool run_until(const std::function<bool()>& done, Duration limit = std::chrono::minutes(1)) {
       return world.run_until(
@@ -207,6 +216,7 @@ class RawClient {
   }
 
   sim::SimPeer peer;
+  std::function<void()> says_at_once;  // right behind its Finished
   std::string heard;
   std::optional<AlertDescription> alert;
 
@@ -221,6 +231,7 @@ class RawClient {
     test::engine().expand(secrets_.aead,
                           std::span(secrets_.send.key).first(key_bytes(secrets_.aead)), key_);
     opener_ = std::make_unique<RecordOpener>(workspace_, secrets_, false);
+    if (says_at_once) says_at_once();
     open(handshake_->take_leftover());
   }
   void hear() {
@@ -322,6 +333,26 @@ TEST(SecureStream, what_came_before_a_truncated_end_is_delivered_first) {
   }
 }
 
+// It was counted once as truncated while close_notify waited behind what the application had not
+// read.
+TEST(SecureStream, an_end_that_waits_behind_data_is_no_truncated_one) {
+  for (std::uint64_t seed = 1; seed <= 6; ++seed) {
+    Stage stage(seed);
+    stage.moody = true;
+    RawClient client(stage.client_reactor, stage.client_settings);
+    client.says_at_once = [&] {
+      client.say(ContentType::application_data, std::string(2'000, 'q'));
+      client.say(ContentType::alert, std::string_view("\x01\x00", 2));
+      client.peer.close();
+    };
+    CHECK_TRUE(stage.run_until([&] {
+      return !stage.above.applications.empty() && stage.above.applications[0]->has_ended;
+    }));
+    CHECK_EQUAL(2'000, stage.above.applications[0]->heard.size());
+    CHECK_EQUAL(0, stage.server.counters.truncated.load());
+  }
+}
+
 TEST(SecureStream, both_sides_hear_what_the_other_said) {
   for (std::uint64_t seed = 1; seed <= 12; ++seed) {
     Stage stage(seed);
@@ -394,6 +425,7 @@ TEST(SecureStream, a_handshake_that_stands_still_expires) {
     CHECK_TRUE(stage.run_until([&] { return stage.acceptor->connections() == 0; },
                                stage.limits.timeout + std::chrono::seconds(2)));
     CHECK_EQUAL(1, stage.server.counters.handshakes_expired.load());
+    CHECK(stage.failures(HandshakeFailure::ended) >= 1);  // the client's may be another
     CHECK_EQUAL(0, stage.tally.total.load());
   }
 }
@@ -416,6 +448,7 @@ TEST(SecureStream, half_done_handshakes_are_bounded_and_the_oldest_give_way) {
   }
   CHECK_TRUE(stage.run_until([&] { return stage.server.counters.handshakes_evicted.load() == 2; }));
   CHECK_EQUAL(4, stage.acceptor->handshakes());
+  CHECK_EQUAL(4, stage.tally.total.load());
   // A listener gets through all the same.
   Application& client = stage.make_client(1, false);
   client.to_say = "hello";
@@ -423,6 +456,65 @@ TEST(SecureStream, half_done_handshakes_are_bounded_and_the_oldest_give_way) {
   CHECK_TRUE(stage.run_until([&] { return client.is_connected; }));
   CHECK_TRUE(stage.run_until([&] { return stage.acceptor->connections() == 1; },
                              few.hello_timeout + std::chrono::seconds(2)));
+}
+
+// Others were once reset for somebody who was then refused all the same.
+TEST(SecureStream, whom_its_own_prefix_keeps_out_takes_nobodys_place) {
+  Stage stage(1);
+  HandshakeLimits few;
+  few.total = 4;
+  few.per_prefix = 2;
+  ServerOptions options;
+  options.certificates = {material().host};
+  stage.acceptor->apply(test::server_settings(options), few);
+  std::vector<std::unique_ptr<sim::SimPeer>> half;
+  for (const char* const from :
+       {"198.51.100.1:1", "198.51.100.1:2", "203.0.113.1:1", "203.0.113.1:2", "203.0.113.2:3"}) {
+    half.push_back(std::make_unique<sim::SimPeer>());
+    half.back()->connect_from(stage.client_reactor, *net::Endpoint::parse(from), kServer);
+  }
+  CHECK_TRUE(
+      stage.run_until([&] { return stage.server.counters.handshakes_refused_prefix.load() == 1; }));
+  CHECK_EQUAL(4, stage.acceptor->handshakes());
+  CHECK_EQUAL(4, stage.tally.total.load());
+  CHECK_EQUAL(0, stage.server.counters.handshakes_evicted.load());
+}
+
+TEST(SecureStream, handshakes_are_never_counted_beyond_their_bound) {
+  HandshakeTally tally;
+  std::atomic<bool> exceeded{false};
+  std::vector<std::thread> workers;
+  for (int worker = 0; worker < 4; ++worker) {
+    workers.emplace_back([&] {
+      for (int turn = 0; turn < 20'000; ++turn) {
+        if (!tally.take(2)) continue;
+        if (tally.total.load() > 2) exceeded = true;
+        tally.total.fetch_sub(1);
+      }
+    });
+  }
+  for (std::thread& worker : workers) worker.join();
+  CHECK_FALSE(exceeded.load());
+  CHECK_EQUAL(0, tally.total.load());
+}
+
+// It was counted once as one of listeners.
+TEST(SecureStream, an_origins_handshake_that_finds_the_queue_full_is_no_listeners) {
+  Stage stage(1, {.threads = 0, .maximum_jobs_per_prefix = 1});
+  auto other = std::make_unique<HandshakeJob>();
+  HandshakeJob* const first = other.get();
+  other->handshake = Handshake::client(stage.client_settings, "node.example");
+  other->client = kServer.address;
+  other->mailbox = stage.client.mailbox();
+  CHECK(stage.pool.submit(other) == HandshakePool::Submitted::yes);
+  Application& client = stage.make_client(1, false);
+  stage.connect(client);
+  CHECK_TRUE(
+      stage.world.run_until([&] { return client.closed.has_value(); }, std::chrono::seconds(10)));
+  CHECK_TRUE(client.problem.contains("wait for the helpers"));
+  CHECK_EQUAL(0, stage.client.counters.handshakes_refused_queue.load());
+  CHECK_EQUAL(1, stage.client.counters.origin_handshakes_failed.load());
+  stage.pool.cancel(first);
 }
 
 TEST(SecureStream, clear_http_is_told_so) {
@@ -435,6 +527,39 @@ TEST(SecureStream, clear_http_is_told_so) {
   peer.close();
   CHECK_TRUE(stage.run_until([&] { return stage.acceptor->connections() == 0; }));
   CHECK_EQUAL(1, stage.server.counters.handshakes_failed.load());
+  CHECK_EQUAL(1, stage.failures(HandshakeFailure::not_tls));
+  CHECK_EQUAL(1, stage.failures());
+}
+
+TEST(SecureStream, an_end_within_the_handshake_is_counted) {
+  // Before a word, in the middle of the hello, by a FIN and by a reset.
+  for (const bool is_reset : {false, true}) {
+    for (const char* const said : {"", "\x16\x03\x01\x02"}) {
+      Stage stage(1);
+      sim::SimPeer peer;
+      peer.connect(stage.client_reactor, kServer);
+      peer.send(said);
+      CHECK_TRUE(stage.run_until([&] { return stage.acceptor->handshakes() == 1; }));
+      if (is_reset)
+        peer.abort();
+      else
+        peer.close();
+      CHECK_TRUE(stage.run_until([&] { return stage.acceptor->connections() == 0; }));
+      CHECK_EQUAL(1, stage.failures(HandshakeFailure::ended));
+      CHECK_EQUAL(1, stage.failures());
+    }
+  }
+}
+
+TEST(SecureStream, no_connection_is_no_failed_handshake) {
+  Stage stage(1);
+  sim::LinkOptions link;
+  link.outcome = sim::ConnectOutcome::refused;
+  stage.world.set_link(kServer, link);
+  Application& client = stage.make_client(1, false);
+  stage.connect(client);
+  CHECK_TRUE(stage.run_until([&] { return client.closed.has_value(); }));
+  CHECK_EQUAL(0, stage.failures());
 }
 
 TEST(SecureStream, a_server_with_another_name_is_not_believed) {
@@ -445,6 +570,10 @@ TEST(SecureStream, a_server_with_another_name_is_not_believed) {
   CHECK_FALSE(client.is_connected);
   CHECK(*client.closed == net::CloseReason::connect_failed);
   CHECK_TRUE(client.problem.contains("certificate"));
+  CHECK_TRUE(stage.run_until([&] { return stage.acceptor->connections() == 0; }));
+  CHECK_EQUAL(1, stage.failures(HandshakeFailure::peer_certificate));
+  CHECK_EQUAL(1, stage.failures(HandshakeFailure::peer_alert));
+  CHECK_EQUAL(2, stage.failures());
 }
 
 TEST(SecureStream, refused_above_is_reset) {
