@@ -1,4 +1,4 @@
-"""Records of TLS 1.2 that no honest client sends, and odd ones that are allowed, as RFC 5246 and RFC 5288 say; and renegotiation, which is declined."""
+"""Records of TLS 1.2 that no honest client sends, and odd ones that are allowed, as RFC 5246 and 5288 say; and renegotiation, which is declined."""
 
 from __future__ import annotations
 

@@ -6,6 +6,7 @@ import hmac
 import ssl
 import struct
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -44,12 +45,25 @@ class OlderProtection:
         return header[0], self._aead.decrypt(self._salt + body[:8], body[8:], sequence + header[:3] + struct.pack("!H", len(body) - 24))
 
 
-class OlderWire(TlsWire):
-    """As TlsWire; warnings that are not the end are in `warnings`."""
+def records(data: bytes) -> list[bytes]:
+    """Each with its header."""
+    found = []
+    while data:
+        end = 5 + int.from_bytes(data[3:5], "big")
+        found.append(data[:end])
+        data = data[end:]
+    return found
 
-    def __init__(self, port: int, authority: Authority, **options):
+
+class OlderWire(TlsWire):
+    """As TlsWire; warnings that are not the end are in `warnings`. `flight` says what is sent in place of the records of the client's second flight:
+        ClientKeyExchange, ChangeCipherSpec, Finished. Unless it is `good`, the answer is left to the caller."""
+
+    def __init__(self, port: int, authority: Authority, *, flight: Callable[[bytes, bytes, bytes], bytes] | None = None, good: bool = False,
+                 **options):
         super().__init__(port, handshake=False, **options)
         self.warnings: list[int] = []
+        self._flight, self._good = flight, good
         try:
             self._agree(authority.context(newest=False))
         except BaseException:
@@ -69,7 +83,13 @@ class OlderWire(TlsWire):
                     client.do_handshake()
                     break
                 except ssl.SSLWantReadError:
-                    self.raw(outgoing.read())
+                    ours = records(outgoing.read())
+                    if self._flight and len(ours) > 1:
+                        self.raw(self._flight(*ours))
+                        if not self._good:
+                            return
+                    else:
+                        self.raw(b"".join(ours))
                     if not (data := self.socket.recv(65536)):
                         raise Broken("end within the handshake") from None
                     first += data
@@ -77,8 +97,8 @@ class OlderWire(TlsWire):
             self.raw(outgoing.read())
             said = next(line.split() for line in secrets.read_text().splitlines() if line.startswith("CLIENT_RANDOM"))
         self._raw = incoming.read()
-        ours, master = bytes.fromhex(said[1]), bytes.fromhex(said[2])
-        block = derive(master, b"key expansion", first[11:43] + ours, 40)  # the ServerHello's random is behind 5 + 4 + 2 bytes
+        master, random = bytes.fromhex(said[2]), bytes.fromhex(said[1])
+        block = derive(master, b"key expansion", first[11:43] + random, 40)  # the ServerHello's random is behind 5 + 4 + 2 bytes
         self.sending, self.receiving = OlderProtection(block[:16], block[32:36]), OlderProtection(block[16:32], block[36:40])
 
     def receive(self) -> tuple[int, bytes]:
