@@ -18,13 +18,6 @@ import http  # noqa: E402
 REPOSITORY = Path(__file__).resolve().parents[2]
 
 
-def processor():
-    for line in Path("/proc/cpuinfo").read_text().splitlines():
-        if line.startswith("model name"):
-            return line.split(":", 1)[1].strip()
-    return "not known"
-
-
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=9)
@@ -47,12 +40,8 @@ def main():
             cases[name][which] = {"median": round(statistics.median(values), 3), "spread": round(http.spread(values), 3), "rounds": len(values)}
         print(f"{name:24} first {cases[name]['first']['median']:9.2f} us, known {cases[name]['known']['median']:7.2f} us", file=sys.stderr)
     result = {"command": ("./dev bench access " + http.told(sys.argv[1:])).strip(),
-              "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), "processor": processor(), "microseconds": cases}
-    text = json.dumps(result, indent=1) + "\n"
-    if arguments.out == "-":
-        sys.stdout.write(text)
-    else:
-        Path(arguments.out).write_text(text)
+              "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), "processor": http.processor(), "microseconds": cases}
+    http.write(result, arguments.out)
 
 
 if __name__ == "__main__":

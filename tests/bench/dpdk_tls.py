@@ -57,9 +57,8 @@ def main():
         print(f"{packets:>14} x{count:<6}{label:>7} {' '.join(more):<16} {rows[-1]['gigabytes_per_cpu_second']['median']:6.2f} GB/CPU s with TLS, "
               f"{rows[-1]['gigabytes_per_cpu_second_in_clear_text']['median']:6.2f} without, x{ratio['ratio']:.2f} (spread {ratio['ratio_spread']:.2f})",
               flush=True)
-    model = next((line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")), "")
     result = {"command": ("./dev bench dpdk_tls " + http.told(sys.argv[1:])).strip(), "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-              "cpus": os.cpu_count(), "processor": model, "suite": "TLS_AES_128_GCM_SHA256",
+              "cpus": os.cpu_count(), "processor": http.processor(), "suite": "TLS_AES_128_GCM_SHA256",
               "engine": next(iter(samples.values()))[1][0]["tls"], "rows": rows}
     http.write(result, arguments.out)
 

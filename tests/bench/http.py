@@ -68,6 +68,14 @@ def told(arguments):
     return " ".join(kept)
 
 
+def processor():
+    """What runs this, as the kernel calls it."""
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            return line.split(":", 1)[1].strip()
+    return "not known"
+
+
 def write(result, out):
     """As JSON, to a file or, with -, to standard output."""
     text = json.dumps(result, indent=1)

@@ -54,7 +54,8 @@ def measure(running, protocol, sizes, connection_counts, rounds, bytes_a_run):
         for server in running:
             load(server.port, path, 1, 3, protocol)  # into the cache
         for connections in connection_counts:
-            requests = max(connections, min(20000, bytes_a_run // size))
+            # What many handshakes cost more or less must not drown what the requests cost.
+            requests = max(connections, min(20000, bytes_a_run * max(1, connections // 32) // size))
             samples = {server.name: {"cpu": [], "wall": []} for server in running}
             for number in range(rounds):
                 # Each round begins with another server, so that none always follows the same one.
@@ -148,7 +149,7 @@ def main():
     parser.add_argument("--connections", default="1,16,256", help="comma list (default 1,16,256)")
     parser.add_argument("--sizes", default=",".join(http.SIZES), help="comma list of " + ", ".join(http.SIZES))
     parser.add_argument("--protocols", default=",".join(PROTOCOLS), help="comma list of " + ", ".join(PROTOCOLS))
-    parser.add_argument("--megabytes", type=int, default=256, help="bytes a run moves at most, in MB (default 256)")
+    parser.add_argument("--megabytes", type=int, default=256, help="bytes a run moves at most with up to 32 connections, in MB (default 256)")
     arguments = parser.parse_args()
     for given, known, kind in ((arguments.sizes, http.SIZES, "size"), (arguments.protocols, PROTOCOLS, "protocol")):
         unknown = [one for one in given.split(",") if one not in known]

@@ -7,14 +7,11 @@ as ever, and each has the token in it: neither the players nor the manifests kno
 
 from __future__ import annotations
 
-import base64
 import json
 import time
 from pathlib import Path
 
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
+from jwcrypto import jwk, jws
 
 ATTRIBUTE = "URISigningPackage"
 ISSUER = "nearfield-demo"
@@ -27,25 +24,21 @@ _KEY_ID = "demo-1"
 
 class Signer:
     def __init__(self) -> None:
-        self._key = ec.generate_private_key(ec.SECP256R1())
+        self._key = jwk.JWK.generate(kty="EC", crv="P-256", kid=_KEY_ID, alg="ES256", use="sig")
 
     def write_public_keys(self, file: Path) -> Path:
         """As a JWK Set (RFC 7517)."""
-        numbers = self._key.public_key().public_numbers()
-        key = {"kty": "EC", "crv": "P-256", "kid": _KEY_ID, "alg": "ES256", "use": "sig", "x": _text(numbers.x.to_bytes(32)),
-               "y": _text(numbers.y.to_bytes(32))}
-        file.write_text(json.dumps({"keys": [key]}))
+        file.write_text(json.dumps({"keys": [self._key.export_public(as_dict=True)]}))
         return file
 
     def token(self, album_key: str, life_s: float = LIFE_S) -> str:
         """For everything of this album, whatever name or port the node is reached by."""
         now = int(time.time())
-        header = {"alg": "ES256", "kid": _KEY_ID, "typ": "JWT"}
         claims = {"cdniv": 1, "iss": ISSUER, "iat": now, "exp": int(now + life_s),
                   "cdniuc": f"regex:https?://[^/]+/{PREFIX}/{album_key}/[A-Za-z0-9./_-]+"}
-        signed = f"{_text(json.dumps(header).encode())}.{_text(json.dumps(claims).encode())}"
-        r, s = decode_dss_signature(self._key.sign(signed.encode(), ec.ECDSA(hashes.SHA256())))
-        return f"{signed}.{_text(r.to_bytes(32) + s.to_bytes(32))}"
+        made = jws.JWS(json.dumps(claims))
+        made.add_signature(self._key, protected=json.dumps({"alg": "ES256", "kid": _KEY_ID, "typ": "JWT"}))
+        return made.serialize(compact=True)
 
     def base(self, album_key: str) -> str:
         """What the addresses of the signed album begin with."""
@@ -55,7 +48,3 @@ class Signer:
 def without_token(path: str) -> str:
     """The path that a signed one is for."""
     return "/".join(segment.split(f";{ATTRIBUTE}=")[0] for segment in path.split("/"))
-
-
-def _text(data: bytes) -> str:
-    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
