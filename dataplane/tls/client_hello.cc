@@ -130,6 +130,9 @@ bool read_extension(std::size_t type, Reader data, ClientHello& hello) {
     case 23:
       hello.extended_master_secret = true;
       return true;
+    case 42:
+      hello.early_data = true;
+      return true;
     case 43:
       return read_numbers(data, 1, 2, [&](std::size_t v) { hello.tls13 |= v == 0x0304; });
     case 45:

@@ -27,6 +27,7 @@ struct ClientHello {
   bool fallback = false;                // TLS_FALLBACK_SCSV (RFC 7507)
   bool extended_master_secret = false;  // RFC 7627
   bool psk_with_ephemeral = false;      // psk_dhe_ke (RFC 8446 4.2.9)
+  bool early_data = false;              // may follow (RFC 8446 4.2.10)
   // Bit i: kSuites[i], kGroups[i], kSignatures[i] is offered.
   std::uint16_t suites = 0;
   std::uint8_t groups = 0;

@@ -44,19 +44,33 @@ int library_send(void* context, const unsigned char* bytes, std::size_t count) {
   return static_cast<int>(count);
 }
 
-// The library gets whole records only: what it has not begun to read is left over, byte for byte.
-int library_receive(void* context, unsigned char* bytes, std::size_t count) {
-  auto& parts = *static_cast<Handshake::Parts*>(context);
-  const std::span<const std::byte> rest = std::span(parts.input).subspan(parts.read);
-  if (parts.record_left == 0) {
+// Goes to the next record that is for the library: 0, or why there is none.
+int begin_record(Handshake::Parts& parts) {
+  for (;;) {
+    const std::span<const std::byte> rest = std::span(parts.input).subspan(parts.read);
     if (rest.size() < kRecordHeaderBytes) return MBEDTLS_ERR_SSL_WANT_READ;
     const std::size_t whole = record_bytes(rest);
     // An impossible length goes through, for the library to refuse.
-    if (whole <= kRecordHeaderBytes + kMaximumCiphertextBytes && rest.size() < whole)
-      return MBEDTLS_ERR_SSL_WANT_READ;
-    parts.record_left = whole;
-    parts.plain_alert = plain_alert(rest);
+    const bool possible = whole <= kRecordHeaderBytes + kMaximumCiphertextBytes;
+    if (possible && rest.size() < whole) return MBEDTLS_ERR_SSL_WANT_READ;
+    const auto verdict =
+        possible ? parts.early_data.judge(rest.first(whole)) : EarlyDataFilter::Verdict::pass;
+    if (verdict == EarlyDataFilter::Verdict::too_much) return MBEDTLS_ERR_SSL_UNEXPECTED_MESSAGE;
+    if (verdict == EarlyDataFilter::Verdict::pass) {
+      parts.record_left = whole;
+      parts.plain_alert = plain_alert(rest);
+      return 0;
+    }
+    parts.read += whole;
   }
+}
+
+// The library gets whole records only: what it has not begun to read is left over, byte for byte.
+int library_receive(void* context, unsigned char* bytes, std::size_t count) {
+  auto& parts = *static_cast<Handshake::Parts*>(context);
+  if (parts.record_left == 0)
+    if (const int code = begin_record(parts); code != 0) return code;
+  const std::span<const std::byte> rest = std::span(parts.input).subspan(parts.read);
   const std::size_t given = std::min({count, parts.record_left, rest.size()});
   if (given == 0) return MBEDTLS_ERR_SSL_WANT_READ;
   parts.watch.input_taken();
@@ -81,6 +95,9 @@ void library_export(void* context, mbedtls_ssl_key_export_type type, const unsig
       keep(parts.exported.server_random, server_random, 32);
       parts.exported.complete = true;
       if (parts.is_server()) parts.settle_resumption();
+      break;
+    case MBEDTLS_SSL_KEY_EXPORT_TLS1_3_CLIENT_HANDSHAKE_TRAFFIC_SECRET:
+      parts.tell_early_data(as_bytes(secret, count));
       break;
     case MBEDTLS_SSL_KEY_EXPORT_TLS1_3_SERVER_HANDSHAKE_TRAFFIC_SECRET:
       if (parts.is_server()) parts.settle_resumption();
@@ -125,7 +142,8 @@ HandshakeFailure failure_of(int code) {
 }
 
 // For errors the library ends on without an alert.
-AlertDescription alert_for(HandshakeFailure failure) {
+AlertDescription alert_for(int code, HandshakeFailure failure) {
+  if (code == MBEDTLS_ERR_SSL_INVALID_MAC) return AlertDescription::bad_record_mac;
   switch (failure) {
     case HandshakeFailure::version:
       return AlertDescription::protocol_version;
@@ -267,7 +285,7 @@ Handshake::Step Handshake::Parts::fail(int code) {
   const HandshakeFailure why = failure_of(code);
   const int sent = watch.alert();
   if (sent < 0 && why != HandshakeFailure::too_large)
-    return fail(why, alert_for(why), std::move(text));
+    return fail(why, alert_for(code, why), std::move(text));
   fail(why, std::nullopt, std::move(text));
   if (sent != OutputWatch::kHidden) alert = sent;
   return Step::failed;
@@ -329,6 +347,9 @@ Handshake::Step Handshake::Parts::step() {
     read = 0;
     return Step::need_more;
   }
+  if (early_data.exceeded())
+    return fail(HandshakeFailure::malformed, AlertDescription::unexpected_message,
+                "more early data than anybody announces");
   return fail(code);
 }
 

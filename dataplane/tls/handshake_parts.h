@@ -12,6 +12,7 @@
 
 #include "dataplane/tls/client_hello.h"
 #include "dataplane/tls/handshake.h"
+#include "dataplane/tls/handshake_early_data.h"
 #include "dataplane/tls/secrets.h"
 #include "dataplane/tls/session_ticket.h"
 
@@ -57,6 +58,7 @@ struct Handshake::Parts {
   std::size_t read = 0;         // of input
   std::size_t record_left = 0;  // bytes of the record the library is reading
   int plain_alert = -1;         // of that record, see handshake.cc
+  EarlyDataFilter early_data;   // of a server
   std::size_t total_input = 0;
   std::vector<std::byte> output;
   std::size_t total_output = 0;
@@ -114,7 +116,8 @@ struct Handshake::Parts {
   int write_ticket(const mbedtls_ssl_session& session, std::span<std::byte> place,
                    std::size_t& bytes, std::uint32_t& lifetime);
   int read_ticket(mbedtls_ssl_session& session, std::span<const std::byte> ticket);
-  void settle_resumption();  // when the handshake keys exist
+  void settle_resumption();                                        // when the handshake keys exist
+  void tell_early_data(std::span<const std::byte> client_secret);  // then, too
   void drop_accepted();
 
   // handshake_client.cc

@@ -81,6 +81,8 @@ Handshake::Step Handshake::Parts::begin_server() {
                 input.end());
   input = std::move(framed);
   hello.drop_message();
+  // TLS 1.3 is always agreed to where it is offered.
+  if (seen.tls13 && seen.early_data) early_data.expect();
   return set_up(settings.config_for(seen).get());
 }
 
@@ -120,6 +122,13 @@ void Handshake::Parts::settle_resumption() {
       session->MBEDTLS_PRIVATE(resumption_key_len) == accepted->key_bytes &&
       std::ranges::equal(as_bytes(session->MBEDTLS_PRIVATE(resumption_key), accepted->key_bytes),
                          std::span(accepted->key).first(accepted->key_bytes));
+}
+
+void Handshake::Parts::tell_early_data(std::span<const std::byte> client_secret) {
+  const mbedtls_ssl_session* session = ssl.MBEDTLS_PRIVATE(session_negotiate);
+  const Suite* suite =
+      session == nullptr ? nullptr : find_suite(mbedtls_ssl_session_get_ciphersuite_id(session));
+  if (suite != nullptr) early_data.use_secret(suite->aead, suite->hash, client_secret);
 }
 
 int Handshake::Parts::write_ticket(const mbedtls_ssl_session& session, std::span<std::byte> place,

@@ -5,19 +5,21 @@ from __future__ import annotations
 
 import concurrent.futures
 import contextlib
+import hashlib
 import json
 import secrets
 import ssl
+import subprocess
 import time
 
 import pytest
 from dpdk_support import THEIR_V4, THEIR_V6, V4, V6, digest, needs_dpdk, serving, transport
-from link_support import TRANSPORT
+from link_support import TRANSPORT, at_home
 from namespace_support import Client
 from node_support import group, until
-from origin_support import Nginx, content
-from tls_client_support import AES_128, CHACHA, Hello, TlsWire
-from tls_support import NAME, SslWire, TlsNode, ca, curl, once, origin, s_client, tls_table  # noqa: F401
+from origin_support import Nginx, content, free_port
+from tls_client_support import AES_128, CHACHA, DATA, HANDSHAKE, SUITES, Hello, Ticket, TlsWire, record
+from tls_support import NAME, SslWire, TlsNode, Typing, ca, curl, get, once, origin, s_client, tls_table  # noqa: F401
 from wire_support import ask, request
 
 KIB, MIB = 1024, 1024 * 1024
@@ -118,19 +120,74 @@ def test_a_resumption_without_diffie_hellman_is_not_offered(start):
     assert resumes(node.tls_port, ticket, modes=(0, 1))
 
 
-@pytest.mark.xfail(strict=True, reason="Debian's mbedTLS is built without early data, and then does not skip it either: the handshake fails")
+# --- early data, which nobody was told he may send (RFC 8446 4.2.10) ---
+
+
+def strange_ticket(suite: int = AES_128) -> Ticket:
+    return Ticket(secrets.token_bytes(200), secrets.token_bytes(hashlib.new(SUITES[suite][0]).digest_size), age_add=0, lifetime_s=3600, suite=suite)
+
+
 def test_early_data_is_passed_over(start):
-    """Offered without being allowed (RFC 8446 4.2.10): the node resumes and skips it; what follows is answered, what was early is not."""
+    """With a ticket the node resumes, and with one that it cannot open; what follows is answered, what was early is not."""
     node = start()
     ticket = ticket_of(node.tls_port)
     with TlsWire(node.tls_port, hello=Hello(ticket=ticket, early_data=True)) as wire:
         assert wire.resumed
         assert wire.ask("/song").body == SONG
-    # With a ticket nobody can open the early data is skipped by trial decryption.
-    strange = type(ticket)(secrets.token_bytes(200), ticket.secret, ticket.age_add, ticket.lifetime_s, ticket.suite)
-    with TlsWire(node.tls_port, hello=Hello(ticket=strange, early_data=True)) as wire:
-        assert not wire.resumed
+    for suite in SUITES:
+        with TlsWire(node.tls_port, hello=Hello(ticket=strange_ticket(suite), early_data=True, suites=(suite,))) as wire:
+            assert not wire.resumed
+            assert wire.ask("/song").body == SONG
+    node.counted("handshakes_finished", 5)
+    assert node.tls_counters()["handshakes_failed"] == 0
+
+
+def early_records(port: int, count: int) -> TlsWire:
+    """After the node's flight and so many early records of 1 KiB."""
+    wire = TlsWire(port, hello=Hello(ticket=strange_ticket(), early_data=True), handshake=False)
+    wire.raw(record(HANDSHAKE, wire.begin(), 0x0301))
+    for _ in range(count):
+        wire.raw(record(DATA, secrets.token_bytes(1024)))
+    return wire
+
+
+def test_early_data_has_an_end(start):
+    """As much as servers announce is passed over, in one piece with the hello or not, and not without end."""
+    node = start()
+    with early_records(node.tls_port, 16) as wire:
+        wire.finish(wire.read_flight())
         assert wire.ask("/song").body == SONG
+    with early_records(node.tls_port, 24) as wire:
+        wire.read_flight()
+        with contextlib.suppress(ConnectionError):
+            while wire.socket.recv(4096):  # its alert
+                pass
+    node.counted("handshakes_failed", 1)
+
+
+@pytest.fixture(scope="module")
+def early_session(ca, leaf, tmp_path_factory):  # noqa: F811
+    """OpenSSL's, of a server with the node's name that takes early data."""
+    file, port = tmp_path_factory.mktemp("early") / "session", free_port()
+    with at_home(), Typing("openssl", "s_server", "-accept", f"127.0.0.1:{port}", "-cert", str(leaf.chain), "-key", str(leaf.key), "-tls1_3", "-www",
+                           "-max_early_data", "16384") as server:
+        server.says("ACCEPT")
+        subprocess.run(["openssl", "s_client", "-connect", f"127.0.0.1:{port}", "-CAfile", ca.file, "-servername", NAME, "-ign_eof", "-sess_out", file],
+                       input=get("/"), capture_output=True, timeout=40, check=True)
+    return file
+
+
+@pytest.mark.parametrize("groups", ["X25519", "P-521:X25519"])  # the second is asked again, which ends early data another way
+@pytest.mark.parametrize("size", [100, 16_000])
+def test_openssl_sends_early_data_meant_for_another(ca, start, early_session, tmp_path, groups, size):  # noqa: F811
+    early = tmp_path / "early"
+    early.write_bytes(get("/early").ljust(size, b"x"))
+    node = start()
+    done = s_client(ca, node.tls_port, "-sess_in", str(early_session), "-early_data", str(early), "-groups", groups, send=get("/song"))
+    assert SONG in done.bytes, done.text[-2000:]
+    done.says("Early data was rejected", "New, TLSv1.3")
+    node.counted("handshakes_finished", 1)
+    assert node.tls_counters()["handshakes_failed"] == 0 and node.counters()["requests"] == 1
 
 
 @once

@@ -83,6 +83,7 @@ TEST(ClientHello, FindsWhatAServerWantsToKnow) {
   CHECK_TRUE(seen.tls13);
   CHECK_TRUE(seen.psk_with_ephemeral);
   CHECK_TRUE(seen.extended_master_secret);
+  CHECK_FALSE(seen.early_data);
   CHECK_FALSE(seen.fallback);
   CHECK_FALSE(seen.chacha_first);
   STRCMP_EQUAL("node.example", seen.server_name.c_str());
@@ -91,6 +92,11 @@ TEST(ClientHello, FindsWhatAServerWantsToKnow) {
   CHECK_TRUE(seen.offers(0x1301) && seen.offers(0x1302) && !seen.offers(0x1303));
   CHECK_TRUE(seen.offers_group(0x001d) && !seen.offers_group(0x0018));
   CHECK_TRUE(seen.offers_signature(0x0403) && !seen.offers_signature(0x0401));
+}
+
+TEST(ClientHello, EarlyDataIsAnnouncedByAnEmptyExtension) {
+  hello.extensions = extension(42, "");
+  CHECK_TRUE(complete().early_data);
 }
 
 TEST(ClientHello, WithoutExtensionsItIsTls12) {
