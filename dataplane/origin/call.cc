@@ -26,7 +26,7 @@ std::string seconds_text(Duration duration) {
 HttpOriginCall::HttpOriginCall(HttpOriginClient& client, OriginRequest request,
                                OriginObserver& observer)
     : client_(client),
-      reactor_(client.reactor_),
+      reactor_(client.transport_.reactor),
       request_(std::move(request)),
       observer_(observer),
       timer_([](void* self) { static_cast<HttpOriginCall*>(self)->on_timer(); }, this),
@@ -188,12 +188,13 @@ void HttpOriginCall::attempt_failed(const OriginFailure& failure, Again again, b
   state_ = State::choosing;
   pool_ = nullptr;
   origin_->statistics->add_failure(failure.kind);
-  origin_->health->note_failure(failure.message, reactor_.now());
   // A server that is alone in its group is set aside only when it cannot be connected to (the pool
   // says so): with nobody else to ask, one object it chokes on must not take the others away.
   if (blames_server && group_->origins.size() > 1) {
     origin_->health->report_failure(failure.message, reactor_.now(), reactor_.random());
     probing_ = false;
+  } else {
+    origin_->health->note_failure(failure.message, reactor_.now());
   }
   release_probe();
   last_failure_ = failure.message;

@@ -39,7 +39,6 @@ Dialer::Dialer(const OriginTransport& transport, Resolver& resolver,
                std::shared_ptr<const OriginGroupEntry> group, const Origin& origin,
                DialObserver& observer)
     : transport_(transport),
-      reactor_(transport.reactor),
       resolver_(resolver),
       group_(std::move(group)),
       origin_(origin),
@@ -50,16 +49,16 @@ Dialer::~Dialer() { discard_attempts(); }
 
 void Dialer::start(std::optional<net::Address> first) {
   first_ = first;
-  const MonotonicTime now = reactor_.now();
+  const MonotonicTime now = transport_.reactor.now();
   deadline_ = now + group_->config.timeouts.connect;
-  reactor_.arm(timer_, deadline_);
+  transport_.reactor.arm(timer_, deadline_);
   if (const auto literal = net::Address::parse(origin_.server.host); literal.has_value()) {
     on_resolved({.addresses = {*literal}, .failure = {}});
   } else if (const auto known = resolver_.known(origin_.server.host, now); known.has_value()) {
     on_resolved(*known);
   } else {
     answer_ = std::make_shared<Answer>(*this);
-    resolver_.resolve(origin_.server.host, now, reactor_, answer_);
+    resolver_.resolve(origin_.server.host, now, transport_.reactor, answer_);
   }
 }
 
@@ -82,7 +81,7 @@ void Dialer::on_resolved(const Resolution& resolution) {
 
 // Starts one more attempt; without one left to start, waits for those under way, or gives up.
 void Dialer::try_next() {
-  const MonotonicTime now = reactor_.now();
+  const MonotonicTime now = transport_.reactor.now();
   while (may_try_more(now)) {
     const Duration time = patience(now);
     const net::Endpoint peer{.address = addresses_[next_address_++], .port = origin_.server.port};
@@ -96,11 +95,11 @@ void Dialer::try_next() {
     }
     attempts_.push_back(attempt);
     const bool more = next_address_ < addresses_.size();
-    reactor_.arm(timer_, more ? std::min(deadline_, now + kNextAddressAfter) : deadline_);
+    transport_.reactor.arm(timer_, more ? std::min(deadline_, now + kNextAddressAfter) : deadline_);
     return;
   }
   if (!attempts_.empty()) {
-    reactor_.arm(timer_, deadline_);
+    transport_.reactor.arm(timer_, deadline_);
     return;
   }
   fail(out_of_resources_ ? OriginFailureKind::overloaded : OriginFailureKind::unreachable,
@@ -127,7 +126,7 @@ void Dialer::on_timer() {
     observer_.on_dial_failed(*this, failure);
     return;
   }
-  if (reactor_.now() < deadline_) {
+  if (transport_.reactor.now() < deadline_) {
     try_next();
     return;
   }
@@ -159,7 +158,7 @@ void Dialer::fail(OriginFailureKind kind, std::string_view what) {
   const bool is_refusal = all_refused_ && next_address_ > 0;
   pending_failure_ =
       DialFailure{.kind = kind, .message = std::move(message), .is_refusal = is_refusal};
-  reactor_.arm(timer_, reactor_.now());
+  transport_.reactor.arm(timer_, transport_.reactor.now());
 }
 
 void Dialer::discard_attempts() {
@@ -169,14 +168,14 @@ void Dialer::discard_attempts() {
 void Dialer::on_opened(OriginConnection& connection) {
   std::erase(attempts_, &connection);
   discard_attempts();
-  reactor_.cancel(timer_);
+  transport_.reactor.cancel(timer_);
   observer_.on_dialed(*this, connection);
 }
 
 void Dialer::on_open_failed(OriginConnection& connection, net::CloseReason reason) {
   std::erase(attempts_, &connection);
   const TlsFailure failed = connection.tls_failure();
-  if (reason == net::CloseReason::timed_out && reactor_.now() >= deadline_) {
+  if (reason == net::CloseReason::timed_out && transport_.reactor.now() >= deadline_) {
     on_deadline(failed != TlsFailure::none);
     return;
   }

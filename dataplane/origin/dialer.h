@@ -77,7 +77,6 @@ class Dialer final : private ConnectionOwner {
   void on_gone(OriginConnection&) override {}
 
   const OriginTransport transport_;
-  net::Reactor& reactor_;
   Resolver& resolver_;
   const std::shared_ptr<const OriginGroupEntry> group_;
   const Origin& origin_;

@@ -31,14 +31,14 @@ std::shared_ptr<const OriginGroupEntry> group_for_checks(const OriginGroupEntry&
 HealthProber::HealthProber(const OriginTransport& transport, std::shared_ptr<Resolver> resolver,
                            const OriginGroupEntry& group, const Origin& origin)
     : transport_(transport),
-      reactor_(transport.reactor),
       resolver_(std::move(resolver)),
       group_(group_for_checks(group, origin)),
       origin_(group_->origins[0]),
       timer_([](void* self) { static_cast<HealthProber*>(self)->on_timer(); }, this) {
   const auto interval = static_cast<std::uint64_t>(group_->config.health.interval.count());
-  next_check_ = reactor_.now() + Duration(static_cast<Duration::rep>(reactor_.random() % interval));
-  reactor_.arm(timer_, next_check_);
+  next_check_ = transport_.reactor.now() +
+                Duration(static_cast<Duration::rep>(transport_.reactor.random() % interval));
+  transport_.reactor.arm(timer_, next_check_);
 }
 
 HealthProber::~HealthProber() { drop_connection(); }
@@ -61,11 +61,11 @@ void HealthProber::on_timer() {
 }
 
 void HealthProber::begin_check() {
-  const MonotonicTime now = reactor_.now();
+  const MonotonicTime now = transport_.reactor.now();
   checking_ = true;
   // Kept to a grid, so that slow checks do not stretch the interval; missed ones are left out.
   next_check_ = std::max(next_check_ + group_->config.health.interval, now);
-  reactor_.arm(timer_, now + group_->config.health.timeout);
+  transport_.reactor.arm(timer_, now + group_->config.health.timeout);
   dialer_ = std::make_unique<Dialer>(transport_, *resolver_, group_, origin_,
                                      static_cast<DialObserver&>(*this));
   dialer_->start(std::nullopt);
@@ -75,8 +75,8 @@ void HealthProber::end_check(const std::string& problem) {
   checking_ = false;
   dialer_.reset();
   drop_connection();
-  reactor_.arm(timer_, next_check_);
-  origin_.health->report_check(problem, reactor_.now());
+  transport_.reactor.arm(timer_, next_check_);
+  origin_.health->report_check(problem, transport_.reactor.now());
 }
 
 void HealthProber::on_dialed(Dialer&, OriginConnection& connection) {

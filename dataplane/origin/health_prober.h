@@ -38,7 +38,6 @@ class HealthProber final : private DialObserver, private ConnectionOwner, privat
   void on_failure(const ExchangeFailure& failure) override;
 
   const OriginTransport transport_;
-  net::Reactor& reactor_;
   const std::shared_ptr<Resolver> resolver_;
   const std::shared_ptr<const OriginGroupEntry> group_;  // of its own
   const Origin& origin_;

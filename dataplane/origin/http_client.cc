@@ -31,8 +31,7 @@ std::unique_ptr<HttpOriginClient> HttpOriginClient::create(
 HttpOriginClient::HttpOriginClient(net::Reactor& reactor,
                                    std::shared_ptr<const OriginDirectory> directory,
                                    const HttpOriginOptions& options)
-    : reactor_(reactor),
-      transport_{.reactor = reactor, .secure = options.secure, .limits = options.response},
+    : transport_{.reactor = reactor, .secure = options.secure, .limits = options.response},
       directory_(std::move(directory)),
       runs_health_checks_(options.runs_health_checks),
       sweep_timer_([](void* self) { static_cast<HttpOriginClient*>(self)->sweep(); }, this) {}
@@ -59,7 +58,7 @@ OriginPool& HttpOriginClient::pool(const std::shared_ptr<const OriginGroupEntry>
     pool = std::make_unique<OriginPool>(transport_, directory_->resolver(), group, origin);
     if (!is_current(*group)) {  // a call that began before the reload and is repeated after it
       pool->retire();
-      reactor_.arm(sweep_timer_, reactor_.now() + kSweepInterval);
+      transport_.reactor.arm(sweep_timer_, transport_.reactor.now() + kSweepInterval);
     }
   }
   return *pool;
@@ -92,7 +91,7 @@ void HttpOriginClient::sweep() {
     some_left = some_left || !pool.empty();
     return pool.empty();
   });
-  if (some_left) reactor_.arm(sweep_timer_, reactor_.now() + kSweepInterval);
+  if (some_left) transport_.reactor.arm(sweep_timer_, transport_.reactor.now() + kSweepInterval);
 }
 
 }  // namespace nearfield::origin

@@ -18,10 +18,6 @@
 #include "dataplane/origin/connection.h"
 #include "dataplane/origin/directory.h"
 
-namespace nearfield::tls {
-class SecureConnector;
-}
-
 namespace nearfield::origin {
 
 class HealthProber;
@@ -65,7 +61,6 @@ class HttpOriginClient final : public OriginClient {
   void restart_health_checks();
   void sweep();
 
-  net::Reactor& reactor_;
   const OriginTransport transport_;
   std::shared_ptr<const OriginDirectory> directory_;
   const bool runs_health_checks_;
