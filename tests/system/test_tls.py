@@ -305,6 +305,19 @@ def test_clients_may_have_to_have_certificates(ca, start, leaf, tmp_path):  # no
 
 
 @once
+@pytest.mark.parametrize(("options", "group"), [
+    (("-tls1_3", "-groups", "*X25519:*P-256"), "prime256v1"),  # a share of each, as Firefox sends
+    (("-tls1_3", "-groups", "X25519:P-256"), "X25519"),
+    (("-tls1_2", "-groups", "X25519:P-256"), "prime256v1"),
+    (("-tls1_2", "-groups", "X25519"), "X25519"),
+])
+def test_the_group_is_the_cheaper_one_if_it_costs_no_round_trip(ca, start, options, group):  # noqa: F811
+    node = start(leaves=[ca.issue(NAME, kind="rsa")])
+    done = s_client(ca, node.tls_port, *options, send=get("/song"))
+    assert SONG in done.bytes, done.text[-2000:]
+    done.says(f"(Peer|Server) Temp Key: (ECDH, )?{group}")
+
+
 def test_only_tls_1_3_where_it_is_told_so(ca, start):  # noqa: F811
     node = start('minimum_version = "1.3"')
     assert curl(ca, node.tls_port, "/song").stdout == SONG
