@@ -20,7 +20,7 @@ from node_support import REPOSITORY
 
 # What listeners ask for: the tests' clients all say "Host: music.example".
 ALBUMS = r"regex:http://music\.example/albums/.*"
-CAT = {"iss": 1, "exp": 4, "nbf": 5, "iat": 6, "catu": 312, "catm": 313}
+CAT = {"iss": 1, "exp": 4, "nbf": 5, "iat": 6, "catu": 312, "catm": 313, "cath": 315}
 _PATH, _PREFIX = 3, 1
 
 

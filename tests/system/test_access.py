@@ -229,6 +229,30 @@ def test_why_and_metrics_tell_the_reason(house):
     assert access == {"rules": 3, "clock_trusted": True, "allowed": 3, "refused": 4}
 
 
+def test_a_ticket_is_used_once_whatever_is_asked_with_it(house):
+    house = house()
+    ticket, another = ONE.jwt(jti="seat-1"), ONE.jwt(jti="seat-2")
+    assert house.status(with_token(ticket)) == 200
+    for target, *fields in [
+        (with_token(ticket),), (with_token(ticket) + "&start=5",), (with_token(ticket, "/albums/2/b.m4s"),),
+        (f"/albums/1;URISigningPackage={ticket}/a.m4s",), ("/albums/1/a.m4s", f"Cookie: URISigningPackage={ticket}"),
+        (with_token(SHARED.jwt(jti="seat-1", exp=now() - 5)), f"Cookie: URISigningPackage={ticket}"),
+    ]:
+        assert house.status(target, *fields) == 403, target
+    assert house.status(with_token(another)) == 200
+    assert house.decisions() == {"token_holds": 2, "replayed": 5, "expired": 1}
+    assert house.why(with_token(ticket))["reason"] == "replayed"
+
+
+def test_why_shows_no_header(house):
+    house = house()
+    for device, allowed in [("speaker-of-7", True), ("ear-of-7", False)]:
+        told = house.why("/albums/1/a.m4s", **{"CTA-Common-Access-Token": ONE.cat(cath={"x-device": {0: "speaker-of-7"}}), "x-device": device,
+                                               "Authorization": "Bearer of-7"})
+        assert (told["allowed"], told["reason"]) == (allowed, "token_holds" if allowed else "wrong_header")
+        assert "of-7" not in json.dumps(told)
+
+
 # --- reloads ------------------------------------------------------------------------------------------------------------------
 
 
@@ -290,6 +314,20 @@ def test_territories_by_a_database_that_is_replaced(house):
     status, answer = house.node.call("POST", "/v1/reload")
     assert status == 422 and str(house.territories) in answer["problems"][0]["reason"]
     assert house.node.status()["state"] == "serving"
+
+
+def test_who_is_nowhere_passes_no_list_of_refused_territories(house):
+    house = house(RULES.replace('path = "/previews"', 'path = "/previews"\nrefused_territories = ["US"]'), territory="DE")
+    assert house.status("/previews/a.m4s") == 200
+    write_territories(house.territories, "DE", "192.0.2.0/24")
+    house.reload()
+    until(lambda: house.status("/previews/a.m4s") == 403, "nobody knows where they are")
+    house.change('refused_territories = ["US"]', 'refused_territories = ["US"]\nunknown_territory_allowed = true')
+    until(lambda: house.status("/previews/a.m4s") == 200, "the rule lets those pass")
+    text = house.node.config.read_text()
+    replace(house.node.config, text.replace('["US"]', '["UK"]'))
+    status, answer = house.node.call("POST", "/v1/reload")
+    assert status == 422 and "'UK' is no territory" in answer["problems"][0]["reason"]
 
 
 def test_licences_have_a_beginning_and_an_end(house):
