@@ -2,16 +2,12 @@
 
 #include <algorithm>
 
+#include "dataplane/http/text.h"
+
 namespace nearfield::http {
 namespace {
 
 constexpr std::size_t kMaxPatterns = 64;
-
-int hex_value(char c) {
-  if (is_digit(c)) return c - '0';
-  const char lower = to_lower(c);
-  return lower >= 'a' && lower <= 'f' ? lower - 'a' + 10 : -1;
-}
 
 // Unreserved of RFC 3986 2.3 but '.', which could become a dot segment.
 bool is_decodable(char c) {

@@ -90,6 +90,8 @@ bool Http2RequestReader::add_pseudo(RequestHead& head, std::string_view name,
       return true;
     }
     head.target = value;
+    // At once, so that a request refused for what follows is logged with its path.
+    head.path_size = static_cast<std::uint32_t>(std::min(value.find('?'), value.size()));
     return true;
   }
   if (name == ":authority") {
@@ -128,12 +130,8 @@ RequestError Http2RequestReader::finish(RequestHead& head, bool end_stream) {
   if (!is_request_target(head.target)) return {400, "forbidden character in the request target"};
   if (head.target == "*") {
     if (head.method != Method::kOptions) return {400, "asterisk form is for OPTIONS"};
-    head.path_size = 1;
   } else if (head.target.front() != '/') {
     return {400, "the target is no path"};
-  } else {
-    head.path_size =
-        static_cast<std::uint32_t>(std::min(head.target.find('?'), head.target.size()));
   }
   if (!cookies_.empty()) head.fields.add("Cookie", cookies_);
   const FramingFields framing = read_framing(head.fields, 1);

@@ -13,6 +13,12 @@ namespace nearfield::http {
 // ASCII only: bytes above 0x7f are left as they are.
 constexpr char to_lower(char c) { return (c >= 'A' && c <= 'Z') ? static_cast<char>(c | 0x20) : c; }
 constexpr bool is_digit(char c) { return c >= '0' && c <= '9'; }
+// 0 to 15; -1: not a digit of base 16.
+constexpr int hex_value(char c) {
+  if (is_digit(c)) return c - '0';
+  const char lower = to_lower(c);
+  return lower >= 'a' && lower <= 'f' ? lower - 'a' + 10 : -1;
+}
 constexpr bool is_ows(char c) { return c == ' ' || c == '\t'; }
 
 // tchar of RFC 9110 5.6.2.

@@ -53,3 +53,14 @@ TEST(HttpText, TokensAndValues) {
   CHECK_FALSE(is_field_value(std::string_view("\0", 1)));
   CHECK_FALSE(is_field_value("\x7f"));
 }
+
+TEST(HttpText, HexDigitsOfBothCasesHaveAValueAndNothingElseHas) {
+  std::string digits;
+  for (int c = 0; c < 256; ++c) {
+    if (hex_value(static_cast<char>(c)) >= 0) digits += static_cast<char>(c);
+  }
+  TEXT_EQUAL("0123456789ABCDEFabcdef", digits);
+  LONGS_EQUAL(0, hex_value('0'));
+  LONGS_EQUAL(10, hex_value('A'));
+  LONGS_EQUAL(15, hex_value('f'));
+}
