@@ -150,6 +150,7 @@ void visit_limits(ConfigVisitor& visitor, proxy::Limits& limits) {
   visitor.integer("header_count", limits.header_count, 8, 1000);
   visitor.size("target_bytes", limits.target_bytes, 64, kMiB);
   visitor.size("request_body_bytes", limits.request_body_bytes, 0, 256 * kMiB);
+  visitor.size("held_request_bytes", limits.held_request_bytes, 64 * kKiB, kTiB);
   visitor.integer("requests_per_connection", limits.requests_per_connection, 0, 1'000'000'000);
   visitor.integer("http2_streams", limits.http2_streams, 1, 10'000);
   visitor.size("http2_body_bytes", limits.http2_body_bytes, 64 * kKiB, kGiB);

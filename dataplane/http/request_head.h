@@ -51,6 +51,11 @@ struct RequestHead {
     if (path_size >= target.size()) return std::nullopt;
     return std::string_view(target).substr(path_size + 1);
   }
+  // Whether content follows the head of an HTTP/1.1 message.
+  bool has_content() const {
+    return framing == BodyFraming::kChunked ||
+           (framing == BodyFraming::kLength && content_length > 0);
+  }
   bool is_asterisk() const { return target == "*"; }
   void clear();
 };

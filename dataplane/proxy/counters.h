@@ -47,6 +47,8 @@ namespace nearfield::proxy {
   X(limit_fetches, "Requests refused because too many fetches are under way")                  \
   X(limit_waiting, "Requests refused because too many listeners wait for one fetch")           \
   X(limit_request_body, "Requests refused with 413")                                           \
+  X(limit_request_bodies,                                                                      \
+    "Requests refused because the content of others takes up what may be held")                \
   X(http2_connections, "Listener connections that speak HTTP/2")                               \
   X(http2_streams, "Streams that listeners opened over HTTP/2")                                \
   X(http2_streams_reset, "Streams that listeners reset before the response was whole")         \

@@ -54,12 +54,10 @@ Exchange::~Exchange() {
   context_.reactor.cancel_signal(signal_);
 }
 
-void Exchange::start(http::RequestHead& head, std::string body, bool close_after) {
+void Exchange::begin(const http::RequestHead* head) {
   NEARFIELD_ASSERT(step_ == Step::idle);
-  request_ = &head;
+  request_ = head;
   settings_ = context_.settings;
-  body_ = std::move(body);
-  close_ = close_after || !head.keep_alive;
   status_ = 0;
   cache_status_ = {};
   cache_status_line_.clear();
@@ -72,16 +70,48 @@ void Exchange::start(http::RequestHead& head, std::string body, bool close_after
   renewals_.clear();
   is_admitted_ = false;
   count(context_.counters.requests);
-  if (answer_elsewhere() || answer_here() || !admit(head)) return;
+}
+
+bool Exchange::open(http::RequestHead& head, bool close_after) {
+  begin(&head);
+  const bool closes = close_after || !head.keep_alive;
+  // Of an answer given now: what follows is not read, so nothing can come after it.
+  close_ = closes || head.has_content();
+  if (answer_elsewhere() || answer_here() || !admit(head) || answer_circle()) return false;
+  close_ = closes;
+  step_ = Step::content;
+  return true;
+}
+
+void Exchange::proceed(RequestContent content, bool close_after) {
+  NEARFIELD_ASSERT(step_ == Step::content);
+  close_ = close_ || close_after;
+  content_ = std::move(content);
   decide();
+  content_.clear();  // whoever forwards it has it now
+}
+
+void Exchange::refuse_content(std::uint16_t status, std::string_view reason) {
+  NEARFIELD_ASSERT(step_ == Step::content);
+  close_ = true;
+  answer_error(status, reason);
+}
+
+void Exchange::start_error(const http::RequestHead* head, std::uint16_t status,
+                           std::string_view reason) {
+  begin(head);
+  close_ = true;
+  answer_error(status, reason);
+}
+
+bool Exchange::answer_circle() {
+  if (passes_through(request_->fields, settings_->node_name) <= kMaximumPasses) return false;
+  answer_error(508, "the request goes in a circle: an origin of this node leads back to it");
+  return true;
 }
 
 void Exchange::decide() {
   candidate_.reset();
-  if (passes_through(request_->fields, settings_->node_name) > kMaximumPasses) {
-    answer_error(508, "the request goes in a circle: an origin of this node leads back to it");
-    return;
-  }
   const http::RequestHead& request = *request_;
   key_.clear();
   http::append_cache_key(key_, request, settings_->query_rules);
@@ -289,7 +319,7 @@ void Exchange::forward_alone(http::Forwarded why) {
   fetch.name = key_;
   fetch.settings = settings_;
   fetch.request = *request_;
-  fetch.body = std::move(body_);
+  fetch.content = std::move(content_);
   http::update_max_forwards(fetch.request);
   cache_status_.forwarded = why;
   begin_fetch(std::move(fetch), false);
@@ -428,7 +458,10 @@ void Exchange::on_ticket() {
     // listener may be about it.
     if (request_->version_minor == 0 || !began_ticket_) continue;
     http::append_status_line(interim_text_, interim->status);
-    interim->fields.append_to(interim_text_);
+    for (const http::Field& field : interim->fields) {
+      if (is_for_tls_only(field.name)) continue;
+      interim_text_.append(field.name).append(": ").append(field.value).append("\r\n");
+    }
     interim_text_ += "\r\n";
   }
   switch (phase) {

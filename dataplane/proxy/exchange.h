@@ -1,11 +1,12 @@
 // Exchange: one request and its response: looks into the cache, fetches where it must, and feeds
 // the answer to the connection.
 //
-// The steps are visible: decide() chooses, answer_from() builds, produce() sends; between them an
-// exchange waits for a ticket. A response leaves as HTTP/1.1 text with the body in its framing, or
-// in parts, for a session that frames by itself (HTTP/2): heads to be taken, and bare content.
-// Invariants: exactly one final head is sent; a body is either whole or visibly cut; a stored
-// response is only used when RFC 9111 4 lets it. Pooled and reused; one thread.
+// The steps are visible: open() judges the head, decide() chooses, answer_from() builds, produce()
+// sends; between them an exchange waits for the request's content, then for a ticket. A response
+// leaves as HTTP/1.1 text with the body in its framing, or in parts, for a session that frames by
+// itself (HTTP/2): heads to be taken, and bare content. Invariants: exactly one final head is sent;
+// a body is either whole or visibly cut; a stored response is only used when RFC 9111 4 lets it.
+// Pooled and reused; one thread.
 #pragma once
 
 #include <cstdint>
@@ -24,6 +25,7 @@
 #include "dataplane/proxy/body_feeder.h"
 #include "dataplane/proxy/context.h"
 #include "dataplane/proxy/fetch_table.h"
+#include "dataplane/proxy/request_content.h"
 #include "dataplane/proxy/stored_response.h"
 
 namespace nearfield::proxy {
@@ -63,11 +65,18 @@ class Exchange {
     host_ = host;
     delivery_ = delivery;
   }
-  // `head` stays the caller's until the exchange ended, and loses the tokens in it; `close_after`:
-  // the connection ends with this response in any case.
-  void start(http::RequestHead& head, std::string body, bool close_after);
-  // A response made here (an error, a refusal) in place of start(); `head` may be null when there
-  // is none to speak of.
+  // A request begins with its head, before any of its content is taken: who may listen, its method,
+  // what is answered here. True: go on with proceed() once the content is whole, or with
+  // refuse_content(). False: it is answered, and what content follows is not wanted; an HTTP/1.1
+  // connection then ends with the response. `head` stays the caller's until the exchange ended, and
+  // loses the tokens in it; `close_after`: the connection ends with this response in any case.
+  bool open(http::RequestHead& head, bool close_after);
+  bool awaits_content() const { return step_ == Step::content; }
+  void proceed(RequestContent content, bool close_after);
+  // The content is wrong, too large or too slow: the connection ends with this.
+  void refuse_content(std::uint16_t status, std::string_view reason);
+  // A response made here (an error, a refusal) in place of open(); `head` may be null when there is
+  // none to speak of.
   void start_error(const http::RequestHead* head, std::uint16_t status, std::string_view reason);
 
   Progress produce(net::SendPlan& plan);
@@ -96,8 +105,11 @@ class Exchange {
   bool running() const { return step_ != Step::idle; }
 
  private:
-  // continuing: in mid-body, waits for a fetch of its own that brings the rest.
-  enum class Step : std::uint8_t { idle, waiting, head, body, continuing };
+  // content: of the request, is awaited. continuing: in mid-body, waits for a fetch of its own that
+  // brings the rest.
+  enum class Step : std::uint8_t { idle, content, waiting, head, body, continuing };
+
+  void begin(const http::RequestHead* head);
 
   // Who may listen (exchange_access.cc).
   bool admit(http::RequestHead& head);
@@ -108,6 +120,7 @@ class Exchange {
   void decide();
   bool answer_here();
   bool answer_elsewhere();
+  bool answer_circle();
   void use_or_validate(const cache::Found& found);
   bool covers(const cache::Found& found);
   void fetch_for(const cache::Found* validate, const cache::Found* extend, http::Forwarded why);
@@ -134,6 +147,7 @@ class Exchange {
   void finish_head(const http::Fields* stored);
   void append_field(std::string_view name, std::string_view value);
   void append_hsts(const http::Fields* stored);
+  bool is_for_tls_only(std::string_view field_name) const;
   void append_length(std::uint64_t bytes);
   std::string& cache_status_text(const StoredResponse* stored, bool from_origin);
   void count_status();
@@ -146,7 +160,7 @@ class Exchange {
   Step step_ = Step::idle;
   const http::RequestHead* request_ = nullptr;
   std::shared_ptr<const Settings> settings_;
-  std::string body_;
+  RequestContent content_;  // only while it is decided who gets it
   std::string key_;
   http::CacheDirectives directives_;
   bool close_ = false;

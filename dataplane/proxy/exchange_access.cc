@@ -3,6 +3,7 @@
 // Invariant: what may be a token leaves the request here, before it is a cache key, is forwarded or
 // is logged. Whoever is refused sees one answer, whatever the reason.
 #include <algorithm>
+#include <utility>
 
 #include "dataplane/proxy/exchange.h"
 #include "dataplane/proxy/worker.h"
@@ -11,7 +12,7 @@ namespace nearfield::proxy {
 
 bool Exchange::admit(http::RequestHead& head) {
   if (settings_->access->is_open()) return true;
-  const access::Decision decision = context_.access.check(
+  access::Decision decision = context_.access.check(
       {.method = head.method_text,
        .scheme = head.scheme,
        .authority = head.authority,
@@ -32,7 +33,7 @@ bool Exchange::admit(http::RequestHead& head) {
     answer_refused(decision.status());
     return false;
   }
-  renewals_ = decision.renewals;
+  renewals_ = std::move(decision.renewals);
   return true;
 }
 

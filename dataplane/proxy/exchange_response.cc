@@ -45,6 +45,12 @@ void Exchange::append_field(std::string_view name, std::string_view value) {
   head_text_ += "\r\n";
 }
 
+// Whatever the origin says: not in clear text, with no status (RFC 6797 7.2).
+bool Exchange::is_for_tls_only(std::string_view field_name) const {
+  return request_->scheme == http::Scheme::kHttp &&
+         http::equals_ignoring_case(field_name, "Strict-Transport-Security");
+}
+
 void Exchange::append_length(std::uint64_t bytes) {
   head_text_ += "Content-Length: ";
   http::append_number(head_text_, bytes);
@@ -54,24 +60,12 @@ void Exchange::append_length(std::uint64_t bytes) {
 // The stored fields as they are, less those that this kind of response must not have.
 void Exchange::append_stored_fields(const StoredResponse& stored, std::uint16_t status,
                                     bool multipart, bool from_origin) {
-  if (status == 304 && stored.status() == 200) {
-    for (const http::Field& field : stored.fields()) {
-      if (http::belongs_in_not_modified(field.name)) append_field(field.name, field.value);
-    }
-  } else if (multipart) {
-    for (const http::Field& field : stored.fields()) {
-      if (!http::equals_ignoring_case(field.name, "Content-Type"))
-        append_field(field.name, field.value);
-    }
-  } else if (request_->scheme == http::Scheme::kHttp &&
-             stored.fields().contains("Strict-Transport-Security")) {
-    // Whatever the origin says: not in clear text (RFC 6797 7.2).
-    for (const http::Field& field : stored.fields()) {
-      if (!http::equals_ignoring_case(field.name, "Strict-Transport-Security"))
-        append_field(field.name, field.value);
-    }
-  } else {
-    stored.fields().append_to(head_text_);
+  const bool not_modified = status == 304 && stored.status() == 200;
+  for (const http::Field& field : stored.fields()) {
+    if (not_modified && !http::belongs_in_not_modified(field.name)) continue;
+    if (multipart && http::equals_ignoring_case(field.name, "Content-Type")) continue;
+    if (is_for_tls_only(field.name)) continue;
+    append_field(field.name, field.value);
   }
   if (!from_origin) {
     head_text_ += "Age: ";
@@ -271,26 +265,6 @@ void Exchange::answer_error(std::uint16_t status, std::string_view reason) {
   if (!head_only) head_text_ += text;
 }
 
-void Exchange::start_error(const http::RequestHead* head, std::uint16_t status,
-                           std::string_view reason) {
-  NEARFIELD_ASSERT(step_ == Step::idle);
-  request_ = head;
-  settings_ = context_.settings;
-  renewals_.clear();
-  is_admitted_ = false;
-  close_ = true;
-  status_ = 0;
-  rest_failed_ = false;
-  cache_status_ = {};
-  cache_status_line_.clear();
-  from_cache_ = false;
-  started_ = context_.reactor.now();
-  started_wall_ = context_.reactor.wall_now_ms();
-  first_byte_ = {};
-  count(context_.counters.requests);
-  answer_error(status, reason);
-}
-
 void Exchange::count_status() {
   Counters& counters = context_.counters;
   if (status_ < 300)
@@ -376,7 +350,7 @@ void Exchange::end(bool cut_short) {
   source_.reset();
   request_ = nullptr;
   settings_.reset();
-  body_.clear();
+  content_.clear();
   interim_text_.clear();
   step_ = Step::idle;
 }

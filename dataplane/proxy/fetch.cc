@@ -69,7 +69,7 @@ origin::OriginRequest Fetch::lead_request() {
   out.authority = asked.authority;
   out.path_and_query = request_.forward_target;
   out.fields = asked.fields;
-  out.body = request_.body;
+  out.body = request_.content.take_text();  // of methods that are forwarded once only
   out.idempotent = http::is_idempotent(asked.method);
   http::remove_hop_by_hop(out.fields);
   if (asked.expect_continue) out.fields.remove("Expect");  // answered here

@@ -25,6 +25,7 @@
 #include "dataplane/origin/client.h"
 #include "dataplane/proxy/context.h"
 #include "dataplane/proxy/fetch_table.h"
+#include "dataplane/proxy/request_content.h"
 #include "dataplane/proxy/settings.h"
 #include "dataplane/proxy/stored_response.h"
 
@@ -40,7 +41,8 @@ struct FetchRequest {
   http::RequestHead request;
   // Goes to the origin in place of request.target (query rules).
   std::string forward_target;
-  std::string body;
+  // Counts as held until the fetch ends.
+  RequestContent content;
   // Validate this stored response rather than fetch a new one.
   std::optional<cache::Found> validate;
   // Stale, and perhaps without a validator: stands in when the origin answers with an error.

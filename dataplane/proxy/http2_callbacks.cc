@@ -94,8 +94,12 @@ struct Http2Callbacks {
     if (frame->hd.type == NGHTTP2_HEADERS) session.header_block_since_ = {};
     if (session.failed_) return 0;
     count(session.context_.counters.http2_streams_refused);
-    // One that closes an open stream is paid for there.
-    if (session.find(frame->hd.stream_id) == nullptr) session.charge_reset();
+    // One that closes an open stream is paid for there. One that never was opened may get more
+    // frames before its reset is sent.
+    if (session.find(frame->hd.stream_id) == nullptr) {
+      session.note_reset(frame->hd.stream_id);
+      session.charge_reset();
+    }
     return 0;
   }
 
@@ -130,6 +134,10 @@ struct Http2Callbacks {
         // Ended by the library, which found the rule that was broken.
         if (frame->goaway.error_code != NGHTTP2_NO_ERROR && !std::exchange(session.failed_, true))
           count(session.context_.counters.http2_protocol_errors);
+        return 0;
+      case NGHTTP2_RST_STREAM:
+        // Ours and the library's own.
+        session.note_reset(frame->hd.stream_id);
         return 0;
       case NGHTTP2_HEADERS:
       case NGHTTP2_DATA: {

@@ -11,8 +11,6 @@ namespace nearfield::proxy {
 namespace {
 
 constexpr MonotonicTime kNever = MonotonicTime::max();
-// Send time-outs without one byte from the origin before a response is given up.
-constexpr std::uint32_t kStalledChecks = 6;
 
 }  // namespace
 

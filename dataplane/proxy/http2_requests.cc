@@ -7,6 +7,7 @@
 #include "dataplane/http/forward.h"
 #include "dataplane/proxy/http2_session.h"
 #include "dataplane/proxy/request_work.h"
+#include "dataplane/proxy/worker.h"
 
 namespace nearfield::proxy {
 
@@ -61,7 +62,6 @@ int Http2Session::take_field(Http2Stream& stream, bool trailer, std::string_view
 
 void Http2Session::head_complete(Http2Stream& stream, bool ended) {
   ++requests_;
-  stream.opened = true;
   stream.request_ended = ended;
   const std::uint32_t most = limits().requests_per_connection;
   if (most != 0 && requests_ >= most) drain();
@@ -73,6 +73,12 @@ void Http2Session::head_complete(Http2Stream& stream, bool ended) {
     return;
   }
   http::remove_hop_by_hop(stream.head.fields);
+  if (!stream.exchange.open(stream.head, false)) {
+    // Answered without its content (RFC 9113 8.1).
+    stream.discarding = true;
+    wait_for(stream, Http2Stream::Wait::response);
+    return;
+  }
   if (ended) {
     request_complete(stream);
     return;
@@ -81,55 +87,73 @@ void Http2Session::head_complete(Http2Stream& stream, bool ended) {
   if (stream.head.expect_continue) submit_interim(stream.id, "HTTP/1.1 100 Continue\r\n\r\n");
 }
 
-bool Http2Session::take_content(Http2Stream& stream, std::span<const std::byte> bytes) {
-  if (stream.discarding || stream.exchange.running()) return true;
-  if (stream.body.size() + bytes.size() > limits().request_body_bytes) {
+void Http2Session::take_content(Http2Stream& stream, std::span<const std::byte> bytes) {
+  if (stream.discarding || !stream.exchange.awaits_content()) return;
+  if (stream.content.size_bytes() + bytes.size() > limits().request_body_bytes) {
     count(context_.counters.limit_request_body);
     refuse(stream, 413, "request body too large");
-    return true;
+    return;
   }
   if (held_body_bytes_ + bytes.size() > limits().http2_body_bytes) {
     // Nothing was done with it yet: it may be asked again (RFC 9113 8.7).
-    count(context_.counters.limit_request_body);
+    count(context_.counters.limit_request_bodies);
+    drop_content(stream);
     reset_stream(stream.id, NGHTTP2_REFUSED_STREAM);
-    return true;
+    return;
+  }
+  if (!stream.content.append(bytes, context_.shared.held_request_bytes,
+                             limits().held_request_bytes)) {
+    count(context_.counters.limit_request_bodies);
+    refuse(stream, 503, "this node holds as much content of requests as it may");
+    return;
   }
   held_body_bytes_ += bytes.size();
-  stream.body.append(reinterpret_cast<const char*>(bytes.data()), bytes.size());
-  return true;
 }
 
 void Http2Session::request_complete(Http2Stream& stream) {
   stream.request_ended = true;
-  if (stream.exchange.running() || stream.discarding) return;
+  if (stream.discarding || !stream.exchange.awaits_content()) return;
   wait_for(stream, Http2Stream::Wait::response);
-  held_body_bytes_ -= stream.body.size();
-  stream.exchange.start(stream.head, std::exchange(stream.body, {}), false);
+  held_body_bytes_ -= stream.content.size_bytes();
+  stream.exchange.proceed(std::move(stream.content), false);
+}
+
+void Http2Session::drop_content(Http2Stream& stream) {
+  held_body_bytes_ -= stream.content.size_bytes();
+  stream.content.clear();
 }
 
 // An answer made here; what of the request still comes is dropped.
 void Http2Session::refuse(Http2Stream& stream, std::uint16_t status, std::string_view reason) {
-  if (stream.exchange.running()) return;
+  if (stream.exchange.running() && !stream.exchange.awaits_content()) return;
   stream.discarding = true;
-  held_body_bytes_ -= stream.body.size();
-  stream.body.clear();
+  drop_content(stream);
   wait_for(stream, Http2Stream::Wait::response);
-  stream.exchange.start_error(&stream.head, status, reason);
+  if (stream.exchange.awaits_content())
+    stream.exchange.refuse_content(status, reason);
+  else
+    stream.exchange.start_error(&stream.head, status, reason);
 }
 
 void Http2Session::reset_stream(std::int32_t id, std::uint32_t error_code) {
-  reset_here_[reset_here_next_++ % std::size(reset_here_)] = id;
   if (Http2Stream* stream = find(id)) stream->discarding = true;
   nghttp2_submit_rst_stream(library_, NGHTTP2_FLAG_NONE, id, error_code);
   stream_.wake_sender();
+}
+
+void Http2Session::note_reset(std::int32_t id) {
+  if (!is_reset_here(id)) reset_here_[reset_here_next_++ % std::size(reset_here_)] = id;
+}
+
+bool Http2Session::is_reset_here(std::int32_t id) const {
+  return std::ranges::find(reset_here_, id) != std::end(reset_here_);
 }
 
 void Http2Session::stream_closed(std::int32_t id, std::uint32_t error_code) {
   Http2Stream* stream = find(id);
   if (stream == nullptr) return;
   const bool whole = stream->finished && stream->plan.size_bytes() == 0;
-  const bool ours = std::ranges::find(reset_here_, id) != std::end(reset_here_);
-  if (!whole && !ours && error_code != NGHTTP2_NO_ERROR)
+  if (!whole && !is_reset_here(id) && error_code != NGHTTP2_NO_ERROR)
     count(context_.counters.http2_streams_reset);
   end_stream(*stream, !whole);
   // Whoever opens streams and never lets them end pays for it, whether the listener resets them
@@ -187,10 +211,11 @@ void Http2Session::frame_begins(std::uint8_t type, std::int32_t id) {
 }
 
 // A frame for a stream that is over. The library remembers no such stream and lets the frame pass;
-// RFC 9113 5.1 and 5.1.1 do not, but for streams that we reset, whose listener may not know yet.
+// RFC 9113 5.1 and 5.1.1 do not, but for streams that were reset from here, whose listener may not
+// know yet.
 void Http2Session::judge_closed(std::uint8_t type, std::int32_t id) {
   if (id <= 0 || id % 2 == 0 || id > last_stream_ || find(id) != nullptr) return;
-  if (std::ranges::find(reset_here_, id) != std::end(reset_here_)) return;
+  if (is_reset_here(id)) return;
   const bool skipped = skipped_from_ != 0 && id >= skipped_from_ && id <= skipped_to_;
   if (skipped && type == NGHTTP2_DATA) return;
   fail(skipped ? NGHTTP2_PROTOCOL_ERROR : NGHTTP2_STREAM_CLOSED,

@@ -4,8 +4,6 @@
 #include <nghttp2/nghttp2.h>
 
 #include <algorithm>
-#include <array>
-#include <charconv>
 #include <utility>
 
 #include "cache/base/assert.h"
@@ -299,6 +297,7 @@ int Http2Session::send_content(Http2Stream& stream, const std::uint8_t* frame_he
   stream.plan.move_front(bytes, *plan_);
   stream.moved_bytes += bytes;
   appended_total_ += kFrameHeadBytes + bytes;
+  content_end_ = appended_total_;
   if (stream.exchange.holds_readers() && bytes > 0) {
     stream.queued_bytes += bytes;
     if (queued_.size() > queued_first_ && queued_.back().stream == stream.id &&
@@ -316,6 +315,8 @@ int Http2Session::send_content(Http2Stream& stream, const std::uint8_t* frame_he
 
 void Http2Session::on_released(std::uint64_t bytes) {
   outstanding_bytes_ -= std::min(bytes, outstanding_bytes_);
+  // Acknowledgments of PING and SETTINGS alone keep no idle connection.
+  if (content_end_ > released_total_) quiet_since_ = context_.reactor.now();
   released_total_ += bytes;
   count(context_.counters.sent_bytes, bytes);
   while (queued_first_ < queued_.size() && queued_[queued_first_].end <= released_total_) {
@@ -336,16 +337,13 @@ void Http2Session::on_released(std::uint64_t bytes) {
   std::erase_if(lingering_, [this](const Lingering& each) { return each.end <= released_total_; });
   if (outstanding_bytes_ == 0 && !closing_) {
     send_check_at_ = {};
-    if (streams_.empty()) {
-      quiet_since_ = context_.reactor.now();
-      expect(quiet_since_ + limits().idle_timeout);
-    }
+    if (streams_.empty()) expect(quiet_since_ + limits().idle_timeout);
   }
 }
 
 void Http2Session::end_stream(Http2Stream& stream, bool cut_short) {
   forget_ready(stream);
-  held_body_bytes_ -= stream.body.size();
+  drop_content(stream);
   if (stream.exchange.running()) {
     if (stream.exchange.holds_readers()) {
       Lingering last{appended_total_, {}};

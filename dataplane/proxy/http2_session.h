@@ -83,10 +83,13 @@ class Http2Session {
   bool begin_request(std::int32_t id);
   int take_field(Http2Stream& stream, bool trailer, std::string_view name, std::string_view value);
   void head_complete(Http2Stream& stream, bool ended);
-  bool take_content(Http2Stream& stream, std::span<const std::byte> bytes);
+  void take_content(Http2Stream& stream, std::span<const std::byte> bytes);
   void request_complete(Http2Stream& stream);
   void refuse(Http2Stream& stream, std::uint16_t status, std::string_view reason);
+  void drop_content(Http2Stream& stream);
   void reset_stream(std::int32_t id, std::uint32_t error_code);
+  void note_reset(std::int32_t id);
+  bool is_reset_here(std::int32_t id) const;
   static bool watches(std::uint8_t type);
   void judge_frame(const Http2FrameWatch::Head& head);
   void frame_begins(std::uint8_t type, std::int32_t id);
@@ -125,7 +128,8 @@ class Http2Session {
   std::uint64_t appended_total_ = 0;
   std::uint64_t released_total_ = 0;
   std::uint64_t outstanding_bytes_ = 0;
-  std::uint64_t held_body_bytes_ = 0;
+  std::uint64_t content_end_ = 0;  // of the last content of a stream, counted as appended_total_
+  std::uint64_t held_body_bytes_ = 0;  // of requests, in all streams
 
   Http2FrameWatch watch_;
   bool block_ends_ = true;  // the last frame of a header block has begun
@@ -141,8 +145,9 @@ class Http2Session {
   std::int32_t skipped_from_ = 0;  // the last identifiers it left out, both included; 0: none
   std::int32_t skipped_to_ = 0;
   std::uint32_t reset_here_next_ = 0;
-  std::int32_t reset_here_[128] =
-      {};  // the last streams we reset: frames for them may be on the way
+  // The last streams that were reset from here, by us or by the library: frames for them may be on
+  // the way.
+  std::int32_t reset_here_[128] = {};
   Drain drain_ = Drain::no;
   bool secure_ = false;
   bool settings_seen_ = false;

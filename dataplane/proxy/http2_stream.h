@@ -7,11 +7,11 @@
 #pragma once
 
 #include <cstdint>
-#include <string>
 
 #include "dataplane/http/http2_request.h"
 #include "dataplane/net/send_plan.h"
 #include "dataplane/proxy/exchange.h"
+#include "dataplane/proxy/request_content.h"
 
 namespace nearfield::proxy {
 
@@ -28,9 +28,9 @@ class Http2Stream final : public Exchange::Host {
   void reset() {
     exchange.bind(nullptr);
     session = nullptr;
-    body.clear();
+    content.clear();
     plan.clear();
-    ready = request_ended = discarding = head_sent = finished = opened = false;
+    ready = request_ended = discarding = head_sent = finished = false;
     queued_bytes = moved_bytes = moved_at_check = 0;
     stalled_checks = 0;
   }
@@ -42,9 +42,8 @@ class Http2Stream final : public Exchange::Host {
   std::size_t index = 0;  // place in the session's list
   Wait wait = Wait::head;
   bool ready = false;          // in the session's list of those who have something new
-  bool opened = false;         // its head was whole and well-formed
   bool request_ended = false;  // END_STREAM came
-  bool discarding = false;     // refused: what still comes of its content is dropped
+  bool discarding = false;     // answered or reset: what still comes of its content is dropped
   bool head_sent = false;
   bool finished = false;  // all of the response is in the plan, or was
   std::uint32_t stalled_checks = 0;
@@ -55,7 +54,7 @@ class Http2Stream final : public Exchange::Host {
 
   http::RequestHead head;
   http::Http2RequestReader reader;
-  std::string body;
+  RequestContent content;
   net::SendPlan plan;
   Exchange exchange;
 };

@@ -23,14 +23,21 @@ struct Limits {
   std::uint32_t target_bytes = 8 * 1024;
   // Body of a forwarded request, held whole so that it can be sent again safely. Over: 413.
   std::uint32_t request_body_bytes = 1024 * 1024;
+  // Such bodies held by this process in all, from their first byte until their fetch ended. Over:
+  // 503 with Retry-After. (A stream or connection that waited for room instead would hold what it
+  // has, and so could all of them, for body_timeout.)
+  std::uint64_t held_request_bytes = 64 * 1024 * 1024;
   // Requests on one connection before it is closed in order; bounds what one peer can make us
   // remember. 0: not limited.
   std::uint32_t requests_per_connection = 0;
 
   // HTTP/2. Streams of one connection at one time: what RFC 9113 6.5.2 names as the least that
-  // should be allowed, and what clients count on. Over: the stream is refused (REFUSED_STREAM).
+  // should be allowed, and what clients count on. Over: the stream is refused (REFUSED_STREAM) as
+  // long as the listener has not acknowledged our SETTINGS; afterwards it knows better, and the
+  // connection ends with GOAWAY, PROTOCOL_ERROR (RFC 9113 5.1.2, 5.4.1).
   std::uint32_t http2_streams = 100;
-  // Request bodies held on one connection in all its streams. Over: the stream is refused.
+  // Request bodies held on one connection in all its streams. Over: the stream is reset
+  // (REFUSED_STREAM).
   std::uint32_t http2_body_bytes = 4 * 1024 * 1024;
   // Streams that a listener may open and reset, or break, at once and per second: one who leaves a
   // page or seeks cancels all it has, once; a rapid reset (CVE-2023-44487) goes on. Over: GOAWAY

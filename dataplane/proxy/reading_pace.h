@@ -13,6 +13,9 @@
 
 namespace nearfield::proxy {
 
+// Send time-outs without one byte from the origin's side before a response is given up.
+inline constexpr std::uint32_t kStalledChecks = 6;
+
 // What a listener must take within one send time-out.
 inline std::uint64_t expected_send_bytes(const Limits& limits) {
   const auto seconds =

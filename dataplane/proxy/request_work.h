@@ -1,13 +1,13 @@
 // RequestWork: what a connection needs while a request is read and answered, and not a moment
-// longer: parser, body, exchange. Lent by the worker, which keeps a bounded number for the next
+// longer: parser, content, exchange. Lent by the worker, which keeps a bounded number for the next
 // ones, so that parsers and heads are not allocated anew per request.
 #pragma once
 
 #include <memory>
-#include <string>
 
 #include "dataplane/http/request_parser.h"
 #include "dataplane/proxy/exchange.h"
+#include "dataplane/proxy/request_content.h"
 
 namespace nearfield::proxy {
 
@@ -28,14 +28,14 @@ struct RequestWork {
   // As new, but with its memory.
   void reset() {
     parser.reset();
-    body.clear();
+    content.clear();
     exchange.bind(nullptr);
   }
 
   // Its parser has the limits of these settings.
   std::shared_ptr<const Settings> made_for;
   http::RequestParser parser;
-  std::string body;
+  RequestContent content;
   Exchange exchange;
 };
 

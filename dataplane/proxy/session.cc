@@ -9,13 +9,11 @@
 #include "dataplane/http/forward.h"
 #include "dataplane/proxy/http2_session.h"
 #include "dataplane/proxy/request_work.h"
+#include "dataplane/proxy/worker.h"
 
 namespace nearfield::proxy {
 
 namespace {
-
-// Send time-outs without one byte from the origin's side before a response is given up.
-constexpr std::uint32_t kStalledChecks = 6;
 
 // RFC 9113 3.4.
 constexpr std::string_view kHttp2Preface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -72,14 +70,14 @@ std::size_t Session::on_receive(std::span<const std::byte> bytes) {
   if (http2_) return http2_->on_receive(bytes);
   if (closing_) return bytes.size();
   // One request at a time: what follows waits until this one's response is in the plan.
-  if (busy()) return 0;
+  if (answering()) return 0;
   if (preface_bytes_ != kSettled) return sniff(bytes);
   if (agreed_http2_) {
     become_http2();
     return http2_->on_receive(bytes);
   }
   std::size_t consumed = 0;
-  while (consumed < bytes.size() && !closing_ && !busy()) {
+  while (consumed < bytes.size() && !closing_ && !answering()) {
     const std::size_t step = parse(bytes.subspan(consumed));
     if (step == 0) break;
     consumed += step;
@@ -101,19 +99,17 @@ std::size_t Session::parse(std::span<const std::byte> bytes) {
           wait_for(Wait::head);
         }
         return consumed;
-      case http::ParseEvent::kHead: {
-        const http::RequestHead& head = work_->parser.head();
-        if (head.framing != http::BodyFraming::kNone) {
-          wait_for(Wait::body);
-          if (head.expect_continue) {
-            continue_owed_ = true;
-            stream_.wake_sender();
-          }
-        }
+      case http::ParseEvent::kHead:
+        // Answered already: content that follows is dropped, and the connection ends.
+        if (!head_complete()) return work_->parser.head().has_content() ? bytes.size() : consumed;
         break;
-      }
       case http::ParseEvent::kBody:
-        work_->body.append(reinterpret_cast<const char*>(step.body.data()), step.body.size());
+        if (!work_->content.append(step.body, context_.shared.held_request_bytes,
+                                   context_.settings->limits.held_request_bytes)) {
+          count(context_.counters.limit_request_bodies);
+          refuse(503, "this node holds as much content of requests as it may");
+          return bytes.size();
+        }
         break;
       case http::ParseEvent::kComplete:
         request_complete();
@@ -131,24 +127,48 @@ std::size_t Session::parse(std::span<const std::byte> bytes) {
   }
 }
 
-void Session::request_complete() {
+// False: the exchange has an answer already.
+bool Session::head_complete() {
   ++requests_;
-  continue_owed_ = false;  // the body came without waiting for it
-  const std::uint32_t most = context_.settings->limits.requests_per_connection;
-  const bool last = draining_ || peer_ended_ || (most != 0 && requests_ >= most);
-  wait_for(Wait::response);
+  http::RequestHead& head = work_->parser.head();
   // What Connection lists is for this hop only: neither the origin nor the choice of a variant may
   // see it.
-  http::remove_hop_by_hop(work_->parser.head().fields);
-  work_->exchange.start(work_->parser.head(), std::move(work_->body), last);
-  work_->body.clear();
+  http::remove_hop_by_hop(head.fields);
+  if (!work_->exchange.open(head, closes_next())) {
+    wait_for(Wait::response);
+    return false;
+  }
+  if (!head.has_content()) return true;
+  wait_for(Wait::body);
+  if (head.expect_continue) {
+    continue_owed_ = true;
+    stream_.wake_sender();
+  }
+  return true;
+}
+
+void Session::request_complete() {
+  continue_owed_ = false;  // the body came without waiting for it
+  wait_for(Wait::response);
+  work_->exchange.proceed(std::move(work_->content), closes_next());
+}
+
+bool Session::closes_next() const {
+  const std::uint32_t most = context_.settings->limits.requests_per_connection;
+  return draining_ || peer_ended_ || (most != 0 && requests_ >= most);
 }
 
 // The connection ends with this answer; nothing after the request is looked at.
 void Session::refuse(std::uint16_t status, std::string_view reason) {
   take_work();
-  if (work_->exchange.running()) return;
+  if (answering()) return;
+  work_->content.clear();
+  continue_owed_ = false;
   wait_for(Wait::response);
+  if (work_->exchange.awaits_content()) {
+    work_->exchange.refuse_content(status, reason);
+    return;
+  }
   const bool has_head = work_->parser.head_complete();
   work_->exchange.start_error(has_head ? &work_->parser.head() : nullptr, status, reason);
 }
@@ -158,14 +178,14 @@ void Session::on_receive_end() {
   peer_ended_ = true;
   // A listener may end its side and still read the response; one that ends in the middle of a
   // request, or between requests, is gone.
-  if (!busy()) close();
+  if (!answering()) close();
 }
 
 void Session::on_send_ready(net::SendPlan& plan) {
   if (http2_) return http2_->on_send_ready(plan);
   const std::uint64_t before = plan.size_bytes();
   if (std::exchange(continue_owed_, false)) plan.append_text("HTTP/1.1 100 Continue\r\n\r\n");
-  if (busy()) {
+  if (answering()) {
     work_->exchange.released(outstanding_bytes_);
     const Exchange::Progress progress = work_->exchange.produce(plan);
     const std::uint64_t added = plan.size_bytes() - before;
@@ -211,7 +231,7 @@ void Session::on_released(std::uint64_t bytes) {
   outstanding_bytes_ -= std::min(bytes, outstanding_bytes_);
   count(context_.counters.sent_bytes, bytes);
   if (outstanding_bytes_ == 0) unreleased_.clear();
-  if (busy()) work_->exchange.released(outstanding_bytes_);
+  if (answering()) work_->exchange.released(outstanding_bytes_);
   if (outstanding_bytes_ == 0 && wait_ == Wait::sending && !closing_) {
     if (!work_ && draining_)
       close();
@@ -225,7 +245,7 @@ void Session::on_released(std::uint64_t bytes) {
 void Session::on_closed(net::CloseReason reason) {
   (void)reason;
   if (http2_) http2_->on_closed();
-  if (busy()) work_->exchange.end(true);
+  if (work_ && work_->exchange.running()) work_->exchange.end(true);
   work_.reset();
   context_.reactor.cancel(timer_);
   owner_.session_ended(*this);
@@ -239,13 +259,15 @@ void Session::drain() {
 
 void Session::close() {
   if (std::exchange(closing_, true)) return;
-  if (busy()) work_->exchange.end(true);
+  if (work_ && work_->exchange.running()) work_->exchange.end(true);
   work_.reset();
   wait_for(Wait::closing);
   stream_.close_after_send();
 }
 
-bool Session::busy() const { return work_ && work_->exchange.running(); }
+bool Session::answering() const {
+  return work_ && work_->exchange.running() && !work_->exchange.awaits_content();
+}
 
 void Session::end_exchange(bool cut_short) {
   if (outstanding_bytes_ > 0) work_->exchange.take_readers(unreleased_);
@@ -314,7 +336,7 @@ void Session::on_timer() {
       refuse(408, "the request body took too long");
       return;
     case Wait::response:
-      if (busy() && work_->exchange.waiting_for_head()) {
+      if (answering() && work_->exchange.waiting_for_head()) {
         work_->exchange.give_up_waiting();
         wait_for(Wait::sending);
         return;
@@ -325,14 +347,14 @@ void Session::on_timer() {
     case Wait::closing:
       // With nothing owed and a request under way the origin is what is slow, and its own time-outs
       // watch it. With nothing owed and no request either, only our end is not acknowledged.
-      if ((outstanding_bytes_ > 0 || !busy()) &&
+      if ((outstanding_bytes_ > 0 || !answering()) &&
           pace_.too_slow(stream_, context_.settings->limits, outstanding_bytes_)) {
         count(counters.timeout_send);
         stream_.abort();
         return;
       }
       // Every wait ends: an origin's own time-outs come first, this is for what they do not see.
-      if (outstanding_bytes_ == 0 && busy() && ++stalled_checks_ > kStalledChecks) {
+      if (outstanding_bytes_ == 0 && answering() && ++stalled_checks_ > kStalledChecks) {
         count(counters.timeout_response);
         stream_.abort();
         return;

@@ -71,10 +71,12 @@ class Session final : public net::StreamHandler, private Exchange::Host {
   std::size_t sniff(std::span<const std::byte> bytes);
   void become_http2();
   std::size_t parse(std::span<const std::byte> bytes);
+  bool head_complete();
   void request_complete();
   void refuse(std::uint16_t status, std::string_view reason);
   void exchange_done(bool cut_short);
-  bool busy() const;
+  bool closes_next() const;
+  bool answering() const;
   void end_exchange(bool cut_short);
   void take_work();
   void give_work();

@@ -34,6 +34,7 @@ struct SharedState {
   net::PrefixLimiter prefixes;
   std::atomic<std::uint32_t> connections{0};
   std::atomic<std::uint32_t> fetches{0};
+  std::atomic<std::uint64_t> held_request_bytes{0};  // of content (request_content.h)
   std::unique_ptr<FetchTable> table;
   // False while the kernel says that the wall clock is not synchronised.
   std::atomic<bool> clock_trusted{true};

@@ -1,6 +1,7 @@
 // Who may listen, as requests meet it: before the cache, before the origin, and out of both.
 #include "CppUTest/TestHarness.h"
 #include "tests/unit/dataplane/access/access_fixture.h"
+#include "tests/unit/dataplane/proxy/http2_peer.h"
 #include "tests/unit/dataplane/proxy/proxy_fixture.h"
 
 using namespace nearfield;
@@ -76,4 +77,49 @@ TEST(Admission, a_preflight_needs_no_token) {
       "https://player.example\r\n"
       "Access-Control-Request-Method: GET\r\n\r\n");
   LONGS_EQUAL(204, reply.status);
+}
+
+TEST(Admission, who_is_refused_is_told_before_any_content_is_taken) {
+  auto peer = node.client();
+  peer->send(
+      "POST /albums/1/a.m4s HTTP/1.1\r\nHost: music.example\r\nContent-Length: 500000\r\n"
+      "Expect: 100-continue\r\n\r\n");
+  CHECK_TRUE(node.run_until([&] { return peer->ended(); }, std::chrono::seconds(5)));
+  STRCMP_CONTAINS("HTTP/1.1 403 ", peer->received().substr(0, 13).c_str());
+  STRCMP_CONTAINS("Connection: close", peer->received().c_str());
+
+  // Over HTTP/2 likewise: HEADERS without END_STREAM, and no DATA.
+  Http2Peer open(node);
+  node.world.run_for(std::chrono::seconds(1));
+  open.raw(http2_frame(1, 4, 1,
+                       "\x83\x86\x84\x01\x01"
+                       "a"));
+  CHECK_TRUE(node.run_until([&] { return node.counter(&Counters::responses_4xx) == 2; },
+                            std::chrono::seconds(5)));
+  LONGS_EQUAL(0, node.counter(&Counters::timeout_body));
+
+  // Who sends it all the same does not make the node hold it, and keeps its connection.
+  Http2Peer sender(node);
+  const std::int32_t refused = sender.ask("POST", "/albums/1/a.m4s", {}, std::string(900'000, 'p'));
+  std::uint64_t most = 0;
+  CHECK_TRUE(node.run_until([&] {
+    most = std::max(most, node.shared->held_request_bytes.load());
+    return sender.reply(refused).closed;
+  }));
+  LONGS_EQUAL(403, sender.reply(refused).status);
+  LONGS_EQUAL(0, most);
+  LONGS_EQUAL(200, sender.wait(sender.get(with(tokens::kCatPlain))).status);
+  LONGS_EQUAL(1, node.calls());
+}
+
+TEST(Admission, who_is_admitted_sends_its_content_and_keeps_its_connection) {
+  auto peer = node.client();
+  peer->send("POST " + with(tokens::kCatPlain) +
+             " HTTP/1.1\r\nHost: music.example\r\nTransfer-Encoding: chunked\r\n\r\n"
+             "3\r\nabc\r\n0\r\n\r\nGET " +
+             with(tokens::kCatPlain) + " HTTP/1.1\r\nHost: music.example\r\n\r\n");
+  CHECK_TRUE(node.run_until([&] { return node.counter(&Counters::responses_2xx) == 2; }));
+  STRCMP_EQUAL("abc", node.call(0).request.body.c_str());
+  STRCMP_EQUAL("/albums/1/a.m4s", node.call(0).request.path_and_query.c_str());
+  CHECK_FALSE(peer->ended());
 }

@@ -462,3 +462,34 @@ TEST(Exchange, no_stale_response_for_a_failing_origin_where_a_directive_forbids_
     STRCMP_EQUAL("", reply.field("X-Stored").c_str());
   }
 }
+
+TEST(Exchange, what_is_for_tls_only_leaves_in_clear_text_with_no_status) {
+  node.on_call = [](ScriptedCall& call) {
+    call.interim(103, "Strict-Transport-Security", "max-age=1");
+    call.answer(200,
+                {{"Cache-Control", "max-age=60"},
+                 {"ETag", "\"a\""},
+                 {"Content-Type", "audio/mp4"},
+                 {"Strict-Transport-Security", "max-age=1"}},
+                "0123456789");
+  };
+  auto first = node.client();
+  first->send("GET /a HTTP/1.1\r\nHost: music.example\r\n\r\n");
+  CHECK_TRUE(node.run_until([&] { return first->received().ends_with("0123456789"); }));
+  STRCMP_CONTAINS("HTTP/1.1 103 ", first->received().c_str());
+  CHECK_TRUE(first->received().find("Strict-Transport-Security") == std::string::npos);
+  const struct {
+    int status;
+    const char* fields;
+  } cases[] = {{200, ""},
+               {304, "If-None-Match: \"a\"\r\n"},
+               {206, "Range: bytes=0-1\r\n"},
+               {206, "Range: bytes=0-1,5-6\r\n"}};
+  for (const auto& each : cases) {
+    const Reply reply = node.get("/a", each.fields);
+    LONGS_EQUAL(each.status, reply.status);
+    STRCMP_EQUAL("", reply.field("Strict-Transport-Security").c_str());
+    STRCMP_EQUAL("\"a\"", reply.field("ETag").c_str());
+  }
+  LONGS_EQUAL(1, node.calls());
+}

@@ -121,20 +121,43 @@ TEST(Http2Limits, header_blocks_are_bounded_in_frames_and_in_what_they_decode_to
   LONGS_EQUAL(2, node.counter(&Counters::http2_limit_headers));
 }
 
-TEST(Http2Limits, streams_beyond_the_limit_are_refused) {
+TEST(Http2Limits, streams_beyond_the_limit_are_refused_until_the_listener_knows_it) {
   node.change_settings([](Settings& settings) { settings.limits.http2_streams = 5; });
   node.on_call = [](ScriptedCall&) {};
-  Http2Peer peer(node);
-  std::string bytes;
-  for (std::uint32_t stream = 1; stream < 21; stream += 2) {
-    bytes +=
+  std::string requests;
+  for (std::uint32_t stream = 1; stream < 15; stream += 2) {
+    requests +=
         http2_frame(NGHTTP2_HEADERS, NGHTTP2_FLAG_END_HEADERS | NGHTTP2_FLAG_END_STREAM, stream,
                     "\x82\x86\x84\x01\x01"
                     "a");
   }
-  peer.raw(bytes);
+  const std::string hello =
+      std::string(kHttp2ClientPreface) + http2_frame(NGHTTP2_SETTINGS, 0, 0, "");
+  const std::string acknowledgment = http2_frame(NGHTTP2_SETTINGS, NGHTTP2_FLAG_ACK, 0, "");
+  const auto said = [](const sim::SimPeer& peer, const std::string& frame) {
+    return peer.received().find(frame) != std::string::npos;
+  };
+
+  // It cannot know the limit yet: each stream beyond it is refused, and may be asked again.
+  auto early = node.client();
+  early->send(hello + requests);
   node.world.run_for(std::chrono::seconds(2));
+  const std::string refused("\0\0\0\x07", 4);
+  CHECK_TRUE(said(*early, http2_frame(NGHTTP2_RST_STREAM, 0, 11, refused)));
+  CHECK_TRUE(said(*early, http2_frame(NGHTTP2_RST_STREAM, 0, 13, refused)));
+  CHECK_FALSE(said(*early, http2_frame(NGHTTP2_RST_STREAM, 0, 9, refused)));
+  CHECK_FALSE(early->ended());
   LONGS_EQUAL(5, node.counter(&Counters::http2_streams));
+  LONGS_EQUAL(2, node.counter(&Counters::http2_streams_refused));
+  LONGS_EQUAL(0, node.counter(&Counters::http2_protocol_errors));
+
+  // It has acknowledged it: the connection ends.
+  auto late = node.client();
+  late->send(hello + acknowledgment + requests);
+  CHECK_TRUE(node.run_until([&] { return late->ended(); }, std::chrono::seconds(30)));
+  CHECK_FALSE(said(*late, http2_frame(NGHTTP2_RST_STREAM, 0, 11, refused)));
+  LONGS_EQUAL(10, node.counter(&Counters::http2_streams));
+  LONGS_EQUAL(1, node.counter(&Counters::http2_protocol_errors));
 }
 
 TEST(Http2Limits, window_updates_for_what_was_sent_are_never_too_many) {

@@ -142,7 +142,6 @@ TEST(Http2Session, bodies_of_all_streams_together_are_bounded) {
   node.change_settings([](Settings& settings) { settings.limits.http2_body_bytes = 100'000; });
   Http2Peer peer(node);
   std::vector<std::int32_t> streams;
-  // Each says it has a byte more than it sends.
   for (int each = 0; each < 4; ++each) {
     streams.push_back(
         peer.submit({{":method", "POST"}, {":scheme", "http"}, {":authority", "a"}, {":path", "/"}},
@@ -154,6 +153,33 @@ TEST(Http2Session, bodies_of_all_streams_together_are_bounded) {
   CHECK_TRUE(refused > 0);
   CHECK_FALSE(peer.over());
   LONGS_EQUAL(200, peer.wait(peer.get("/b")).status);
+}
+
+TEST(Http2Session, bodies_of_all_connections_together_are_bounded) {
+  node.change_settings([](Settings& settings) { settings.limits.held_request_bytes = 100'000; });
+  ScriptedCall* open = nullptr;
+  node.on_call = [&](ScriptedCall& call) { open = &call; };
+  Http2Peer first(node);
+  Http2Peer second(node);
+  const std::int32_t held = first.ask("POST", "/a", {}, std::string(60'000, 'p'));
+  CHECK_TRUE(node.run_until([&] { return open != nullptr; }));
+  const Http2Reply refused = second.wait(second.ask("POST", "/a", {}, std::string(60'000, 'p')));
+  LONGS_EQUAL(503, refused.status);
+  STRCMP_EQUAL("1", refused.field("retry-after").c_str());
+  LONGS_EQUAL(1, node.counter(&Counters::limit_request_bodies));
+  CHECK_FALSE(second.over());
+  open->answer(200, {}, "done");
+  STRCMP_EQUAL("done", first.wait(held).body.c_str());
+  CHECK_TRUE(node.run_until([&] { return node.shared->held_request_bytes == 0; }));
+  open = nullptr;
+  const std::int32_t again = second.ask("POST", "/a", {}, std::string(60'000, 'p'));
+  CHECK_TRUE(node.run_until([&] { return open != nullptr; }));
+  // What was forwarded is held to the end of its fetch, also when its listener leaves.
+  second.cancel(again);
+  node.world.run_for(std::chrono::seconds(1));
+  LONGS_EQUAL(60'000, node.shared->held_request_bytes);
+  open->answer(200, {}, "done");
+  CHECK_TRUE(node.run_until([&] { return node.shared->held_request_bytes == 0; }));
 }
 
 TEST(Http2Session, expect_continue_is_answered_here) {
@@ -248,6 +274,20 @@ TEST(Http2Session, an_idle_connection_is_closed_with_a_farewell) {
   peer.wait(peer.get("/a"));
   CHECK_TRUE(node.run_until([&] { return peer.over(); }, std::chrono::seconds(80)));
   LONGS_EQUAL(NGHTTP2_NO_ERROR, *peer.goaway_code());
+  LONGS_EQUAL(1, node.counter(&Counters::timeout_idle));
+}
+
+TEST(Http2Session, pings_keep_no_idle_connection) {
+  Http2Peer peer(node);
+  peer.wait(peer.get("/a"));
+  for (int each = 0; each < 3; ++each) {
+    node.world.run_for(std::chrono::seconds(20));
+    peer.ping();
+  }
+  node.world.run_for(std::chrono::seconds(5));
+  LONGS_EQUAL(3, peer.pings_answered());
+  CHECK_FALSE(peer.over());
+  CHECK_TRUE(node.run_until([&] { return peer.over(); }, std::chrono::seconds(15)));
   LONGS_EQUAL(1, node.counter(&Counters::timeout_idle));
 }
 

@@ -111,6 +111,70 @@ TEST(Session, a_body_over_the_limit_gets_413) {
   LONGS_EQUAL(1, node.counter(&Counters::limit_request_body));
 }
 
+TEST(Session, the_content_of_all_requests_together_is_bounded_until_their_fetches_end) {
+  node.change_settings([](Settings& settings) { settings.limits.held_request_bytes = 100'000; });
+  const auto post = [](std::size_t bytes) {
+    return "POST /a HTTP/1.1\r\nHost: music.example\r\nContent-Length: " + std::to_string(bytes) +
+           "\r\n\r\n" + std::string(bytes, 'p');
+  };
+  ScriptedCall* open = nullptr;
+  node.on_call = [&](ScriptedCall& call) { open = &call; };
+  auto first = node.client();
+  first->send(post(60'000));
+  CHECK_TRUE(node.run_until([&] { return open != nullptr; }));
+  // It is the origin's turn, and the content is still held.
+  LONGS_EQUAL(60'000, node.shared->held_request_bytes);
+  const Reply second = node.request(post(60'000));
+  LONGS_EQUAL(503, second.status);
+  STRCMP_EQUAL("1", second.field("Retry-After").c_str());
+  STRCMP_EQUAL("close", second.field("Connection").c_str());
+  LONGS_EQUAL(1, node.counter(&Counters::limit_request_bodies));
+  open->answer(200, {}, "done");
+  CHECK_TRUE(node.run_until([&] { return first->received().find("done") != std::string::npos; }));
+  CHECK_TRUE(node.run_until([&] { return node.shared->held_request_bytes == 0; }));
+  open = nullptr;
+  auto third = node.client();
+  third->send(post(60'000));
+  CHECK_TRUE(node.run_until([&] { return open != nullptr; }));
+  // Who leaves in mid-content takes its share along.
+  {
+    auto leaver = node.client();
+    leaver->send(post(40'000).substr(0, 30'000));
+    CHECK_TRUE(node.run_until([&] { return node.shared->held_request_bytes > 60'000; }));
+  }
+  CHECK_TRUE(node.run_until([&] { return node.shared->held_request_bytes == 60'000; }));
+  open->answer(200, {}, "done");
+  CHECK_TRUE(node.run_until([&] { return node.shared->held_request_bytes == 0; }));
+}
+
+TEST(Session, what_is_answered_here_is_answered_before_its_content) {
+  auto peer = node.client();
+  peer->send("TRACE /a HTTP/1.1\r\nHost: music.example\r\nContent-Length: 100\r\n\r\n");
+  CHECK_TRUE(node.run_until([&] { return peer->ended(); }, std::chrono::seconds(5)));
+  STRCMP_CONTAINS("HTTP/1.1 405 ", peer->received().substr(0, 13).c_str());
+  LONGS_EQUAL(0, node.counter(&Counters::timeout_body));
+  // Without content the connection goes on.
+  auto other = node.client();
+  other->send("TRACE /a HTTP/1.1\r\nHost: music.example\r\n\r\nGET /b HTTP/1.1\r\nHost: a\r\n\r\n");
+  CHECK_TRUE(node.run_until([&] { return other->received().find("of /b") != std::string::npos; }));
+}
+
+TEST(Session, content_that_breaks_its_framing_or_does_not_come_is_answered_and_ends) {
+  auto broken = node.client();
+  broken->send("POST /a HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n");
+  node.world.run_for(std::chrono::seconds(1));
+  broken->send("zz\r\n");
+  CHECK_TRUE(node.run_until([&] { return broken->ended(); }));
+  STRCMP_CONTAINS("HTTP/1.1 400 ", broken->received().substr(0, 13).c_str());
+  auto slow = node.client();
+  slow->send("POST /a HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nabc");
+  CHECK_TRUE(node.run_until([&] { return slow->ended(); }, std::chrono::seconds(35)));
+  STRCMP_CONTAINS("HTTP/1.1 408 ", slow->received().substr(0, 13).c_str());
+  LONGS_EQUAL(1, node.counter(&Counters::timeout_body));
+  LONGS_EQUAL(0, node.calls());
+  LONGS_EQUAL(0, node.shared->held_request_bytes);
+}
+
 TEST(Session, expect_continue_is_answered_here) {
   auto peer = node.client();
   peer->send(
