@@ -57,7 +57,7 @@ class Ended(Exception):
 class Http2:
     """One connection. Writes the preface and SETTINGS, and acknowledges those of the node, unless told not to."""
 
-    def __init__(self, port: int, *pairs: tuple[int, int], greet: bool = True, timeout_s: float = 5.0):
+    def __init__(self, port: int, *pairs: tuple[int, int], greet: bool = True, timeout_s: float = 15.0):
         self.socket = socket.create_connection((dialled(port, "127.0.0.1"), port), timeout=timeout_s)
         self.encoder, self.decoder = Encoder(), Decoder()
         self.buffer = b""

@@ -81,14 +81,16 @@ hugepages = false
 class Node:
     """`origins` is TOML made by group(); `more` are further tables, like "[limits]\\nheader_timeout = '1s'"."""
 
-    def __init__(self, origins: str, more: str = "", *, workers: int = 2, listen: tuple[str, ...] = ("127.0.0.1:0",), cache: str = ""):
+    def __init__(self, origins: str, more: str = "", *, workers: int = 2, listen: tuple[str, ...] = ("127.0.0.1:0",), cache: str = "",
+                 drain: str = "1s"):
         self.folder = tempfile.TemporaryDirectory(prefix="nearfield-test-")  # short: a socket's path has 80 bytes
         place = Path(self.folder.name)
         self.control = place / "c.sock"
         self.log = place / "node.log"
         self.config = place / "node.toml"
         self.link = new_link()
-        self.config.write_text(configuration(self.link, self.control, origins, more, listen=listen, workers=workers, cache=cache))
+        self.config.write_text(configuration(self.link, self.control, origins, more, listen=listen, workers=workers, cache=cache,
+                                             drain=drain))
         with self.log.open("wb") as log, at_home():
             self.process = subprocess.Popen([str(node_program()), "--config", str(self.config)], stdin=subprocess.DEVNULL, stdout=log,
                                             stderr=subprocess.STDOUT)

