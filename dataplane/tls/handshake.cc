@@ -35,8 +35,10 @@ int plain_alert(std::span<const std::byte> record) {
 // The library writes whole records and is never told to wait: the output has a bound of its own.
 int library_send(void* context, const unsigned char* bytes, std::size_t count) {
   auto& parts = *static_cast<Handshake::Parts*>(context);
-  if (parts.total_output + count > Handshake::kMaximumOutputBytes)
-    return MBEDTLS_ERR_SSL_BUFFER_TOO_SMALL;
+  if (parts.total_output + count > Handshake::kMaximumOutputBytes) {
+    parts.is_output_full = true;
+    return MBEDTLS_ERR_SSL_INTERNAL_ERROR;
+  }
   const std::span<const std::byte> sent = as_bytes(bytes, count);
   parts.output.insert(parts.output.end(), sent.begin(), sent.end());
   parts.total_output += count;
@@ -131,9 +133,8 @@ HandshakeFailure failure_of(int code) {
       return HandshakeFailure::peer_alert;
     case MBEDTLS_ERR_SSL_CONN_EOF:
       return HandshakeFailure::ended;
-    case MBEDTLS_ERR_SSL_BUFFER_TOO_SMALL:
-      return HandshakeFailure::too_large;
     case MBEDTLS_ERR_SSL_ALLOC_FAILED:
+    case MBEDTLS_ERR_SSL_BUFFER_TOO_SMALL:  // what we have to say is too long
     case MBEDTLS_ERR_SSL_INTERNAL_ERROR:
       return HandshakeFailure::internal;
     default:
@@ -282,7 +283,7 @@ Handshake::Step Handshake::Parts::fail(int code) {
   if (code == MBEDTLS_ERR_X509_CERT_VERIFY_FAILED)
     text = std::format("the certificate of the peer is not trusted: {}",
                        verification_text(mbedtls_ssl_get_verify_result(&ssl)));
-  const HandshakeFailure why = failure_of(code);
+  const HandshakeFailure why = is_output_full ? HandshakeFailure::too_large : failure_of(code);
   const int sent = watch.alert();
   if (sent < 0 && why != HandshakeFailure::too_large)
     return fail(why, alert_for(code, why), std::move(text));
@@ -438,6 +439,14 @@ bool Handshake::feed(std::span<const std::byte> bytes) {
 void Handshake::end_of_input() { parts_->ended = true; }
 bool Handshake::ready() const { return parts_->ready(); }
 
+bool Handshake::refused() const {
+  const Parts& parts = *parts_;
+  if (parts.state != Parts::State::running) return false;
+  if (parts.total_input > kMaximumInputBytes) return true;
+  return parts.is_server() && !parts.started &&
+         parts.hello.state() == ClientHelloReader::State::refused;
+}
+
 Handshake::Step Handshake::step(WallTime now) {
   parts_->now = now;
   current_handshake() = parts_.get();
@@ -458,13 +467,7 @@ const net::StreamSecurity& Handshake::security() const { return parts_->security
 
 ConnectionSecrets Handshake::take_secrets() {
   NEARFIELD_ASSERT(parts_->state == Parts::State::finished);
-  ConnectionSecrets taken = parts_->secrets;
-  for (TrafficKeys* keys : {&parts_->secrets.send, &parts_->secrets.receive}) {
-    wipe(keys->key);
-    wipe(keys->iv);
-    wipe(keys->secret);
-  }
-  return taken;
+  return std::exchange(parts_->secrets, {});
 }
 
 std::vector<std::byte> Handshake::take_leftover() { return std::exchange(parts_->input, {}); }

@@ -79,6 +79,9 @@ class Handshake {
   std::size_t input_bytes() const;
   // Same answer as feed()'s. A client is ready at once: it speaks first.
   bool ready() const;
+  // The next step only says no, which costs nothing: whoever feeds may take it at once, without a
+  // helper.
+  bool refused() const;
 
   // Runs as far as the input lasts. `now` is for tickets. After finished or failed: not again.
   Step step(WallTime now);

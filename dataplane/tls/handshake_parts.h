@@ -62,6 +62,7 @@ struct Handshake::Parts {
   std::size_t total_input = 0;
   std::vector<std::byte> output;
   std::size_t total_output = 0;
+  bool is_output_full = false;
   OutputWatch watch;
 
   bool started = false;

@@ -88,6 +88,11 @@ void SecureStream::submit_step() {
   Handshaking& parts = *handshaking_;
   NEARFIELD_ASSERT(parts.job != nullptr);
   HandshakeJob& job = *parts.job;
+  if (job.handshake->refused()) {
+    // Junk takes no place among those who wait for a helper.
+    job.result = job.handshake->step(context_.reactor.wall_now());
+    return on_stepped();
+  }
   job.client = transport_->peer().address;
   job.now = context_.reactor.wall_now();
   job.owner = this;
@@ -117,7 +122,11 @@ void SecureStream::on_step(std::unique_ptr<HandshakeJob> job) {
   Handshaking& parts = *handshaking_;
   parts.submitted = nullptr;
   parts.job = std::move(job);
-  if (phase_ != Phase::handshaking) return;  // its end is on the way
+  if (phase_ == Phase::handshaking) on_stepped();  // else its end is on the way
+}
+
+void SecureStream::on_stepped() {
+  Handshaking& parts = *handshaking_;
   Handshake& handshake = parts.handshake();
   const std::vector<std::byte> output = handshake.take_output();
   parts.output.insert(parts.output.end(), output.begin(), output.end());

@@ -108,6 +108,7 @@ class SecureStream final : public net::Stream, public net::StreamHandler, privat
 
   // --- handshake ---
   void submit_step();
+  void on_stepped();
   void on_finished();
   void fail_handshake(HandshakeFailure failure, std::string message);
 

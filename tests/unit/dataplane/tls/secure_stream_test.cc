@@ -531,6 +531,40 @@ TEST(SecureStream, clear_http_is_told_so) {
   CHECK_EQUAL(1, stage.failures());
 }
 
+// Junk once took places among those who wait for a helper.
+TEST(SecureStream, a_refused_hello_is_answered_without_a_helper) {
+  struct Case {
+    std::string_view hello;
+    std::string_view answer;
+    HandshakeFailure reason;
+  };
+  const Case cases[] = {
+      // A ServerHello, a record that is too long, SSL 2.0, and what is no TLS.
+      {{"\x16\x03\x01\x00\x04\x02\x00\x00\x00", 9},
+       {"\x15\x03\x03\x00\x02\x02\x0a", 7},
+       HandshakeFailure::malformed},
+      {{"\x16\x03\x03\xff\xff\x01", 6},
+       {"\x15\x03\x03\x00\x02\x02\x16", 7},
+       HandshakeFailure::malformed},
+      {{"\x80\x2e\x01\x00\x02", 5}, {"\x15\x03\x03\x00\x02\x02\x46", 7}, HandshakeFailure::version},
+      {"hello?", "", HandshakeFailure::not_tls},
+  };
+  for (const Case& one : cases) {
+    Stage stage(1);
+    sim::SimPeer peer;
+    peer.connect(stage.client_reactor, kServer);
+    peer.send(one.hello);
+    CHECK_TRUE(stage.run_until([&] { return peer.ended() || peer.closed(); }));
+    CHECK(peer.received() == one.answer);
+    if (!peer.closed()) peer.close();
+    CHECK_TRUE(stage.run_until([&] { return stage.acceptor->connections() == 0; }));
+    CHECK_EQUAL(0, stage.pool.counts().submitted);
+    CHECK_EQUAL(1, stage.failures(one.reason));
+    CHECK_EQUAL(1, stage.failures());
+    CHECK_EQUAL(1, stage.server.counters.handshakes_failed.load());
+  }
+}
+
 TEST(SecureStream, an_end_within_the_handshake_is_counted) {
   // Before a word, in the middle of the hello, by a FIN and by a reset.
   for (const bool is_reset : {false, true}) {
