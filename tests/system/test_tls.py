@@ -318,6 +318,7 @@ def test_the_group_is_the_cheaper_one_if_it_costs_no_round_trip(ca, start, optio
     done.says(f"(Peer|Server) Temp Key: (ECDH, )?{group}")
 
 
+@once
 def test_only_tls_1_3_where_it_is_told_so(ca, start):  # noqa: F811
     node = start('minimum_version = "1.3"')
     assert curl(ca, node.tls_port, "/song").stdout == SONG

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from tls_abuse_support import SONG, flipped, goes_on, leaf, node  # noqa: F401
 from tls_client_support import (ALERT, BAD_RECORD_MAC, CHANGE_CIPHER_SPEC, DATA, DECODE_ERROR, HANDSHAKE, HANDSHAKE_FAILURE,
                                 ILLEGAL_PARAMETER, UNEXPECTED_MESSAGE, Hello, message, record)
@@ -19,15 +21,31 @@ def exchange(public: bytes) -> bytes:
     return record(HANDSHAKE, message(KEY_EXCHANGE, bytes([len(public)]) + public))
 
 
+def public(key: bytes) -> bytes:
+    """Of P-256, or X25519, in the client's record."""
+    return key[10:]
+
+
+def another(key: bytes) -> bytes:
+    if len(public(key)) == 32:
+        return os.urandom(32)
+    return ec.generate_private_key(ec.SECP256R1()).public_key().public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
+
+
+def weak(key: bytes) -> bytes:
+    """A point of small order of X25519, or one that is not on P-256."""
+    return bytes(32) if len(public(key)) == 32 else flipped(public(key), -1)
+
+
 FLIGHTS = {
     "no ClientKeyExchange": (lambda key, change, finished: change + finished, None),
     "ChangeCipherSpec before it": (lambda key, change, finished: change + key + finished, None),
     "a key of no bytes": (lambda key, change, finished: exchange(b"") + change + finished, DECODE_ERROR),
-    "a key too short": (lambda key, change, finished: exchange(bytes(31)) + change + finished, DECODE_ERROR),
-    "a key too long": (lambda key, change, finished: exchange(bytes(33)) + change + finished, DECODE_ERROR),
-    "a key that gives no secret": (lambda key, change, finished: exchange(bytes(32)) + change + finished, None),
-    "another key": (lambda key, change, finished: exchange(os.urandom(32)) + change + finished, BAD_RECORD_MAC),
-    "the key and more": (lambda key, change, finished: record(HANDSHAKE, message(KEY_EXCHANGE, b"\x20" + bytes(40))) + change, DECODE_ERROR),
+    "a key too short": (lambda key, change, finished: exchange(public(key)[:-1]) + change + finished, DECODE_ERROR),
+    "a key too long": (lambda key, change, finished: exchange(public(key) + bytes(1)) + change + finished, DECODE_ERROR),
+    "a key of no use": (lambda key, change, finished: exchange(weak(key)) + change + finished, None),
+    "another key": (lambda key, change, finished: exchange(another(key)) + change + finished, BAD_RECORD_MAC),
+    "the key and more": (lambda key, change, finished: record(HANDSHAKE, message(KEY_EXCHANGE, key[9:] + bytes(7))) + change, DECODE_ERROR),
     "two keys": (lambda key, change, finished: key + key + change + finished, UNEXPECTED_MESSAGE),
     "a Certificate nobody asked for": (lambda key, change, finished: record(HANDSHAKE, message(11, b"\0\0\0")) + key + change + finished, None),
     "a ClientHello": (lambda key, change, finished: record(HANDSHAKE, Hello(versions=()).encoded()), None),
