@@ -2,10 +2,11 @@
 // is looked at. Cheap refusals come first, signatures are verified once a token, and what is
 // remembered is bounded.
 //
-// Order: rule, place of the token, its size and form, algorithm and key, table of good tokens,
-// times as far as they refuse, table of bad tokens, limits of verification, signature, then every
-// claim. That times and key ids are looked at before the signature is known to be good tells nobody
-// anything: each refusal is answered by the same bytes.
+// Order: rule, places of tokens, then of each token size, table of good tokens, table of bad ones,
+// form, algorithm and key, expiry, limits of verification, signature, what is encrypted, every
+// claim, single use, renewal. A token that is in the table of good ones goes on at its claims. That
+// expiry and key ids are looked at before the signature is known to be good tells nobody anything:
+// each refusal is answered by the same bytes.
 #pragma once
 
 #include <cstdint>
@@ -85,7 +86,9 @@ class AccessCheck {
   void set_policy(std::shared_ptr<const AccessPolicy> policy);
   const AccessPolicy& policy() const;
 
-  // Never throws; allocates only for tokens not seen before, renewals and targets with a token.
+  // Never throws. Allocates for tokens not seen before and for renewals, for targets with a token,
+  // an encoding or a path parameter, and, of tokens that are known, for what their claims compare:
+  // the URI or parts of it, headers, the id of a token for one use.
   Decision check(const AccessRequest& request);
 
   // May be read by other threads.

@@ -96,7 +96,10 @@ std::optional<std::vector<std::uint8_t>> decode_base64url(std::string_view text)
   unsigned count = 0;
   for (const char c : text) {
     const auto value = kValues[static_cast<unsigned char>(c)];
-    if (value < 0) return std::nullopt;
+    if (value < 0) {
+      wipe(out);  // it may be the beginning of a secret
+      return std::nullopt;
+    }
     bits = (bits << 6) | static_cast<std::uint8_t>(value);
     count += 6;
     if (count >= 8) {
@@ -105,7 +108,10 @@ std::optional<std::vector<std::uint8_t>> decode_base64url(std::string_view text)
       bits &= (1u << count) - 1;
     }
   }
-  if (bits != 0) return std::nullopt;
+  if (bits != 0) {
+    wipe(out);
+    return std::nullopt;
+  }
   return out;
 }
 

@@ -117,11 +117,12 @@ class Explainer {
     const auto signer = std::ranges::find_if(*keys, [&](const TrustedKey* each) {
       return each->key->verify(bytes_of(envelope->message), envelope->signature);
     });
+    // What the check looks at before the signature, and leaves at that when it refuses.
+    const auto expiry = [&] {
+      return Judge(parts_.clock, clock_, rule, view, expressions_, &out_.steps).judge_expiry(token);
+    };
     if (signer == keys->end()) {
-      // The check looks at the expiry first and leaves it at that.
-      const Reason expiry =
-          Judge(parts_.clock, clock_, rule, view, expressions_, &out_.steps).judge_expiry(token);
-      if (expiry != Reason::kTokenHolds) return expiry;
+      if (const Reason reason = expiry(); reason != Reason::kTokenHolds) return reason;
       return refuse("signature", Reason::kBadSignature,
                     std::format("{} does not verify with any of {} keys", algorithm, keys->size()));
     }
@@ -130,6 +131,7 @@ class Explainer {
                      (*signer)->set->name));
     token.key = (*signer)->key->fingerprint();
     if (!open_sealed_claims(rule.ring, token)) {
+      if (const Reason reason = expiry(); reason != Reason::kTokenHolds) return reason;
       return refuse("cdniip", Reason::kUnsupportedClaim,
                     "cannot be opened with the encryption keys of the rule, or is no address");
     }

@@ -3,7 +3,7 @@
 #include <re2/re2.h>
 
 #include <algorithm>
-#include <utility>
+#include <functional>
 
 namespace nearfield::access {
 namespace {
@@ -15,25 +15,33 @@ constexpr std::int64_t kExpressionMemory = 40 << 10;
 }  // namespace
 
 struct ExpressionCache::Entry {
-  std::string key;
-  std::unique_ptr<RE2> expression;
+  Entry(const Match& match, const RE2::Options& options)
+      : text(match.value),
+        name{match.type, match.ignore_case, text},
+        expression(std::make_unique<RE2>(text, options)) {}
+
+  const std::string text;
+  const Name name;
+  const std::unique_ptr<RE2> expression;
 };
+
+std::size_t ExpressionCache::NameHash::operator()(const Name& name) const {
+  const std::size_t kind = static_cast<std::size_t>(name.type) * 2 + (name.ignore_case ? 1 : 0);
+  return std::hash<std::string_view>()(name.expression) + kind;
+}
 
 ExpressionCache::ExpressionCache(std::size_t maximum)
     : maximum_(std::max<std::size_t>(1, maximum)) {}
 ExpressionCache::~ExpressionCache() = default;
 
 const ExpressionCache::Entry& ExpressionCache::find(const Match& match) {
-  std::string key;
-  key += static_cast<char>(match.type);
-  key += match.ignore_case ? 'i' : ' ';
-  key += match.value;
-  if (const auto found = index_.find(key); found != index_.end()) {
+  const Name name{match.type, match.ignore_case, match.value};
+  if (const auto found = index_.find(name); found != index_.end()) {
     entries_.splice(entries_.begin(), entries_, found->second);
     return entries_.front();
   }
   if (entries_.size() >= maximum_) {
-    index_.erase(entries_.back().key);
+    index_.erase(entries_.back().name);
     entries_.pop_back();
   }
   RE2::Options options;
@@ -48,8 +56,8 @@ const ExpressionCache::Entry& ExpressionCache::find(const Match& match) {
     options.set_longest_match(true);
     options.set_one_line(true);
   }
-  entries_.push_front({std::move(key), std::make_unique<RE2>(match.value, options)});
-  index_.emplace(entries_.front().key, entries_.begin());
+  entries_.emplace_front(match, options);
+  index_.emplace(entries_.front().name, entries_.begin());
   return entries_.front();
 }
 

@@ -27,12 +27,23 @@ class ExpressionCache {
   std::size_t size() const { return entries_.size(); }
 
  private:
+  // What an expression is known by: a view, so that looking for one costs no memory.
+  struct Name {
+    MatchType type = MatchType::kExpression;
+    bool ignore_case = false;
+    std::string_view expression;
+    bool operator==(const Name&) const = default;
+  };
+  struct NameHash {
+    std::size_t operator()(const Name& name) const;
+  };
   struct Entry;
   const Entry& find(const Match& match);
 
   std::size_t maximum_;
   std::list<Entry> entries_;  // the last used first
-  std::unordered_map<std::string_view, std::list<Entry>::iterator> index_;
+  // Views are into the entries.
+  std::unordered_map<Name, std::list<Entry>::iterator, NameHash> index_;
 };
 
 }  // namespace nearfield::access

@@ -1,6 +1,8 @@
 #include "dataplane/access/jwk_set.h"
 
+#include <boost/container/pmr/memory_resource.hpp>
 #include <boost/json.hpp>
+#include <new>
 #include <optional>
 #include <utility>
 
@@ -12,6 +14,19 @@ namespace json = boost::json;
 constexpr std::size_t kMaximumKeyIdBytes = 256;
 constexpr std::size_t kMinimumSecretBytes = 32;  // RFC 7518 3.2: no shorter than the hash
 constexpr std::size_t kMaximumSecretBytes = 1024;
+
+// Memory of a JSON document that holds secrets: whatever happens, all of it is wiped as it goes.
+class WipedMemory final : public boost::container::pmr::memory_resource {
+ private:
+  void* do_allocate(std::size_t bytes, std::size_t alignment) override {
+    return ::operator new(bytes, std::align_val_t(alignment));
+  }
+  void do_deallocate(void* memory, std::size_t bytes, std::size_t alignment) override {
+    wipe({static_cast<std::uint8_t*>(memory), bytes});
+    ::operator delete(memory, bytes, std::align_val_t(alignment));
+  }
+  bool do_is_equal(const memory_resource& other) const noexcept override { return this == &other; }
+};
 
 std::optional<std::string_view> text_member(const json::object& object, std::string_view name) {
   const json::value* value = object.if_contains(name);
@@ -126,9 +141,11 @@ Result<std::vector<std::shared_ptr<const Key>>> parse_jwk_set(std::string_view t
   boost::system::error_code error;
   json::parse_options options;
   options.max_depth = 8;
-  // The parser's copies of secrets are wiped by hand below; those in its own scratch space are not
-  // within reach, which the manual says.
-  json::value document = json::parse(text, error, {}, options);
+  WipedMemory memory;  // of the document and of the parser's scratch space
+  json::parser parser(&memory, options);
+  parser.reset(&memory);
+  parser.write(text, error);
+  const json::value document = error ? json::value() : parser.release();
   if (error)
     return failure(origin + " is not JSON (" + error.message() + "): write a JWK Set, RFC 7517");
   const json::array* entries = nullptr;
@@ -158,17 +175,6 @@ Result<std::vector<std::shared_ptr<const Key>>> parse_jwk_set(std::string_view t
       }
     }
     if (!is_double) keys.push_back(*std::move(key));
-  }
-  if (document.is_object()) {
-    for (json::value& entry : document.get_object()["keys"].get_array()) {
-      if (!entry.is_object()) continue;
-      for (const std::string_view name : {"k", "d"}) {
-        json::value* secret = entry.get_object().if_contains(name);
-        if (secret == nullptr || !secret->is_string()) continue;
-        json::string& characters = secret->get_string();
-        wipe({reinterpret_cast<std::uint8_t*>(characters.data()), characters.size()});
-      }
-    }
   }
   return keys;
 }

@@ -22,7 +22,12 @@ class Number {
   explicit Number(Bytes bytes) {
     nettle_mpz_init_set_str_256_u(value_, bytes.size(), bytes.data());
   }
-  ~Number() { mpz_clear(value_); }
+  ~Number() {
+    // It may be a secret.
+    wipe({reinterpret_cast<std::uint8_t*>(value_->_mp_d),
+          static_cast<std::size_t>(value_->_mp_alloc) * sizeof(mp_limb_t)});
+    mpz_clear(value_);
+  }
   Number(const Number&) = delete;
   Number& operator=(const Number&) = delete;
   mpz_srcptr get() const { return value_; }
@@ -53,7 +58,9 @@ class DeterministicNonce {
     Digest reduced = digest;
     if (std::ranges::lexicographical_compare(reduced, kOrder) == false) subtract_order(reduced);
     for (const std::uint8_t separator : std::array<std::uint8_t, 2>{0, 1}) {
-      std::vector<std::uint8_t> input(value_.begin(), value_.end());
+      std::vector<std::uint8_t> input;
+      input.reserve(value_.size() + 1 + secret.size() + reduced.size());  // no copies in old places
+      input.insert(input.end(), value_.begin(), value_.end());
       input.push_back(separator);
       input.insert(input.end(), secret.begin(), secret.end());
       input.insert(input.end(), reduced.begin(), reduced.end());
@@ -111,7 +118,11 @@ class DeterministicNonce {
 
 Digest fingerprint_of(Algorithm algorithm, std::string_view id,
                       std::initializer_list<Bytes> parts) {
-  std::vector<std::uint8_t> all = {static_cast<std::uint8_t>(algorithm)};
+  std::vector<std::uint8_t> all;
+  std::size_t size = 1 + id.size();
+  for (const Bytes part : parts) size += part.size();
+  all.reserve(size);  // a vector that grows leaves copies of secrets behind
+  all.push_back(static_cast<std::uint8_t>(algorithm));
   for (const Bytes part : parts) all.insert(all.end(), part.begin(), part.end());
   all.insert(all.end(), id.begin(), id.end());
   const Digest digest = sha256(all);
@@ -128,7 +139,9 @@ struct Key::Curve {
   }
   ~Curve() {
     ecc_point_clear(&point);
-    ecc_scalar_clear(&scalar);  // nettle wipes it
+    wipe({reinterpret_cast<std::uint8_t*>(scalar.p),
+          static_cast<std::size_t>(ecc_size(scalar.ecc)) * sizeof(mp_limb_t)});
+    ecc_scalar_clear(&scalar);
   }
   Curve(const Curve&) = delete;
   Curve& operator=(const Curve&) = delete;

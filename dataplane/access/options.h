@@ -74,9 +74,9 @@ struct CatPlaces {
 struct RuleOptions {
   // What `explain` and the log call it; default: host and path.
   std::string name;
-  // "music.example", "*.example" (one label or more in front), or "*". Without port, any case. The
-  // most exact host wins (exact, longer wildcard, shorter wildcard, "*"), whatever the order of
-  // rules; within it the longest path.
+  // "music.example", "*.example" (one label or more in front), or "*". Without port, any case, with
+  // or without the dot of the root. The most exact host wins (exact, longer wildcard, shorter
+  // wildcard, "*"), whatever the order of rules; within it the longest path.
   std::string host = "*";
   // A prefix of whole segments: "/albums" is for "/albums", "/albums/" and "/albums/1" but not for
   // "/albumsold"; "/albums/" is for everything below. Compared after percent-decoding of unreserved
@@ -88,7 +88,7 @@ struct RuleOptions {
 
   // kSigned only.
   std::vector<TokenKind> tokens = {TokenKind::kUriSigning, TokenKind::kCat};
-  std::vector<std::string> key_sets;  // names; at least one
+  std::vector<std::string> key_sets;  // names; at least one, each once, with no key in two of them
   // Who this node is. A token with an "aud" claim must name one of these; without the claim it
   // holds for everybody.
   std::vector<std::string> audiences;
@@ -100,7 +100,8 @@ struct RuleOptions {
   // 2.1.10 makes the claim mandatory, so that JWTs always need one, whatever is set here.
   bool uri_required = true;
   // Renew tokens that ask for it (cdnistt, catr) with the key of this kid, which must stand with
-  // its private part ("d") or be a shared secret in one of `key_sets`. Empty: never renew.
+  // its private part ("d") or be a shared secret in one of `key_sets`, and be the only one of its
+  // kid that can sign. Empty: never renew.
   std::string renewal_key;
   // The "iss" of renewed tokens; empty: that of the token renewed.
   std::string renewal_issuer;

@@ -111,9 +111,11 @@ Result<std::vector<Territory>> read_territories(const std::vector<std::string>& 
 Result<std::string> read_host(const RuleOptions& options, const std::string& what) {
   std::string host;
   http::append_lower(host, options.host);
+  // The root's label changes nothing, and split_authority() leaves it out as well.
+  if (host.ends_with('.') && host != "*.") host.pop_back();
   const std::string_view rest = host.starts_with("*.") ? std::string_view(host).substr(2) : host;
   const bool is_name =
-      !rest.empty() && rest.size() <= 253 && !rest.starts_with('.') &&
+      !rest.empty() && rest.size() <= 253 && !rest.starts_with('.') && !rest.ends_with('.') &&
       std::ranges::none_of(rest, [](char c) {
         return std::string_view("*/?#@ ").contains(c) || static_cast<unsigned char>(c) <= 0x20;
       });
@@ -165,6 +167,14 @@ Result<std::vector<Window>> read_licence(const RuleOptions& options, const std::
   return windows;
 }
 
+// The key set that the ring has this key from already, under whatever id; null: no other has it.
+const KeySet* other_set_with(const KeyRing& ring, const Key& key, const KeySet& set) {
+  const auto found = std::ranges::find_if(ring.keys, [&](const TrustedKey& each) {
+    return each.set.get() != &set && each.key->material() == key.material();
+  });
+  return found == ring.keys.end() ? nullptr : found->set.get();
+}
+
 Result<void> add_keys(Rule& rule, const RuleOptions& options, const Parts& parts,
                       const std::string& what) {
   if (options.key_sets.empty()) {
@@ -177,7 +187,17 @@ Result<void> add_keys(Rule& rule, const RuleOptions& options, const Parts& parts
     if (set == parts.key_sets.end()) {
       return failure(std::format("{} names key set '{}', which there is not", what, name));
     }
+    if (std::ranges::count(options.key_sets, name) > 1) {
+      return failure(std::format("{} names key set '{}' twice: once is enough", what, name));
+    }
     for (const auto& key : (*set)->keys) {
+      if (const KeySet* other = other_set_with(rule.ring, *key, **set)) {
+        // A token's signature could not tell whose issuers it must name.
+        return failure(std::format(
+            "{}: key '{}' of key set '{}' is in key set '{}' as well: leave it in one of those "
+            "that the rule names, with its private part if it has one",
+            what, key->id(), name, other->name));
+      }
       if (key->can_verify()) {
         rule.ring.keys.push_back({key, *set});
         identity.insert(identity.end(), key->fingerprint().begin(), key->fingerprint().end());
@@ -186,7 +206,12 @@ Result<void> add_keys(Rule& rule, const RuleOptions& options, const Parts& parts
         identity.insert(identity.end(), key->fingerprint().begin(), key->fingerprint().end());
       }
       const bool is_wanted = !options.renewal_key.empty() && key->id() == options.renewal_key;
-      if (is_wanted && key->can_sign()) rule.renewal_key = key;
+      if (!is_wanted || !key->can_sign()) continue;
+      if (rule.renewal_key != nullptr && rule.renewal_key->material() != key->material()) {
+        return failure(what + ": renewal key '" + options.renewal_key +
+                       "' names two different keys of its key sets: give each its own kid");
+      }
+      rule.renewal_key = key;
     }
   }
   rule.ring.id = sha256(identity);

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "dataplane/http/forward.h"
+#include "dataplane/http/framing.h"
 #include "dataplane/http/text.h"
 
 namespace nearfield::access {
@@ -26,6 +28,19 @@ bool is_attribute_text(std::string_view text) {
   return std::ranges::none_of(text, [](char c) {
     return c == ';' || c == ',' || static_cast<unsigned char>(c) < 0x20 || c == 0x7f;
   });
+}
+
+// Whether a new token may be sent in a header of this name: in none that the node's answer stands
+// or falls with (framing, routing, caching, content), nor in one that goes no further than the next
+// hop, whatever an issuer writes (RFC 9110 7.6.1, RFC 9113 8.2.2). Cookies have a way of their own.
+bool may_carry_token(std::string_view name) {
+  http::Fields fields;
+  fields.add(name, "token");
+  http::remove_hop_by_hop(fields);
+  // What no trailer may say no renewal may either.
+  http::remove_forbidden_trailers(fields);
+  constexpr std::string_view kContent = "content-";
+  return !fields.empty() && !http::equals_ignoring_case(name.substr(0, kContent.size()), kContent);
 }
 
 bool is_due(const Token& token, const Candidate& candidate, WallTime now) {
@@ -73,6 +88,7 @@ std::optional<RenewalPlan> plan_renewal(const Rule& rule, const Token& token,
     return std::nullopt;  // by redirection, which only an origin could do
   }
   if (!http::is_token(plan.name)) return std::nullopt;
+  if (!plan.in_cookie && !may_carry_token(plan.name)) return std::nullopt;
   if (!std::ranges::all_of(terms.parameters, is_attribute_text)) return std::nullopt;
   return plan;
 }

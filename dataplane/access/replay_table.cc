@@ -1,7 +1,6 @@
 #include "dataplane/access/replay_table.h"
 
 #include <algorithm>
-#include <cstring>
 
 namespace nearfield::access {
 namespace {
@@ -15,9 +14,7 @@ RenewedTokens::RenewedTokens(std::size_t maximum_tokens)
     : maximum_(std::max(kWays, maximum_tokens / kWays * kWays)) {}
 
 std::size_t RenewedTokens::place_of(const Digest& name) const {
-  std::size_t hash = 0;
-  std::memcpy(&hash, name.data(), sizeof(hash));
-  return hash % (maximum_ / kWays) * kWays;
+  return DigestHash()(name) % (maximum_ / kWays) * kWays;
 }
 
 void RenewedTokens::add(const Digest& name, const Digest& key, WallTime expires) {
@@ -45,14 +42,7 @@ std::optional<Digest> RenewedTokens::find(const Digest& name) const {
 
 ReplayTable::ReplayTable(std::size_t maximum_tokens) : maximum_(maximum_tokens) {}
 
-std::size_t ReplayTable::Hash::operator()(const std::array<std::uint8_t, 32>& identity) const {
-  std::size_t hash = 0;
-  std::memcpy(&hash, identity.data(), sizeof(hash));
-  return hash;
-}
-
-ReplayTable::Use ReplayTable::use(const std::array<std::uint8_t, 32>& identity, WallTime now,
-                                  WallTime until) {
+ReplayTable::Use ReplayTable::use(const Digest& identity, WallTime now, WallTime until) {
   const std::lock_guard lock(mutex_);
   if (const auto found = used_.find(identity); found != used_.end()) {
     if (found->second > now) return Use::kAgain;
@@ -65,8 +55,7 @@ ReplayTable::Use ReplayTable::use(const std::array<std::uint8_t, 32>& identity, 
   return Use::kFirst;
 }
 
-ReplayTable::Use ReplayTable::look(const std::array<std::uint8_t, 32>& identity,
-                                   WallTime now) const {
+ReplayTable::Use ReplayTable::look(const Digest& identity, WallTime now) const {
   const std::lock_guard lock(mutex_);
   const auto found = used_.find(identity);
   if (found != used_.end()) return found->second > now ? Use::kAgain : Use::kFirst;

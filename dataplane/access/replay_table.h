@@ -6,7 +6,6 @@
 // makes one at its start. What it cannot know is another node's use, nor its own before a restart.
 #pragma once
 
-#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -55,22 +54,19 @@ class ReplayTable {
   enum class Use : std::uint8_t { kFirst, kAgain, kFull };
   // `identity`: single_use_identity(). `until`: when it need not be remembered any
   // more. Thread-safe.
-  Use use(const std::array<std::uint8_t, 32>& identity, WallTime now, WallTime until);
+  Use use(const Digest& identity, WallTime now, WallTime until);
   // What use() would say, without using it.
-  Use look(const std::array<std::uint8_t, 32>& identity, WallTime now) const;
+  Use look(const Digest& identity, WallTime now) const;
   std::size_t size() const;
 
   RenewedTokens& renewed() { return renewed_; }
 
  private:
-  struct Hash {
-    std::size_t operator()(const std::array<std::uint8_t, 32>& identity) const;
-  };
   void drop_expired(WallTime now);
 
   const std::size_t maximum_;
   mutable std::mutex mutex_;
-  std::unordered_map<std::array<std::uint8_t, 32>, WallTime, Hash> used_;
+  std::unordered_map<Digest, WallTime, DigestHash> used_;
   WallTime next_sweep_{};
   RenewedTokens renewed_;
 };

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "dataplane/http/request_head.h"
+#include "dataplane/http/text.h"
 
 namespace nearfield::access {
 
@@ -60,25 +61,29 @@ HostPort split_authority(std::string_view authority, http::Scheme scheme);
 // dropped. `target` without tokens.
 std::string normal_uri(http::Scheme scheme, std::string_view authority, std::string_view target);
 
-// The value of a cookie of this name in one Cookie field; every occurrence calls visit(value).
+// Calls visit(pair) for each cookie of one Cookie field ("name=value"), without spaces around it.
 template <typename Visit>
-void each_cookie(std::string_view field, std::string_view name, Visit visit) {
-  while (!field.empty()) {
+void each_pair(std::string_view field, Visit visit) {
+  while (true) {
     const std::size_t end = field.find(';');
-    std::string_view pair = field.substr(0, end);
-    while (!pair.empty() && (pair.front() == ' ' || pair.front() == '\t')) pair.remove_prefix(1);
-    while (!pair.empty() && (pair.back() == ' ' || pair.back() == '\t')) pair.remove_suffix(1);
-    const std::size_t equals = pair.find('=');
-    if (equals != std::string_view::npos && pair.substr(0, equals) == name) {
-      std::string_view value = pair.substr(equals + 1);
-      if (value.size() >= 2 && value.front() == '"' && value.back() == '"') {
-        value = value.substr(1, value.size() - 2);
-      }
-      visit(value);
-    }
+    visit(http::trim_ows(field.substr(0, end)));
     if (end == std::string_view::npos) return;
     field.remove_prefix(end + 1);
   }
+}
+
+// The value of a cookie of this name in one Cookie field; every occurrence calls visit(value).
+template <typename Visit>
+void each_cookie(std::string_view field, std::string_view name, Visit visit) {
+  each_pair(field, [&](std::string_view pair) {
+    const std::size_t equals = pair.find('=');
+    if (equals == std::string_view::npos || pair.substr(0, equals) != name) return;
+    std::string_view value = pair.substr(equals + 1);
+    if (value.size() >= 2 && value.front() == '"' && value.back() == '"') {
+      value = value.substr(1, value.size() - 2);
+    }
+    visit(value);
+  });
 }
 
 }  // namespace nearfield::access

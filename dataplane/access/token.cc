@@ -96,7 +96,10 @@ std::size_t Token::memory_bytes() const {
   if (territories) bytes += texts_bytes(*territories);
   for (const PrivateClaim& each : private_claims)
     bytes += sizeof(each) + each.name.capacity() + texts_bytes(each.values);
-  if (renewal) bytes += texts_bytes(renewal->parameters);
+  if (renewal) {
+    bytes += renewal->cookie_name.capacity() + renewal->header_name.capacity() +
+             texts_bytes(renewal->parameters);
+  }
   return bytes + networks.size() * sizeof(Network) + network_numbers.size() * 4 +
          texts_bytes(critical);
 }

@@ -4,6 +4,7 @@
 
 #include "dataplane/access/check.h"
 #include "dataplane/access/policy_parts.h"
+#include "dataplane/access/target.h"
 #include "dataplane/http/text.h"
 
 namespace nearfield::access {
@@ -12,17 +13,6 @@ namespace {
 bool is_token_cookie(std::string_view pair, const std::vector<std::string>& names) {
   const std::string_view name = http::trim_ows(pair.substr(0, pair.find('=')));
   return std::ranges::any_of(names, [name](const std::string& each) { return each == name; });
-}
-
-// Calls visit(pair) for each cookie of a Cookie field, as it stands.
-template <typename Visit>
-void each_pair(std::string_view field, Visit visit) {
-  while (true) {
-    const std::size_t end = field.find(';');
-    visit(http::trim_ows(field.substr(0, end)));
-    if (end == std::string_view::npos) return;
-    field.remove_prefix(end + 1);
-  }
 }
 
 bool has_token_cookie(std::string_view field, const std::vector<std::string>& names) {

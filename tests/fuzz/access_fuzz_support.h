@@ -53,9 +53,15 @@ class AccessWorld {
     options.key_sets = {keys};
     access::RuleOptions rule;
     rule.host = "music.example";
+    rule.path = "/albums";
     rule.key_sets = {"label"};
     rule.renewal_key = "mac";
-    options.rules = {rule};
+    // Everything else is for everybody: what leads around the other rule is seen.
+    access::RuleOptions open;
+    open.host = "music.example";
+    open.path = "/";
+    open.mode = access::Mode::kOpen;
+    options.rules = {rule, open};
     policy_ = *access::AccessPolicy::make(options, nullptr, nullptr);
     access::CheckOptions check_options;
     check_options.good_tokens = 64;

@@ -88,10 +88,15 @@ TEST(Explain, AgreesWithTheCheckOfPathsThatOriginsReadInDifferentWays) {
   options.rules.push_back(open);
   Gate gate(options);
   for (const char* target :
-       {"/albums;x=1/1/a.m4s", "/albums%3bx/1", "/player;v=2/page.js", "/%61lbums/1"}) {
+       {"/albums;x=1/1/a.m4s", "/albums%3Bx/1/a.m4s", "/albums%3bx/1", "/player;v=2/page.js",
+        "/%61lbums/1", "/player/;/..;/x", "/%2e/x", "/x%2Falbums", "/albums;"}) {
     TestRequest request;
     request.target = target;
-    CHECK_TRUE(gate.reason(request) == explain(*policy_of(options), request.get(), nullptr).reason);
+    STRCMP_EQUAL_TEXT(
+        std::string(reason_name(gate.reason(request))).c_str(),
+        std::string(reason_name(explain(*policy_of(options), request.get(), nullptr).reason))
+            .c_str(),
+        target);
   }
 }
 
@@ -125,4 +130,15 @@ TEST(Explain, RequestsWithoutRuleOrToken) {
   request.target = "/albums//x";
   CHECK_REASON(kAmbiguousTarget, explain(*policy, request.get(), nullptr).reason);
   CHECK_REASON(kNoRules, explain(*AccessPolicy::open(), request.get(), nullptr).reason);
+}
+
+// The check looks at the expiry before it opens what is encrypted.
+TEST(Explain, AgreesWithTheCheckOfATokenThatRanOutAndCannotBeOpened) {
+  TestRequest request = with_jwt(v::kClientGarbage);
+  for (const std::chrono::seconds later : {std::chrono::seconds(4000), std::chrono::seconds(0)}) {
+    request.now = kNow + later;
+    const Reason reason = explain(*policy, request.get(), nullptr).reason;
+    CHECK_TRUE(Gate().reason(request) == reason);
+    CHECK_TRUE(reason == (later.count() == 0 ? Reason::kUnsupportedClaim : Reason::kExpired));
+  }
 }

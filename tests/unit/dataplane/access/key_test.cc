@@ -5,6 +5,7 @@
 
 #include "dataplane/access/jwk_set.h"
 #include "tests/unit/dataplane/access/access_fixture.h"
+#include "tests/unit/dataplane/access/memory_search.h"
 
 using namespace nearfield::access;
 namespace v = nearfield::access::vectors;
@@ -88,4 +89,82 @@ TEST(Key, RefusesWhatIsWeakOrBroken) {
   std::string same_kid(v::kPublicKeyTwo);
   same_kid.replace(same_kid.find("two"), 3, "one");
   refused(jwk_set({v::kPublicKeyOne, same_kid}), "two different keys have the kid 'one'");
+}
+
+// Whatever becomes of a key set, no copy of a secret outlives it: not in what was freed either.
+TEST_GROUP(Secrets) {
+  std::vector<std::uint8_t> secret;
+  std::string encoded;
+  void setup() override {
+    // That of RFC 6979 A.2.5.
+    auto d = parse_hex_digest("c9afa9d845ba75166b5c215767b1d6934e50c3db36e89b127b8a622b120f6721");
+    secret.assign(d->begin(), d->end());
+    wipe(*d);
+    encoded.reserve(64);
+    append_base64url(encoded, secret);
+  }
+  void teardown() override {
+    wipe(secret);
+    wipe_text(encoded);
+  }
+  // How many copies there are, in either order of bytes, beside `encoded` and `secret`. What is
+  // freed loses its first 16 bytes to the allocator.
+  std::size_t copies() {
+    std::vector<std::uint8_t> reversed(secret.rbegin(), secret.rend());
+    std::size_t count = 0;
+    for (const std::vector<std::uint8_t>* order : {&secret, &reversed}) {
+      for (const std::size_t half : {0, 16}) {
+        count += count_in_memory(std::span(*order).subspan(half, 16));
+      }
+    }
+    wipe(reversed);
+    return count + count_in_memory(bytes_of(std::string_view(encoded).substr(16)));
+  }
+  void wipe_text(std::string & text) {
+    wipe({reinterpret_cast<std::uint8_t*>(text.data()), text.size()});
+  }
+};
+
+TEST(Secrets, TheSearchFindsWhatWasFreed) {
+  LONGS_EQUAL(0, copies());
+  {
+    const std::string freed = "and a text before it: " + encoded;
+  }
+  CHECK_TRUE(copies() > 0);
+}
+
+TEST(Secrets, AreWipedWhateverBecomesOfAKeySet) {
+  const std::string elliptic =
+      R"({"kty":"EC","crv":"P-256","x":"YP7UuiVanTHJYet0xjVtaMBJuJI7Yfps5mliLmDyn7Y",)"
+      R"("y":"eQP-EAi4vJmkGunpVii8ZPLxsgwtfp9Rd6PClNRGIpk","d":")";
+  const std::string shared = R"({"kty":"oct","alg":"HS256","kid":"new","k":")";
+  for (const std::string& start : {elliptic, shared}) {
+    for (const char* end : {"\"}]}", "!\"}]}", "\"},1]}", "\"},{\"kty\":\"oct\"}]}", "\"}]", "\"},",
+                            "\",\"kid\":1}]}", "\",\"use\":\"enc\"}]}"}) {
+      std::string text = "{\"keys\":[" + start;
+      text.reserve(1024);
+      text += encoded;
+      text += end;
+      parse_jwk_set(text, "set");
+      wipe_text(text);
+      LONGS_EQUAL_TEXT(0, copies(), (start + "..." + end).c_str());
+    }
+  }
+}
+
+TEST(Secrets, AreWipedWithTheirKey) {
+  {
+    const auto key = Key::symmetric(Algorithm::kHs256, "id of some length", secret);
+    CHECK_TRUE(copies() > 0);
+    key->sign(bytes_of("message"));
+  }
+  LONGS_EQUAL(0, copies());
+  {
+    const auto x = decode_base64url("YP7UuiVanTHJYet0xjVtaMBJuJI7Yfps5mliLmDyn7Y");
+    const auto y = decode_base64url("eQP-EAi4vJmkGunpVii8ZPLxsgwtfp9Rd6PClNRGIpk");
+    const auto key = Key::es256("id of some length", *x, *y, secret);
+    CHECK(key != nullptr);
+    CHECK_TRUE(copies() > 0);
+  }
+  LONGS_EQUAL(0, copies());
 }

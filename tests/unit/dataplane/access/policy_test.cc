@@ -103,3 +103,63 @@ TEST(Policy, SaysThatADatabaseIsMissing) {
   CHECK_FALSE(made.has_value());
   STRCMP_CONTAINS("/nonexistent/world.mmdb", made.error().message.c_str());
 }
+
+// What a signature says is whose issuers the token may name; in two sets it would say nothing.
+TEST(Policy, RefusesAKeyInTwoKeySetsOfARule) {
+  options.key_sets = {key_set("label", {v::kPublicKeyOne, v::kSharedKey}),
+                      key_set("other", {v::kPublicKeyTwo, v::kPublicKeyOne})};
+  rule.key_sets = {"label", "other"};
+  refused("access rule 'albums': key 'one' of key set 'other' is in key set 'label' as well");
+  // Under another id it is the same key, and with its private part.
+  std::string renamed(v::kPrivateKeyOne);
+  const std::size_t at = renamed.find("\"one\"");
+  CHECK_TRUE(at != std::string::npos);
+  renamed.replace(at, 5, "\"uno\"");
+  options.key_sets[1] = key_set("other", {renamed});
+  refused("key 'uno' of key set 'other' is in key set 'label' as well");
+  // One rule may trust one, another the other.
+  rule.key_sets = {"label"};
+  options.rules.push_back(rule);
+  options.rules[1].path = "/singles";
+  options.rules[1].key_sets = {"other"};
+  policy_of(options);
+}
+
+TEST(Policy, RefusesAKeySetNamedTwice) {
+  rule.key_sets = {"label", "label"};
+  refused("access rule 'albums' names key set 'label' twice");
+}
+
+TEST(Policy, RefusesTwoRenewalKeysOfOneId) {
+  std::string other(v::kRfcPrivateKey);
+  const std::string id = "P5UpOv0eMq1wcxLf7WxIg09JdSYGYFDOWkldueaImf0";
+  other.replace(other.find(id), id.size(), "one");
+  options.key_sets = {key_set("label", {v::kPrivateKeyOne}), key_set("other", {other})};
+  rule.key_sets = {"label", "other"};
+  policy_of(options);
+  rule.renewal_key = "one";
+  refused("access rule 'albums': renewal key 'one' names two different keys of its key sets");
+  // One that cannot sign is no candidate.
+  options.key_sets[0] = key_set("label", {v::kPublicKeyOne});
+  policy_of(options);
+}
+
+// "music.example." and "music.example" are one host, in rules as in requests.
+TEST(Policy, TheRootLabelOfAHostIsLeftOut) {
+  rule.host = "Music.Example.";
+  for (const char* authority : {"music.example", "music.example.", "music.example.:443"}) {
+    TestRequest request = with_jwt(v::kPlain);
+    request.authority = authority;
+    CHECK_REASON(kTokenHolds, Gate(options).reason(request));
+  }
+  rule.host = "*.example.";
+  CHECK_REASON(kTokenHolds, Gate(options).reason(with_jwt(v::kPlain)));
+  options.rules.push_back(rule);
+  options.rules[1].host = "*.example";
+  refused("there is another for host '*.example' and path '/albums'");
+  options.rules.pop_back();
+  for (const char* none : {".", "*.", "*..", "music.example.."}) {
+    options.rules[0].host = none;
+    refused("is neither a name without port");
+  }
+}

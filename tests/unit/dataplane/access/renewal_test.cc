@@ -22,6 +22,55 @@ TEST_GROUP(Renewal) {
     const std::size_t start = value.find('=') + 1;
     return value.substr(start, value.find(';') - start);
   }
+  // A CAT by the shared key, with "exp" near, any URI, and what `claims` add.
+  std::string cat(std::size_t count, const std::string& claims) {
+    auto secret = decode_base64url("Elv5BFZmuR-5v-70wbzHWzrdrcUcicZRyRATZ0docFQ");
+    std::string header;
+    append_cbor_head(header, 5, 1);  // {1: 5}: HMAC 256/256
+    append_cbor_integer(header, 1);
+    append_cbor_integer(header, 5);
+    std::string all;
+    append_cbor_head(all, 5, count + 2);
+    append_cbor_integer(all, 4);  // exp
+    append_cbor_integer(all, 1800000050);
+    append_cbor_integer(all, 312);  // catu: {scheme: {exact: "https"}}
+    append_cbor_head(all, 5, 1);
+    append_cbor_integer(all, 0);
+    append_cbor_head(all, 5, 1);
+    append_cbor_integer(all, 0);
+    append_cbor_text(all, "https");
+    all += claims;
+    std::string signed_part;
+    append_cbor_head(signed_part, 4, 4);
+    append_cbor_text(signed_part, "MAC0");
+    append_cbor_bytes(signed_part, bytes_of(header));
+    append_cbor_bytes(signed_part, {});
+    append_cbor_bytes(signed_part, bytes_of(all));
+    std::string message;
+    append_cbor_head(message, 4, 4);
+    append_cbor_bytes(message, bytes_of(header));
+    append_cbor_head(message, 5, 0);
+    append_cbor_bytes(message, bytes_of(all));
+    append_cbor_bytes(message, hmac_sha256(*secret, bytes_of(signed_part)));
+    std::string text;
+    append_base64url(text, bytes_of(message));
+    return text;
+  }
+  // catr: by header, for another minute, when a minute is left, in a header of this name.
+  std::string catr(std::string_view header_name) {
+    std::string claim;
+    append_cbor_integer(claim, 323);
+    append_cbor_head(claim, 5, 4);
+    append_cbor_integer(claim, 0);
+    append_cbor_integer(claim, 2);
+    append_cbor_integer(claim, 1);
+    append_cbor_integer(claim, 60);
+    append_cbor_integer(claim, 2);
+    append_cbor_integer(claim, 60);
+    append_cbor_integer(claim, 4);
+    append_cbor_text(claim, header_name);
+    return claim;
+  }
   TestRequest with_cookie(const std::string& token) {
     TestRequest request;
     request.fields.add("Cookie", "URISigningPackage=" + token);
@@ -217,4 +266,34 @@ TEST(Renewal, MayBeWithASharedKey) {
   const Decision decision = gate.check(with_cat(v::kCatRenewAutomaticMac));
   LONGS_EQUAL(1, decision.renewals.size());
   CHECK_REASON(kTokenHolds, gate.reason(with_cat(decision.renewals[0].field_value)));
+}
+
+TEST(Renewal, ACommonAccessTokenForOneUseIsNotRenewed) {
+  std::string claims;
+  append_cbor_integer(claims, 308);  // catreplay
+  append_cbor_integer(claims, 1);
+  append_cbor_integer(claims, 7);  // cti
+  append_cbor_bytes(claims, bytes_of("ticket-3"));
+  Gate gate(options);
+  Decision decision = gate.check(with_cat(cat(3, claims + catr("X-Token"))));
+  CHECK_REASON(kTokenHolds, decision.reason);
+  CHECK_TRUE(decision.renewals.empty());
+  decision = gate.check(with_cat(cat(1, catr("X-Token"))));
+  CHECK_REASON(kTokenHolds, decision.reason);
+  LONGS_EQUAL(1, decision.renewals.size());
+}
+
+// An issuer may say in which header, but not write the node's own.
+TEST(Renewal, NoHeaderThatTheAnswerStandsOrFallsWith) {
+  Gate gate(options);
+  for (const char* name :
+       {"connection", "Keep-Alive", "proxy-connection", "Transfer-Encoding", "upgrade", "te",
+        "trailer", "HTTP2-Settings", "content-length", "Content-Encoding", "CONTENT-Anything",
+        "Set-Cookie", "Cache-Control", "Location", "Date", "a b", ":status"}) {
+    const Decision decision = gate.check(with_cat(cat(1, catr(name))));
+    CHECK_REASON(kTokenHolds, decision.reason);
+    CHECK_TRUE_TEXT(decision.renewals.empty(), name);
+  }
+  const Decision decision = gate.check(with_cat(cat(1, catr("X-Token"))));
+  STRCMP_EQUAL("X-Token", decision.renewals.at(0).field_name.c_str());
 }

@@ -105,3 +105,28 @@ TEST(Tables, ExpressionsAreLinearAndBounded) {
   for (int i = 0; i < 100; ++i) posix("x" + std::to_string(i), "x");
   LONGS_EQUAL(4, cache.size());
 }
+
+TEST(Tables, ExpressionsAreKnownByTextAndKind) {
+  ExpressionCache cache(8);
+  // Of texts that are gone by the time the next one is looked for.
+  for (int i = 0; i < 3; ++i) {
+    const std::string text = "a long expression, [a-z]+ more than fits into a short string";
+    cache.matches({MatchType::kExpression, std::string(text), false}, "x");
+    cache.matches({MatchType::kExpression, std::string(text), true}, "x");
+    cache.matches({MatchType::kPosix, std::string(text), false}, "x");
+    LONGS_EQUAL(3, cache.size());
+  }
+  CHECK(cache.matches({MatchType::kExpression, "b", false}, "aBc") == false);
+  CHECK(cache.matches({MatchType::kExpression, "b", true}, "aBc") == true);
+  CHECK(cache.matches({MatchType::kPosix, "b", true}, "aBc") == false);
+}
+
+TEST(Tables, ATokenCostsAllThatItHolds) {
+  Token token;
+  token.renewal.emplace();
+  for (std::string* name : {&token.renewal->cookie_name, &token.renewal->header_name}) {
+    const std::size_t before = token.memory_bytes();
+    name->assign(4000, 'x');
+    CHECK_TRUE(token.memory_bytes() >= before + 3900);
+  }
+}

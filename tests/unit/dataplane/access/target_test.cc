@@ -86,3 +86,13 @@ TEST(Target, TheRootLabelIsNoPartOfAHost) {
   STRCMP_EQUAL("music.example",
                std::string(split_authority("music.example.:80", http::Scheme::kHttp).host).c_str());
 }
+
+TEST(Target, CookiesOfOneField) {
+  std::vector<std::string> values;
+  const auto note = [&](std::string_view value) { values.emplace_back(value); };
+  each_cookie("a=1;\tT=x ; T =y; T=\"z\";T; TT=no; t=no;T=", "T", note);
+  CHECK(values == (std::vector<std::string>{"x", "z", ""}));
+  values.clear();
+  each_pair(" a=1 ;;b", note);
+  CHECK(values == (std::vector<std::string>{"a=1", "", "b"}));
+}
