@@ -172,8 +172,8 @@ def early_session(ca, leaf, tmp_path_factory):  # noqa: F811
     with at_home(), Typing("openssl", "s_server", "-accept", f"127.0.0.1:{port}", "-cert", str(leaf.chain), "-key", str(leaf.key), "-tls1_3", "-www",
                            "-max_early_data", "16384") as server:
         server.says("ACCEPT")
-        subprocess.run(["openssl", "s_client", "-connect", f"127.0.0.1:{port}", "-CAfile", ca.file, "-servername", NAME, "-ign_eof", "-sess_out", file],
-                       input=get("/"), capture_output=True, timeout=40, check=True)
+        subprocess.run(["openssl", "s_client", "-connect", f"127.0.0.1:{port}", "-CAfile", ca.file, "-servername", NAME, "-ign_eof",
+                        "-sess_out", file], input=get("/"), capture_output=True, timeout=40, check=True)
     return file
 
 
