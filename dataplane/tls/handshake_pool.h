@@ -111,7 +111,7 @@ struct HandshakePoolCounts {
   // Handshakes, not steps.
   std::uint64_t finished_full = 0;
   std::uint64_t finished_resumed = 0;
-  // By HandshakeFailure, also those of which no helper ever heard.
+  // By HandshakeFailure, also those of which no helper ever heard; not those refused or evicted.
   std::array<std::uint64_t, kHandshakeFailures> failed{};
   std::size_t queued = 0;  // now
   std::size_t jobs = 0;    // now: queued or running

@@ -42,7 +42,7 @@ net::StreamHandler* SecureConnector::on_secured(SecureStream& stream) {
 }
 
 void SecureConnector::on_handshake_failed(SecureStream& stream) {
-  if (!stream.problem().empty()) count(context_.counters.origin_handshakes_failed);
+  if (stream.failure() != HandshakeFailure::none) count(context_.counters.origin_handshakes_failed);
 }
 
 void SecureConnector::on_secure_ended(SecureStream& stream) {

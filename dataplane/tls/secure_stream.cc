@@ -184,8 +184,14 @@ void SecureStream::on_finished() {
   if (receive_end_due_) on_receive_end();
 }
 
-void SecureStream::fail_handshake(HandshakeFailure failure, std::string message) {
+// Once. Who found no place with the helpers, or made place for others, is counted as that.
+void SecureStream::set_failure(HandshakeFailure failure) {
   failure_ = failure;
+  context_.pool.note_failure(failure);
+}
+
+void SecureStream::fail_handshake(HandshakeFailure failure, std::string message) {
+  set_failure(failure);
   problem_ = std::move(message);
   reason_ = net::CloseReason::connect_failed;
   reason_known_ = true;
@@ -204,7 +210,7 @@ void SecureStream::on_timer() {
       return abort();
     case Phase::handshaking:
       if (!is_client_) count(context_.counters.handshakes_expired);
-      failure_ = HandshakeFailure::ended;
+      set_failure(HandshakeFailure::ended);
       problem_ = "the TLS handshake took too long";
       reason_ = net::CloseReason::timed_out;
       reason_known_ = true;
@@ -386,17 +392,13 @@ void SecureStream::on_closed(net::CloseReason reason) {
   if (handshaking_ && handshaking_->submitted != nullptr) {
     context_.pool.cancel(std::exchange(handshaking_->submitted, nullptr));
   }
-  // By the peer; what we gave up ourselves is no failure, unless we said of which kind.
-  if (phase_ == Phase::handshaking) failure_ = HandshakeFailure::ended;
+  if (phase_ == Phase::handshaking) set_failure(HandshakeFailure::ended);  // by the peer
   phase_ = Phase::closed;
   clear_.clear();
   committed_bytes_ = 0;
   if (sealing_) context_.return_sealing(std::move(sealing_));
   if (reason_known_) reason = reason_;
-  if (!established_) {
-    if (failure_ != HandshakeFailure::none) context_.pool.note_failure(failure_);
-    owner_.on_handshake_failed(*this);
-  }
+  if (!established_) owner_.on_handshake_failed(*this);
   if (handler_ != nullptr) handler_->on_closed(reason);
   owner_.on_secure_ended(*this);
 }

@@ -110,6 +110,7 @@ class SecureStream final : public net::Stream, public net::StreamHandler, privat
   void submit_step();
   void on_stepped();
   void on_finished();
+  void set_failure(HandshakeFailure failure);
   void fail_handshake(HandshakeFailure failure, std::string message);
 
   // --- receiving ---
