@@ -142,6 +142,12 @@ HandshakeFailure failure_of(int code) {
   }
 }
 
+// The library says SSL 3.0's word where TLS 1.3 has one of its own (RFC 8446 6.2).
+AlertDescription alert_of(int number) {
+  return number == MBEDTLS_SSL_ALERT_MSG_NO_CERT ? AlertDescription::certificate_required
+                                                 : static_cast<AlertDescription>(number);
+}
+
 // For errors the library ends on without an alert.
 AlertDescription alert_for(int code, HandshakeFailure failure) {
   if (code == MBEDTLS_ERR_SSL_INVALID_MAC) return AlertDescription::bad_record_mac;
@@ -197,14 +203,17 @@ void OutputWatch::see(std::span<const std::byte> bytes) {
 }
 
 void OutputWatch::end_record() {
-  constexpr std::size_t kHiddenAlertBytes = 2 + 1 + 16;  // with its type and tag
+  // With its type, and the tag: the library fills inner plaintexts up to a multiple of 16.
+  constexpr std::size_t kHiddenAlertBytes = 16 + 16;
   const std::size_t content = record_bytes(head_) - kRecordHeaderBytes;
   if (head_[0] == kDataRecord) ++since_input_;
   if (head_[0] == kAlertRecord && content == 2) alert_ = std::to_integer<int>(head_[6]);
-  // TLS 1.2's encrypted alert is longer; no handshake record of TLS 1.3 is that short.
+  // TLS 1.2's encrypted alert is longer than two bytes. Of TLS 1.3's handshake records only
+  // EncryptedExtensions may be that short, and others follow it.
   if ((head_[0] == kAlertRecord && content > 2) ||
       (head_[0] == kDataRecord && content == kHiddenAlertBytes))
     alert_ = kHidden;
+  alert_bytes_ = record_bytes(head_);
   head_bytes_ = 0;
 }
 
@@ -253,7 +262,10 @@ Handshake::Step Handshake::Parts::fail(HandshakeFailure why,
   alert = -1;
   if (!with_alert) return Step::failed;
   const auto number = static_cast<unsigned char>(*with_alert);
-  if (started) {
+  if (is_behind_finished()) {
+    send_application_alert(*with_alert);
+    alert = number;
+  } else if (started) {
     // Under whatever keys the handshake has come to.
     if (mbedtls_ssl_send_alert_message(&ssl, MBEDTLS_SSL_ALERT_LEVEL_FATAL, number) == 0)
       alert = number;
@@ -270,7 +282,9 @@ Handshake::Step Handshake::Parts::fail(HandshakeFailure why,
 Handshake::Step Handshake::Parts::fail(int code) {
   // A client that gives up between ServerHello and its first encrypted record may not have keys to
   // encrypt its alert with, which the library takes for a forged record.
-  if (code == MBEDTLS_ERR_SSL_FATAL_ALERT_MESSAGE || plain_alert >= 0) {
+  // What the library has just said itself; 0: nothing.
+  const int said = ssl.MBEDTLS_PRIVATE(alert_reason) == 0 ? 0 : ssl.MBEDTLS_PRIVATE(alert_type);
+  if ((code == MBEDTLS_ERR_SSL_FATAL_ALERT_MESSAGE && said == 0) || plain_alert >= 0) {
     // An encrypted alert is still in the library's buffer: level and description.
     const int description = plain_alert >= 0 ? plain_alert : ssl.MBEDTLS_PRIVATE(in_msg)[1];
     return fail(HandshakeFailure::peer_alert, std::nullopt,
@@ -283,8 +297,17 @@ Handshake::Step Handshake::Parts::fail(int code) {
   if (code == MBEDTLS_ERR_X509_CERT_VERIFY_FAILED)
     text = std::format("the certificate of the peer is not trusted: {}",
                        verification_text(mbedtls_ssl_get_verify_result(&ssl)));
-  const HandshakeFailure why = is_output_full ? HandshakeFailure::too_large : failure_of(code);
+  const bool is_missing = said == MBEDTLS_SSL_ALERT_MSG_NO_CERT;
+  if (is_missing) text = "the peer sent no certificate";
+  const HandshakeFailure why = is_output_full ? HandshakeFailure::too_large
+                               : is_missing   ? HandshakeFailure::peer_certificate
+                                              : failure_of(code);
   const int sent = watch.alert();
+  if (sent == OutputWatch::kHidden && is_behind_finished()) {
+    NEARFIELD_ASSERT(output.size() >= watch.alert_bytes());
+    output.resize(output.size() - watch.alert_bytes());
+    return fail(why, said != 0 ? alert_of(said) : alert_for(code, why), std::move(text));
+  }
   if (sent < 0 && why != HandshakeFailure::too_large)
     return fail(why, alert_for(code, why), std::move(text));
   fail(why, std::nullopt, std::move(text));

@@ -15,6 +15,7 @@
 #include "dataplane/tls/handshake_early_data.h"
 #include "dataplane/tls/secrets.h"
 #include "dataplane/tls/session_ticket.h"
+#include "dataplane/tls/suites.h"
 
 namespace nearfield::tls {
 
@@ -27,6 +28,8 @@ class OutputWatch {
   // The last record was an alert: its description; -1: it was not; kHidden: an encrypted one.
   int alert() const { return alert_; }
   static constexpr int kHidden = 256;
+  // Of that record, with its header.
+  std::size_t alert_bytes() const { return alert_bytes_; }
 
  private:
   void end_record();
@@ -36,6 +39,7 @@ class OutputWatch {
   std::size_t head_bytes_ = 0;
   std::size_t left_ = 0;  // bytes of the record still to come, once the header is whole
   int alert_ = -1;
+  std::size_t alert_bytes_ = 0;
 };
 
 struct Handshake::Parts {
@@ -107,6 +111,12 @@ struct Handshake::Parts {
   Step step();
   Step fail(HandshakeFailure why, std::optional<AlertDescription> with_alert, std::string text);
   Step fail(int code);
+  // Between our Finished and the end of the handshake, in TLS 1.3.
+  bool is_behind_finished() const;
+  // An alert of then: the client reads with the application's keys (RFC 8446 A.2), the library
+  // still writes with those of its flight.
+  void send_application_alert(AlertDescription description);
+  const Suite* agreed_suite() const;  // once ServerHello is there
   Step finish();
   bool derive_secrets();
 

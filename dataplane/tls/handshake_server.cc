@@ -7,8 +7,11 @@
 #include <format>
 
 #include "cache/base/assert.h"
+#include "dataplane/tls/aead.h"
 #include "dataplane/tls/handshake_parts.h"
+#include "dataplane/tls/key_schedule.h"
 #include "dataplane/tls/library.h"
+#include "dataplane/tls/record_sealer.h"
 #include "dataplane/tls/server_settings_parts.h"
 #include "dataplane/tls/suites.h"
 #include "dataplane/tls/ticket_keys.h"
@@ -124,10 +127,36 @@ void Handshake::Parts::settle_resumption() {
                          std::span(accepted->key).first(accepted->key_bytes));
 }
 
-void Handshake::Parts::tell_early_data(std::span<const std::byte> client_secret) {
+const Suite* Handshake::Parts::agreed_suite() const {
   const mbedtls_ssl_session* session = ssl.MBEDTLS_PRIVATE(session_negotiate);
-  const Suite* suite =
-      session == nullptr ? nullptr : find_suite(mbedtls_ssl_session_get_ciphersuite_id(session));
+  return session == nullptr ? nullptr : find_suite(mbedtls_ssl_session_get_ciphersuite_id(session));
+}
+
+bool Handshake::Parts::is_behind_finished() const {
+  return is_server() && started && exported.complete && version_of(ssl) == Version::tls13 &&
+         mbedtls_ssl_is_handshake_over(const_cast<mbedtls_ssl_context*>(&ssl)) == 0;
+}
+
+void Handshake::Parts::send_application_alert(AlertDescription description) {
+  const Suite* suite = agreed_suite();
+  if (suite == nullptr) return;
+  const AeadEngine& engine = AeadEngine::choose(nullptr);
+  const TrafficKeys keys = traffic_keys(suite->aead, suite->hash,
+                                        std::span(exported.server).first(hash_bytes(suite->hash)));
+  ExpandedKey expanded;
+  engine.expand(suite->aead, std::span(keys.key).first(key_bytes(suite->aead)), expanded);
+  std::array<std::byte, 2> content = {static_cast<std::byte>(AlertLevel::fatal),
+                                      static_cast<std::byte>(description)};
+  const iovec piece = {.iov_base = content.data(), .iov_len = content.size()};
+  const std::size_t before = output.size();
+  output.resize(before + sealed_bytes(Version::tls13, suite->aead, content.size()));
+  // The first record under these keys, and the last.
+  seal_record(engine, Version::tls13, suite->aead, expanded, keys.iv, keys.next_sequence,
+              ContentType::alert, {&piece, 1}, output.data() + before);
+}
+
+void Handshake::Parts::tell_early_data(std::span<const std::byte> client_secret) {
+  const Suite* suite = agreed_suite();
   if (suite != nullptr) early_data.use_secret(suite->aead, suite->hash, client_secret);
 }
 

@@ -208,7 +208,6 @@ def test_a_bad_second_flight_is_refused(node, what):
         assert said == alert if alert is not None else said in (UNEXPECTED_MESSAGE, BAD_RECORD_MAC, DECODE_ERROR, RECORD_OVERFLOW), said
 
 
-@pytest.mark.xfail(strict=True, reason="mbedTLS protects the alert with the keys of its flight, and another comes behind it")
 def test_a_bad_second_flight_is_refused_with_one_alert_that_the_client_can_open(node):
     """Behind its Finished the node has the application's keys (RFC 8446 A.2), and an alert is the last that it says (6.2)."""
     with TlsWire(node.tls_port, handshake=False) as wire:
