@@ -484,6 +484,7 @@ TEST(SecureStream, handshakes_are_never_counted_beyond_their_bound) {
   HandshakeTally tally;
   std::atomic<bool> exceeded{false};
   std::vector<std::thread> workers;
+  workers.reserve(4);
   for (int worker = 0; worker < 4; ++worker) {
     workers.emplace_back([&] {
       for (int turn = 0; turn < 20'000; ++turn) {
