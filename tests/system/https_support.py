@@ -147,16 +147,15 @@ def client_hello() -> bytes:
 
 
 class Halfway:
-    """A handshake that stops in the middle of its first message, and may go on."""
+    """A handshake that stops behind its first message, and may go on."""
 
     def __init__(self, port: int, context: ssl.SSLContext):
         self.incoming, self.outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         self.secure = context.wrap_bio(self.incoming, self.outgoing, server_hostname=NAME)
         with contextlib.suppress(ssl.SSLWantReadError):
             self.secure.do_handshake()
-        self.rest = self.outgoing.read()
         self.socket = socket.create_connection((dialled(port), port), timeout=15)
-        self.socket.sendall(self.rest[:50])
+        self.socket.sendall(self.outgoing.read())
 
     def run(self, step):
         while True:
@@ -170,7 +169,6 @@ class Halfway:
                 self.incoming.write(data) if data else self.incoming.write_eof()
 
     def finish(self, target: str) -> bytes:
-        self.socket.sendall(self.rest[50:])
         self.run(self.secure.do_handshake)
         self.run(lambda: self.secure.write(request(target)))
         answer = b""

@@ -322,6 +322,13 @@ class Peer:
             self.knock()
         return self.established
 
+    def is_gone(self) -> bool:
+        """Whether it was reset; if not, shows itself each second: the reset is said once, and may be lost."""
+        if not self.reset and time.monotonic() > self._knocked + 1:
+            self._knocked = time.monotonic()
+            self.send(ACK)
+        return self.reset
+
     def made(self, flags: int, *, sequence: int | None = None, acknowledgment: int | None = None, window: int | None = None,
              options: bytes = b"", payload: bytes = b"") -> bytes:
         return packet(self.own, self.node, TCP, segment(
@@ -375,8 +382,12 @@ class Peer:
         return bytes(self.received).partition(b"\r\n\r\n")[2]
 
     def until(self, condition: Callable[[], object], what: str) -> None:
+        def is_met() -> object:
+            self.insists()
+            return condition()
+
         try:
-            until(condition, what)
+            until(is_met, what)
         except AssertionError as failure:
             raise AssertionError(f"{failure}; established {self.established}, reset {self.reset}, finished {self.finished}, {len(self.received)} "
                                  f"bytes received, the last segments: {list(self.arrived)[-3:]}") from None
