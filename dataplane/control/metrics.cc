@@ -138,7 +138,7 @@ void add_tls_helpers(Families& families, const tls::HandshakePoolCounts& pool) {
   const auto handshakes = [&](const char* kind, std::uint64_t number,
                               std::chrono::nanoseconds cpu) {
     families.counter("nearfield_tls_helper_handshakes",
-                     "TLS handshakes the helpers ended, those with origins included",
+                     "TLS handshakes that ended, those with origins included",
                      static_cast<double>(number), {{"kind", kind}});
     families.counter("nearfield_tls_helper_cpu_seconds", "CPU time of these handshakes",
                      std::chrono::duration<double>(cpu).count(), {{"kind", kind}});

@@ -52,8 +52,8 @@ class TicketKeys {
   TicketKeys& operator=(const TicketKeys&) = delete;
   ~TicketKeys();
 
-  // Holds from now on what `read` holds, which has loaded the file anew; `read` forgets it. Settings
-  // of handshakes under way share this set: it stays the same object.
+  // Holds from now on what `read` holds, which has loaded the file anew; `read` forgets it.
+  // Settings of handshakes under way share this set: it stays the same object.
   void replace_by(TicketKeys& read);
 
   // Appends nothing and returns 0 when `ticket` is too small, else the ticket's length.
