@@ -2,9 +2,12 @@
 
 #include <boost/container/pmr/memory_resource.hpp>
 #include <boost/json.hpp>
+#include <cstring>
 #include <new>
 #include <optional>
 #include <utility>
+
+#include "cache/base/assert.h"
 
 namespace nearfield::access {
 namespace {
@@ -16,14 +19,23 @@ constexpr std::size_t kMinimumSecretBytes = 32;  // RFC 7518 3.2: no shorter tha
 constexpr std::size_t kMaximumSecretBytes = 1024;
 
 // Memory of a JSON document that holds secrets: whatever happens, all of it is wiped as it goes.
+// Each block knows its size: Boost.JSON gives some of them back under another one.
 class WipedMemory final : public boost::container::pmr::memory_resource {
  private:
+  static constexpr std::size_t kHeadBytes = __STDCPP_DEFAULT_NEW_ALIGNMENT__;
+
   void* do_allocate(std::size_t bytes, std::size_t alignment) override {
-    return ::operator new(bytes, std::align_val_t(alignment));
+    NEARFIELD_ASSERT(alignment <= kHeadBytes);
+    auto* head = static_cast<std::uint8_t*>(::operator new(kHeadBytes + bytes));
+    std::memcpy(head, &bytes, sizeof(bytes));
+    return head + kHeadBytes;
   }
-  void do_deallocate(void* memory, std::size_t bytes, std::size_t alignment) override {
-    wipe({static_cast<std::uint8_t*>(memory), bytes});
-    ::operator delete(memory, bytes, std::align_val_t(alignment));
+  void do_deallocate(void* memory, std::size_t, std::size_t) override {
+    std::uint8_t* head = static_cast<std::uint8_t*>(memory) - kHeadBytes;
+    std::size_t bytes = 0;
+    std::memcpy(&bytes, head, sizeof(bytes));
+    wipe({head + kHeadBytes, bytes});
+    ::operator delete(head);
   }
   bool do_is_equal(const memory_resource& other) const noexcept override { return this == &other; }
 };
