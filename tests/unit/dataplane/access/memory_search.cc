@@ -31,15 +31,16 @@ std::size_t count_in(int memory, std::uintptr_t from, std::uintptr_t to,
     const std::size_t size = std::min<std::size_t>(part.size(), to - from);
     const ssize_t got = ::pread(memory, part.data(), size, static_cast<off_t>(from));
     if (got < static_cast<ssize_t>(wanted.size())) return count;
-    const std::span<const std::uint8_t> read(part.data(), static_cast<std::size_t>(got));
-    for (auto at = read.begin();;) {
-      at = std::search(at, read.end(), wanted.begin(), wanted.end());
-      if (at == read.end()) break;
-      const std::uintptr_t place = from + static_cast<std::size_t>(at - read.begin());
+    const auto read = static_cast<std::size_t>(got);
+    const std::uint8_t* at = part.data();
+    while (const void* found = ::memmem(at, static_cast<std::size_t>(part.data() + read - at),
+                                        wanted.data(), wanted.size())) {
+      at = static_cast<const std::uint8_t*>(found);
+      const std::uintptr_t place = from + static_cast<std::size_t>(at - part.data());
       if (place != reinterpret_cast<std::uintptr_t>(wanted.data())) ++count;
       ++at;
     }
-    from += read.size() - wanted.size() + 1;  // it may stand across two parts
+    from += read - wanted.size() + 1;  // it may stand across two parts
   }
   return count;
 }
