@@ -6,6 +6,8 @@
 
 #include <cstring>
 
+#include "dataplane/http/text.h"
+
 namespace nearfield::access {
 namespace {
 
@@ -20,12 +22,6 @@ constexpr auto kValues = [] {
   }
   return values;
 }();
-
-int hex_value(char c) {
-  if (c >= '0' && c <= '9') return c - '0';
-  const char lower = static_cast<char>(c | 0x20);
-  return lower >= 'a' && lower <= 'f' ? lower - 'a' + 10 : -1;
-}
 
 }  // namespace
 
@@ -80,8 +76,8 @@ std::optional<Digest> parse_hex_digest(std::string_view text) {
   Digest digest;
   if (text.size() != digest.size() * 2) return std::nullopt;
   for (std::size_t i = 0; i < digest.size(); ++i) {
-    const int high = hex_value(text[2 * i]);
-    const int low = hex_value(text[2 * i + 1]);
+    const int high = http::hex_value(text[2 * i]);
+    const int low = http::hex_value(text[2 * i + 1]);
     if (high < 0 || low < 0) return std::nullopt;
     digest[i] = static_cast<std::uint8_t>(high * 16 + low);
   }

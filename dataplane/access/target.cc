@@ -9,17 +9,11 @@ namespace {
 
 constexpr std::size_t kMaximumFound = 8;
 
-int hex_value(char c) {
-  if (http::is_digit(c)) return c - '0';
-  const char lower = http::to_lower(c);
-  return lower >= 'a' && lower <= 'f' ? lower - 'a' + 10 : -1;
-}
-
 // The byte that an encoding at this place stands for, or -1 when it is broken.
 int decoded_at(std::string_view text, std::size_t i) {
   if (i + 2 >= text.size()) return -1;
-  const int high = hex_value(text[i + 1]);
-  const int low = hex_value(text[i + 2]);
+  const int high = http::hex_value(text[i + 1]);
+  const int low = http::hex_value(text[i + 2]);
   return high < 0 || low < 0 ? -1 : high * 16 + low;
 }
 
