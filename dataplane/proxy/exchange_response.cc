@@ -61,11 +61,17 @@ void Exchange::append_length(std::uint64_t bytes) {
 void Exchange::append_stored_fields(const StoredResponse& stored, std::uint16_t status,
                                     bool multipart, bool from_origin) {
   const bool not_modified = status == 304 && stored.status() == 200;
-  for (const http::Field& field : stored.fields()) {
-    if (not_modified && !http::belongs_in_not_modified(field.name)) continue;
-    if (multipart && http::equals_ignoring_case(field.name, "Content-Type")) continue;
-    if (is_for_tls_only(field.name)) continue;
-    append_field(field.name, field.value);
+  const bool has_tls_only = request_->scheme == http::Scheme::kHttp &&
+                            stored.fields().contains("Strict-Transport-Security");
+  if (!not_modified && !multipart && !has_tls_only) {
+    stored.fields().append_to(head_text_);  // most responses: all at once
+  } else {
+    for (const http::Field& field : stored.fields()) {
+      if (not_modified && !http::belongs_in_not_modified(field.name)) continue;
+      if (multipart && http::equals_ignoring_case(field.name, "Content-Type")) continue;
+      if (is_for_tls_only(field.name)) continue;
+      append_field(field.name, field.value);
+    }
   }
   if (!from_origin) {
     head_text_ += "Age: ";
