@@ -280,10 +280,10 @@ Handshake::Step Handshake::Parts::fail(HandshakeFailure why,
 }
 
 Handshake::Step Handshake::Parts::fail(int code) {
-  // A client that gives up between ServerHello and its first encrypted record may not have keys to
-  // encrypt its alert with, which the library takes for a forged record.
   // What the library has just said itself; 0: nothing.
   const int said = ssl.MBEDTLS_PRIVATE(alert_reason) == 0 ? 0 : ssl.MBEDTLS_PRIVATE(alert_type);
+  // A client that gives up between ServerHello and its first encrypted record may not have keys to
+  // encrypt its alert with, which the library takes for a forged record.
   if ((code == MBEDTLS_ERR_SSL_FATAL_ALERT_MESSAGE && said == 0) || plain_alert >= 0) {
     // An encrypted alert is still in the library's buffer: level and description.
     const int description = plain_alert >= 0 ? plain_alert : ssl.MBEDTLS_PRIVATE(in_msg)[1];

@@ -10,7 +10,9 @@
 namespace nearfield::tls {
 
 struct EarlyDataFilter::Keys {
-  Aead aead;
+  // Asked for once: it looks at the processor.
+  const AeadEngine& engine = AeadEngine::choose(nullptr);
+  Aead aead{};
   TrafficKeys traffic;
   ExpandedKey expanded;
 };
@@ -25,8 +27,7 @@ void EarlyDataFilter::use_secret(Aead aead, Hash hash, std::span<const std::byte
   keys_ = std::make_unique<Keys>();
   keys_->aead = aead;
   keys_->traffic = traffic_keys(aead, hash, secret);
-  AeadEngine::choose(nullptr).expand(aead, std::span(keys_->traffic.key).first(key_bytes(aead)),
-                                     keys_->expanded);
+  keys_->engine.expand(aead, std::span(keys_->traffic.key).first(key_bytes(aead)), keys_->expanded);
 }
 
 EarlyDataFilter::Verdict EarlyDataFilter::judge(std::span<const std::byte> record) {
@@ -51,7 +52,7 @@ bool EarlyDataFilter::opens(std::span<const std::byte> record) const {
   const auto body = record.subspan(kRecordHeaderBytes);
   if (body.size() <= kTagBytes) return false;  // not even a content type
   std::vector<std::byte> content(body.size() - kTagBytes);
-  const bool opened = AeadEngine::choose(nullptr).open(
+  const bool opened = keys_->engine.open(
       keys_->aead, keys_->expanded,
       record_nonce(Version::tls13, keys_->aead, keys_->traffic.iv, keys_->traffic.next_sequence),
       header, body.first(content.size()), body.data() + content.size(), content.data());

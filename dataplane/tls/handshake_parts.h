@@ -112,7 +112,7 @@ struct Handshake::Parts {
   Step fail(HandshakeFailure why, std::optional<AlertDescription> with_alert, std::string text);
   Step fail(int code);
   // Between our Finished and the end of the handshake, in TLS 1.3.
-  bool is_behind_finished() const;
+  bool is_behind_finished();
   // An alert of then: the client reads with the application's keys (RFC 8446 A.2), the library
   // still writes with those of its flight.
   void send_application_alert(AlertDescription description);

@@ -132,9 +132,9 @@ const Suite* Handshake::Parts::agreed_suite() const {
   return session == nullptr ? nullptr : find_suite(mbedtls_ssl_session_get_ciphersuite_id(session));
 }
 
-bool Handshake::Parts::is_behind_finished() const {
+bool Handshake::Parts::is_behind_finished() {
   return is_server() && started && exported.complete && version_of(ssl) == Version::tls13 &&
-         mbedtls_ssl_is_handshake_over(const_cast<mbedtls_ssl_context*>(&ssl)) == 0;
+         mbedtls_ssl_is_handshake_over(&ssl) == 0;
 }
 
 void Handshake::Parts::send_application_alert(AlertDescription description) {
