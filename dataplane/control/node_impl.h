@@ -56,7 +56,8 @@ struct Node::Impl final : NodeControl {
   Result<void> open_admin(bool taking_over);
   Result<void> open_handover(UnixListener::IfAlive if_alive);
   void say_started(bool taken_over);
-  // Before there are keys to be kept out of swap and core files: once, when `wanted` has any.
+  // Keeps keys out of swap and core files: once, when `wanted` has any. What lies in memory by then
+  // (those of access rules are read with the configuration) is locked as well.
   void guard_keys(const Config& wanted);
   Result<void> make_tls();
   void look_at_expiry();

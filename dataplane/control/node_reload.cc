@@ -27,6 +27,7 @@ ReloadOutcome Node::Impl::reload() {
   };
   auto wanted = load_config(config_path);
   if (!wanted) return refuse(std::move(wanted.error()));
+  guard_keys(*wanted);
   auto origins =
       origin::OriginDirectory::create(wanted->origins, resolver, health_listener(), directory.get(),
                                       {.available = true, .now = wall_now()});
@@ -38,7 +39,6 @@ ReloadOutcome Node::Impl::reload() {
     return refuse_for("access_log.path", opened.error());
   }
 
-  guard_keys(*wanted);
   restart_required = needs_restart(config, *wanted);
   config.origins = wanted->origins;
   wanted->settings.access_check = config.settings.access_check;
