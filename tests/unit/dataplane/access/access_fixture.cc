@@ -34,6 +34,16 @@ AccessOptions signed_options() {
   return options;
 }
 
+AccessOptions signed_beside_open() {
+  AccessOptions options = signed_options();
+  RuleOptions open;
+  open.host = "music.example";
+  open.path = "/";
+  open.mode = Mode::kOpen;
+  options.rules.push_back(open);
+  return options;
+}
+
 void TablePrefixDatabase::add(std::string_view address, std::string_view territory,
                               std::uint32_t network) {
   records_[*net::Address::parse(address)] = {Territory::parse(territory).value_or(Territory()),
@@ -52,14 +62,15 @@ std::shared_ptr<const PrefixDatabase> small_world() {
   return world;
 }
 
-std::shared_ptr<const AccessPolicy> policy_of(const AccessOptions& options,
-                                              std::shared_ptr<const PrefixDatabase> database) {
+std::shared_ptr<const AccessPolicy> policy_of(
+    const AccessOptions& options, const std::shared_ptr<const PrefixDatabase>& database) {
   auto policy = AccessPolicy::make(options, database, database);
   if (!policy) FAIL(policy.error().message.c_str());
   return *policy;
 }
 
-std::string error_of(const AccessOptions& options, std::shared_ptr<const PrefixDatabase> database) {
+std::string error_of(const AccessOptions& options,
+                     const std::shared_ptr<const PrefixDatabase>& database) {
   auto policy = AccessPolicy::make(options, database, database);
   CHECK_FALSE(policy.has_value());
   return policy ? std::string() : policy.error().message;

@@ -22,6 +22,8 @@ KeySetOptions key_set(std::string name, std::initializer_list<std::string_view> 
 
 // One rule for music.example/albums, signed, that trusts keys "one" and "shared".
 AccessOptions signed_options();
+// The same, and everything else of the host open.
+AccessOptions signed_beside_open();
 
 class TablePrefixDatabase final : public PrefixDatabase {
  public:
@@ -38,10 +40,11 @@ std::shared_ptr<const PrefixDatabase> small_world();
 
 // The policy, or a failed test.
 std::shared_ptr<const AccessPolicy> policy_of(
-    const AccessOptions& options, std::shared_ptr<const PrefixDatabase> database = small_world());
+    const AccessOptions& options,
+    const std::shared_ptr<const PrefixDatabase>& database = small_world());
 // The message of the error, or a failed test.
 std::string error_of(const AccessOptions& options,
-                     std::shared_ptr<const PrefixDatabase> database = small_world());
+                     const std::shared_ptr<const PrefixDatabase>& database = small_world());
 
 // A request in the making; text it refers to lives as long as it does.
 struct TestRequest {

@@ -275,13 +275,7 @@ TEST(Check, TokensLeaveTheFieldsThatAreForwarded) {
 
 // Origins that leave path parameters out would serve what the rule for "/" lets through.
 TEST(Check, PathParametersDoNotLeadAroundARule) {
-  AccessOptions options = signed_options();
-  RuleOptions open;
-  open.host = "music.example";
-  open.path = "/";
-  open.mode = Mode::kOpen;
-  options.rules.push_back(open);
-  Gate gate(options);
+  Gate gate(signed_beside_open());
   for (const char* target : {"/albums;x=1/1/a.m4s", "/albums%3Bx/1/a.m4s", "/albums%3bx/1"}) {
     TestRequest request;
     request.target = target;

@@ -80,12 +80,7 @@ TEST(Explain, NeverShowsWhatIsInAHeader) {
 }
 
 TEST(Explain, AgreesWithTheCheckOfPathsThatOriginsReadInDifferentWays) {
-  AccessOptions options = signed_options();
-  RuleOptions open;
-  open.host = "music.example";
-  open.path = "/";
-  open.mode = Mode::kOpen;
-  options.rules.push_back(open);
+  const AccessOptions options = signed_beside_open();
   Gate gate(options);
   for (const char* target :
        {"/albums;x=1/1/a.m4s", "/albums%3Bx/1/a.m4s", "/albums%3bx/1", "/player;v=2/page.js",
