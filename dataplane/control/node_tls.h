@@ -71,8 +71,8 @@ class NodeTls {
   TlsConfig config_;
   std::shared_ptr<tls::TicketKeys> ticket_keys_;
   TlsService service_;
+  std::string engine_warning_;  // before engine_, whose choice writes it
   const tls::AeadEngine* engine_;
-  std::string engine_warning_;
   const std::unique_ptr<tls::HandshakeTally> tally_;
   const std::unique_ptr<tls::HandshakePool> pool_;
 };
