@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "dataplane/http/authority.h"
 #include "dataplane/http/text.h"
 
 namespace nearfield::access {
@@ -176,23 +177,12 @@ std::string without_path_parameters(std::string_view path) {
 }
 
 HostPort split_authority(std::string_view authority, http::Scheme scheme) {
-  HostPort result;
   const std::string_view default_port = scheme == http::Scheme::kHttps ? "443" : "80";
-  const std::size_t bracket = authority.rfind(']');
-  const std::size_t colon = authority.rfind(':');
+  auto [host, port] = http::split_authority(authority);
   // The root's label changes nothing (RFC 1034 3.1), and origins are found without it.
-  const auto without_root = [](std::string_view host) {
-    return host.ends_with('.') ? host.substr(0, host.size() - 1) : host;
-  };
-  result.host = without_root(authority);
-  result.port = default_port;
-  if (colon == std::string_view::npos || (bracket != std::string_view::npos && colon < bracket)) {
-    return result;
-  }
-  result.host = without_root(authority.substr(0, colon));
-  if (colon + 1 < authority.size()) result.port = authority.substr(colon + 1);
-  result.is_default_port = result.port == default_port;
-  return result;
+  if (host.ends_with('.')) host.remove_suffix(1);
+  if (port.empty()) port = default_port;
+  return {.host = host, .port = port, .is_default_port = port == default_port};
 }
 
 std::string normal_uri(http::Scheme scheme, std::string_view authority, std::string_view target) {

@@ -56,4 +56,11 @@ bool append_authority(std::string& out, std::string_view text, Scheme scheme) {
   return true;
 }
 
+SplitAuthority split_authority(std::string_view authority) {
+  const std::size_t colon = authority.rfind(':');
+  if (colon == std::string_view::npos || authority.find(']', colon) != std::string_view::npos)
+    return {.host = authority, .port = {}};
+  return {.host = authority.substr(0, colon), .port = authority.substr(colon + 1)};
+}
+
 }  // namespace nearfield::http

@@ -15,4 +15,12 @@ namespace nearfield::http {
 // a port that is no number up to 65535.
 bool append_authority(std::string& out, std::string_view text, Scheme scheme);
 
+// An authority at its port: the host as it stands, and the port's text, "" where there is none. The
+// colons of an IPv6 literal are within its brackets.
+struct SplitAuthority {
+  std::string_view host;
+  std::string_view port;
+};
+SplitAuthority split_authority(std::string_view authority);
+
 }  // namespace nearfield::http

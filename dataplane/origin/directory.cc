@@ -9,6 +9,8 @@
 #include <optional>
 #include <utility>
 
+#include "dataplane/http/authority.h"
+
 namespace nearfield::origin {
 namespace {
 
@@ -114,15 +116,6 @@ void add_warnings(std::vector<std::string>& warnings, const OriginGroupEntry& gr
   std::ranges::for_each(tls::expiry_warnings(group.tls->expiries(), now), add);
 }
 
-// Where the port begins, or the end. An IPv6 literal has its own colons.
-std::size_t port_position(std::string_view authority) {
-  const auto bracket = authority.rfind(']');
-  const auto colon = authority.rfind(':');
-  if (colon == std::string_view::npos) return authority.size();
-  if (bracket != std::string_view::npos && colon < bracket) return authority.size();
-  return colon;
-}
-
 }  // namespace
 
 Result<std::shared_ptr<const OriginDirectory>> OriginDirectory::create(
@@ -173,7 +166,7 @@ std::shared_ptr<const OriginGroupEntry> OriginDirectory::find(std::string_view a
     return all == nullptr ? nullptr : *all;
   }
   if (const auto* exact = find_pattern(authority)) return *exact;
-  std::string_view host = authority.substr(0, port_position(authority));
+  std::string_view host = http::split_authority(authority).host;
   if (host.ends_with('.')) host.remove_suffix(1);  // the root label changes nothing
   if (const auto* exact = host.empty() ? nullptr : find_pattern(host)) return *exact;
   // Longest suffix first; at most 127 labels.

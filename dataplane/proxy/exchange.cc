@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "cache/base/assert.h"
+#include "dataplane/http/authority.h"
 #include "dataplane/http/cache_key.h"
 #include "dataplane/http/conditional.h"
 #include "dataplane/http/cors.h"
@@ -155,12 +156,8 @@ bool Exchange::answer_elsewhere() {
   count(context_.counters.https_redirects);
   const bool simple = request.method == http::Method::kGet || request.method == http::Method::kHead;
   begin_head(simple ? 301 : 308);
-  std::string_view host = request.authority;
-  const std::size_t colon = host.rfind(':');
-  if (colon != std::string_view::npos && host.find(']', colon) == std::string_view::npos)
-    host = host.substr(0, colon);
   head_text_ += "Location: https://";
-  head_text_ += host;
+  head_text_ += http::split_authority(request.authority).host;
   if (policy.redirect_port != 443) {
     head_text_ += ':';
     http::append_number(head_text_, policy.redirect_port);

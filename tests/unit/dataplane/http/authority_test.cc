@@ -1,6 +1,8 @@
 // Hosts in one form, and what is no host.
 #include "dataplane/http/authority.h"
 
+#include <array>
+
 #include "tests/unit/dataplane/http/http_test_support.h"
 
 using namespace nearfield::http;
@@ -28,6 +30,22 @@ TEST(Authority, IsBroughtToOneForm) {
   std::string out;
   CHECK(append_authority(out, "a:443", Scheme::kHttps));
   TEXT_EQUAL("a", out);
+}
+
+TEST(Authority, IsSplitAtItsPort) {
+  for (const auto& [text, host, port] : std::to_array<std::array<std::string_view, 3>>({
+           {"a", "a", ""},
+           {"a:", "a", ""},
+           {"a.:8080", "a.", "8080"},
+           {"[2001:db8::1]", "[2001:db8::1]", ""},
+           {"[::1]:8080", "[::1]", "8080"},
+           {":80", "", "80"},
+           {"", "", ""},
+       })) {
+    const SplitAuthority split = split_authority(text);
+    TEXT_EQUAL(host, split.host);
+    TEXT_EQUAL(port, split.port);
+  }
 }
 
 TEST(Authority, RefusesWhatIsNoHost) {
