@@ -65,38 +65,24 @@ Result<void> is_web_origin(std::string_view text) {
       "'{}' is not a web origin: write https://player.example (no closing '/'), or *", text));
 }
 
+// "" is none.
+Result<std::optional<net::Endpoint>> parse_admin(std::string_view text) {
+  if (text.empty()) return std::nullopt;
+  return net::Endpoint::parse(text);
+}
+
 void visit_node(ConfigVisitor& visitor, Config& config) {
   visitor.text("name", config.settings.node_name, is_token);
   visit_endpoints(visitor, "listen", config.listen);
-  std::string transport(transport_choice_text(config.transport));
-  visitor.text("transport", transport, [&](std::string_view text) -> Result<void> {
-    const auto parsed = parse_transport_choice(text);
-    if (!parsed) return std::unexpected(parsed.error());
-    config.transport = *parsed;
-    return {};
-  });
+  visit_parsed(visitor, "transport", transport_choice_text(config.transport),
+               parse_transport_choice, config.transport);
   visitor.integer("workers", config.workers, 0, 1024);
   visitor.boolean("pin_workers", config.pin_workers);
   visitor.text("control", config.control_path, is_socket_path);
-  std::string admin = config.admin ? config.admin->text() : "";
-  visitor.text("admin", admin, [&](std::string_view text) -> Result<void> {
-    if (text.empty()) {
-      config.admin.reset();
-      return {};
-    }
-    const auto endpoint = net::Endpoint::parse(text);
-    if (!endpoint) return std::unexpected(endpoint.error());
-    config.admin = *endpoint;
-    return {};
-  });
+  visit_parsed(visitor, "admin", config.admin ? config.admin->text() : "", parse_admin,
+               config.admin);
   visitor.duration("drain_timeout", config.drain_timeout, Duration::zero(), hours(24));
-  std::string level(log_level_text(config.level));
-  visitor.text("log_level", level, [&](std::string_view text) -> Result<void> {
-    const auto parsed = parse_log_level(text);
-    if (!parsed) return std::unexpected(parsed.error());
-    config.level = *parsed;
-    return {};
-  });
+  visit_parsed(visitor, "log_level", log_level_text(config.level), parse_log_level, config.level);
 }
 
 void visit_cache(ConfigVisitor& visitor, Config& config) {
@@ -121,12 +107,10 @@ void visit_cache(ConfigVisitor& visitor, Config& config) {
 }
 
 void visit_query(ConfigVisitor& visitor, Config& config) {
-  visitor.texts("drop", config.query_drop, 64, [](std::string_view text) -> Result<void> {
-    const std::string pattern(text);
-    const auto rules = http::QueryRules::make(std::span(&pattern, 1), true);
-    if (!rules) return std::unexpected(rules.error());
-    return {};
-  });
+  visitor.texts("drop", config.query_drop, 64, parses([](std::string_view text) {
+                  const std::string pattern(text);
+                  return http::QueryRules::make(std::span(&pattern, 1), true);
+                }));
   visitor.boolean("forward_dropped", config.query_forward_dropped);
 }
 

@@ -2,6 +2,7 @@
 // config_visitor.h.
 #pragma once
 
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -26,6 +27,29 @@ void visit_access(ConfigVisitor& visitor, AccessConfig& access, access::CheckOpt
 // A list of addresses, each once, at most 64.
 void visit_endpoints(ConfigVisitor& visitor, std::string_view key,
                      std::vector<net::Endpoint>& endpoints);
+
+// A check by a function that returns a Result of anything.
+template <typename Parse>
+TextCheck parses(Parse parse) {
+  return [parse](std::string_view text) -> Result<void> {
+    const auto parsed = parse(text);
+    if (!parsed) return std::unexpected(parsed.error());
+    return {};
+  };
+}
+// A value shown as `shown`; `parse` makes another of a text, and what it refuses changes nothing.
+template <typename Parse, typename Value>
+void visit_parsed(ConfigVisitor& visitor, std::string_view key, std::string_view shown, Parse parse,
+                  Value& value) {
+  std::string text(shown);
+  visitor.text(key, text, [&](std::string_view wanted) -> Result<void> {
+    const auto parsed = parse(wanted);
+    if (!parsed) return std::unexpected(parsed.error());
+    value = *parsed;
+    return {};
+  });
+}
+
 Result<void> is_file_path(std::string_view text);
 // What fits into sun_path with the ending of the handover socket and that of its temporary name.
 // "" is no socket and good.

@@ -52,24 +52,17 @@ Result<Choice> choice_of(const Names<Choice, count>& names, std::string_view tex
 template <typename Choice, std::size_t count>
 void visit_choice(ConfigVisitor& visitor, std::string_view key, const Names<Choice, count>& names,
                   Choice& value) {
-  std::string text(name_of(names, value));
-  visitor.text(key, text, [&](std::string_view wanted) -> Result<void> {
-    const Result<Choice> choice = choice_of(names, wanted);
-    if (!choice) return std::unexpected(choice.error());
-    value = *choice;
-    return {};
-  });
+  visit_parsed(
+      visitor, key, name_of(names, value),
+      [&](std::string_view text) { return choice_of(names, text); }, value);
 }
 
 void visit_tokens(ConfigVisitor& visitor, std::vector<TokenKind>& tokens) {
   std::vector<std::string> texts;
   texts.reserve(tokens.size());
   for (const TokenKind kind : tokens) texts.emplace_back(name_of(kTokens, kind));
-  visitor.texts("tokens", texts, kTokens.size(), [](std::string_view text) -> Result<void> {
-    const Result<TokenKind> kind = choice_of(kTokens, text);
-    if (!kind) return std::unexpected(kind.error());
-    return {};
-  });
+  visitor.texts("tokens", texts, kTokens.size(),
+                parses([](std::string_view text) { return choice_of(kTokens, text); }));
   tokens.clear();
   for (const std::string& text : texts) {
     if (const Result<TokenKind> kind = choice_of(kTokens, text)) tokens.push_back(*kind);

@@ -8,15 +8,6 @@ namespace {
 
 constexpr std::uint64_t kMiB = 1024 * 1024;
 
-template <typename Parse>
-TextCheck parses(Parse parse) {
-  return [parse](std::string_view text) -> Result<void> {
-    const auto parsed = parse(text);
-    if (!parsed) return std::unexpected(parsed.error());
-    return {};
-  };
-}
-
 // What DPDK takes: a PCI address, or a driver's name with its arguments.
 Result<void> is_port_name(std::string_view text) {
   const bool good = text.size() <= 256 &&
@@ -49,13 +40,7 @@ void visit_dpdk(ConfigVisitor& visitor, DpdkConfig& dpdk) {
   std::uint64_t memory = dpdk.memory_bytes;
   visitor.size("memory", memory, 16 * kMiB, 65536 * kMiB);
   dpdk.memory_bytes = memory;
-  std::string idle(idle_mode_text(dpdk.idle));
-  visitor.text("idle", idle, [&](std::string_view text) -> Result<void> {
-    const auto parsed = parse_idle_mode(text);
-    if (!parsed) return std::unexpected(parsed.error());
-    dpdk.idle = *parsed;
-    return {};
-  });
+  visit_parsed(visitor, "idle", idle_mode_text(dpdk.idle), parse_idle_mode, dpdk.idle);
   visitor.duration("idle_sleep", dpdk.idle_sleep, std::chrono::microseconds(10),
                    std::chrono::milliseconds(10));
   visitor.tables<DpdkPortConfig>("port", dpdk.ports, DpdkConfig::kMaximumPorts, "",

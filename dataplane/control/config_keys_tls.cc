@@ -49,21 +49,11 @@ void visit_tls(ConfigVisitor& visitor, TlsConfig& tls) {
   visitor.tables<tls::CertificateFiles>(
       "certificates", tls.certificates, TlsConfig::kMaximumCertificates, "certificate",
       [&](tls::CertificateFiles& files) { visit_certificate(visitor, files); });
-  std::string version(minimum_version_text(tls.tls12));
-  visitor.text("minimum_version", version, [&](std::string_view text) -> Result<void> {
-    const auto parsed = parse_minimum_version(text);
-    if (!parsed) return std::unexpected(parsed.error());
-    tls.tls12 = *parsed;
-    return {};
-  });
+  visit_parsed(visitor, "minimum_version", minimum_version_text(tls.tls12), parse_minimum_version,
+               tls.tls12);
   visitor.texts("protocols", tls.protocols, TlsConfig::kMaximumProtocols, is_protocol);
-  std::string choice(client_certificates_text(tls.client_certificates));
-  visitor.text("client_certificates", choice, [&](std::string_view text) -> Result<void> {
-    const auto parsed = parse_client_certificates(text);
-    if (!parsed) return std::unexpected(parsed.error());
-    tls.client_certificates = *parsed;
-    return {};
-  });
+  visit_parsed(visitor, "client_certificates", client_certificates_text(tls.client_certificates),
+               parse_client_certificates, tls.client_certificates);
   visitor.text("client_ca", tls.client_ca_file, is_file_path);
   visitor.boolean("tickets", tls.tickets);
   visitor.text("ticket_keys", tls.ticket_keys_file, is_file_path);
