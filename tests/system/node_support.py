@@ -5,6 +5,7 @@ Every node ends with exit status 0 or the test fails: a crash behind a green ans
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import os
@@ -78,17 +79,62 @@ hugepages = false
 """
 
 
-class Node:
+class Controlled:
+    """A node with a control socket, and what it tells there."""
+
+    control: Path
+
+    def request(self, method: str, path: str, body: str | None = None) -> tuple[int, dict[str, str], str]:
+        with contextlib.closing(UnixConnection(self.control)) as connection:
+            connection.request(method, path, body=body)
+            response = connection.getresponse()
+            return response.status, dict(response.getheaders()), response.read().decode()
+
+    def call(self, method: str, path: str, body: object = None) -> tuple[int, dict]:
+        status, _, text = self.request(method, path, None if body is None else json.dumps(body))
+        return status, json.loads(text)
+
+    def told(self, path: str) -> dict:
+        status, answer = self.call("GET", path)
+        assert status == 200, answer
+        return answer
+
+    def status(self) -> dict:
+        return self.told("/v1/status")
+
+    def counters(self) -> dict[str, int]:
+        return self.told("/v1/counters")["counters"]
+
+    def gauges(self) -> dict[str, int]:
+        return self.told("/v1/counters")["gauges"]
+
+    def tls(self) -> dict:
+        return self.told("/v1/tls")["tls"]
+
+    def tls_counters(self) -> dict[str, int]:
+        return self.tls()["counters"]
+
+    def counted(self, name: str, least: int) -> None:
+        """Workers publish what they count of TLS now and then."""
+        until(lambda: self.tls_counters()[name] >= least, f"{name} reaches {least}")
+
+    def metric(self, name: str) -> float:
+        """The first whose line begins so."""
+        text = self.request("GET", "/metrics")[2]
+        return float(next(line for line in text.splitlines() if line.startswith(name)).rsplit(" ", 1)[1])
+
+
+class Node(Controlled):
     """`origins` is TOML made by group(); `more` are further tables, like "[limits]\\nheader_timeout = '1s'"."""
 
     def __init__(self, origins: str, more: str = "", *, workers: int = 2, listen: tuple[str, ...] = ("127.0.0.1:0",), cache: str = "",
-                 drain: str = "1s"):
+                 drain: str = "1s", link: Link | Loopback | None = None):
         self.folder = tempfile.TemporaryDirectory(prefix="nearfield-test-")  # short: a socket's path has 80 bytes
         place = Path(self.folder.name)
         self.control = place / "c.sock"
         self.log = place / "node.log"
         self.config = place / "node.toml"
-        self.link = new_link()
+        self.link = link or new_link()
         self.config.write_text(configuration(self.link, self.control, origins, more, listen=listen, workers=workers, cache=cache,
                                              drain=drain))
         with self.log.open("wb") as log, at_home():
@@ -105,24 +151,6 @@ class Node:
             return self.status()["state"] == "serving"
         except OSError:
             return False
-
-    def call(self, method: str, path: str, body: dict | None = None) -> tuple[int, dict]:
-        connection = UnixConnection(self.control)
-        try:
-            connection.request(method, path, body=None if body is None else json.dumps(body))
-            response = connection.getresponse()
-            return response.status, json.loads(response.read())
-        finally:
-            connection.close()
-
-    def status(self) -> dict:
-        return self.call("GET", "/v1/status")[1]
-
-    def counters(self) -> dict[str, int]:
-        return self.call("GET", "/v1/counters")[1]["counters"]
-
-    def gauges(self) -> dict[str, int]:
-        return self.call("GET", "/v1/counters")[1]["gauges"]
 
     def purge(self, **what: str) -> int:
         status, answer = self.call("POST", "/v1/purge", what)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import signal
 import subprocess
 import threading
@@ -10,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from link_support import at_home
-from node_support import PATIENCE_S, UnixConnection, node_program, until
+from node_support import PATIENCE_S, Controlled, node_program, until
 
 
-class Program:
+class Program(Controlled):
     """Ends with the block it is used in: SIGTERM, then SIGKILL, and only a process that a test has not waited for itself."""
 
     def __init__(self, *arguments: object, control: Path | None = None, **options: Any):
@@ -55,27 +54,11 @@ class Program:
             until(self.control.exists, "the control socket is there")
         return self
 
-    def request(self, method: str, path: str, body: str | None = None) -> tuple[int, dict[str, str], str]:
-        assert self.control is not None
-        connection = UnixConnection(self.control)
-        try:
-            connection.request(method, path, body=body)
-            response = connection.getresponse()
-            return response.status, dict(response.getheaders()), response.read().decode()
-        finally:
-            connection.close()
-
-    def call(self, method: str, path: str, body: object = None) -> tuple[int, dict]:
-        status, _, text = self.request(method, path, None if body is None else json.dumps(body))
-        return status, json.loads(text)
-
-    def status(self) -> dict:
-        status, answer = self.call("GET", "/v1/status")
-        assert status == 200, answer
-        return answer
-
     def port(self) -> int:
         return int(self.status()["listen"][0].rsplit(":", 1)[1])
+
+    def tls_port(self) -> int:
+        return int(self.status()["tls"]["listen"][0].rsplit(":", 1)[1])
 
     def signal(self, number: int) -> None:
         self.process.send_signal(number)
