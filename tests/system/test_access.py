@@ -6,16 +6,14 @@ from __future__ import annotations
 import contextlib
 import json
 import re
-import subprocess
 import time
 from pathlib import Path
 
 import pytest
 from access_support import Key, now, replace, spoilt, write_keys, write_territories
-from link_support import dialled
-from node_support import Node, UnixConnection, group, until
+from node_support import Node, group, until
 from origin_support import ScriptedOrigin, content
-from wire_support import Wire, request
+from wire_support import Wire, ask, curl, request
 
 SONG = content(100_000)
 PREVIEW = content(5_000)
@@ -80,21 +78,18 @@ files = ["{self.keys}"]
         self.reload()
 
     def status(self, target: str, *fields: str, address: str = "127.0.0.1", port: int | None = None) -> int:
-        wire = Wire(port or self.node.port, address)
-        with contextlib.closing(wire.socket):
-            return wire.send(request(target, *fields)).response().status
+        return ask(port or self.node.port, target, *fields, address=address).status
 
     def raw(self, target: str, *fields: str) -> bytes:
         """Every byte of an answer that has no body, but for the time."""
-        wire = Wire(self.node.port)
-        with contextlib.closing(wire.socket):
+        with Wire(self.node.port) as wire:
             head = wire.send(request(target, *fields, "Connection: close")).until(b"\r\n\r\n")
             assert wire.buffer + wire.socket.recv(1) == b""
         return re.sub(rb"\r\nDate: [^\r]*", b"", head)
 
     def decisions(self) -> dict[str, int]:
         """By reason, without those that did not happen."""
-        every = self.node.call("GET", "/v1/counters")[1]["access"]["decisions"]
+        every = self.node.told("/v1/counters")["access"]["decisions"]
         return {reason: number for reason, number in every.items() if number}
 
     def why(self, target: str, client: str = "127.0.0.1", **fields: str) -> dict:
@@ -110,15 +105,6 @@ def house(tmp_path, ending):
 
 def with_token(token: str, path: str = "/albums/1/a.m4s") -> str:
     return f"{path}?URISigningPackage={token}"
-
-
-def curl(house: House, target: str, *options: str) -> tuple[int, str, bytes]:
-    """Status, head, body. curl believes that it speaks to http://music.example."""
-    address = dialled(house.node.port)
-    result = subprocess.run(["curl", "-sS", "--max-time", "20", "-D", "/dev/stderr", "--connect-to", f"music.example:80:{address}:{house.node.port}",
-                             *options, f"http://music.example{target}"], capture_output=True, timeout=30, check=True)
-    head = result.stderr.decode("latin-1")
-    return int(head.split()[1]), head, result.stdout
 
 
 # --- rules and tokens ---------------------------------------------------------------------------------------------------------
@@ -138,7 +124,7 @@ def test_whoever_brings_a_good_token_listens(house, protocol):
         ("CAT in a cookie", "/albums/1/a.m4s", ["-b", f"CTA-Common-Access-Token={SHARED.cat()}"], SONG),
         ("a bad token beside a good one", with_token(spoilt(ONE.jwt())), ["-b", f"URISigningPackage={ONE.jwt()}"], SONG),
     ]:
-        status, head, got = curl(house, target, protocol, *options)
+        status, head, got = curl(house.node.port, target, protocol, *options)
         assert (status, got) == (200, body), f"{name}: {head}"
     for name, target, options in [
         ("no token", "/albums/1/a.m4s", []),
@@ -156,7 +142,7 @@ def test_whoever_brings_a_good_token_listens(house, protocol):
         ("no rule", "/elsewhere", []),
         ("dot segments", with_token(ONE.jwt(), "/previews/%2e%2e/albums/1/a.m4s"), ["--path-as-is"]),
     ]:
-        status, head, got = curl(house, target, protocol, *options)
+        status, head, got = curl(house.node.port, target, protocol, *options)
         assert (status, got) == (403, b""), f"{name}: {head}"
     assert len(house.origin.to("/albums/1/a.m4s")) == 1
 
@@ -218,10 +204,7 @@ def test_why_and_metrics_tell_the_reason(house):
         house.status(target)
     expected = {"token_holds": 2, "expired": 1, "no_token": 1, "open": 1, "denied_by_rule": 1, "no_rule": 1}
     assert house.decisions() == expected
-    connection = UnixConnection(house.node.control)
-    with contextlib.closing(connection):
-        connection.request("GET", "/metrics")
-        metrics = connection.getresponse().read().decode()
+    metrics = house.node.request("GET", "/metrics")[2]
     for reason, number in expected.items():
         assert f'\nnearfield_access_decisions_total{{reason="{reason}"}} {number}\n' in metrics
     assert '\nnearfield_access_verifications_total{kind="signature"} ' in metrics
@@ -277,13 +260,12 @@ def test_keys_rotate(house):
 
 def test_rules_follow_a_reload_on_connections_that_are_open(house):
     house = house()
-    wire = Wire(house.node.port)
-    with contextlib.closing(wire.socket):
-        assert wire.send(request("/previews/a.m4s")).response().status == 200
+    with Wire(house.node.port) as wire:
+        assert wire.ask("/previews/a.m4s").status == 200
         house.change('mode = "open"', 'mode = "denied"')
-        until(lambda: wire.send(request("/previews/a.m4s")).response().status == 403, "previews are denied")
+        until(lambda: wire.ask("/previews/a.m4s").status == 403, "previews are denied")
         house.change("[[access.rules]]\nname = \"vault\"", "[[access.rules]]\nname = \"all\"\nmode = \"open\"\n[[access.rules]]\nname = \"vault\"")
-        until(lambda: wire.send(request("/elsewhere")).response().status == 200, "what no rule named is open")
+        until(lambda: wire.ask("/elsewhere").status == 200, "what no rule named is open")
 
 
 # --- territories and licences -------------------------------------------------------------------------------------------------
@@ -362,24 +344,24 @@ def test_a_chain_of_cookies_goes_on_by_itself(house, tmp_path, protocol):
         lines = [line.split("\t") for line in Path(jar).read_text().splitlines() if "\tURISigningPackage\t" in line]
         return lines[0][6] if lines else ""
 
-    assert curl(house, "/albums/1/a.m4s", protocol, "-b", jar)[0] == 403
-    status, head, _ = curl(house, with_token(first), protocol, "-c", jar)
+    assert curl(house.node.port, "/albums/1/a.m4s", protocol, "-b", jar)[0] == 403
+    status, head, _ = curl(house.node.port, with_token(first), protocol, "-c", jar)
     assert status == 200 and re.search(rf"set-cookie: URISigningPackage=\S+; Path=/albums; Max-Age={lifetime_s}; HttpOnly\r", head, re.IGNORECASE), head
     begun = cookie()
     assert begun and begun != first
     # Its cookie alone is enough from now on, in the whole of its path and nowhere else.
-    status, head, body = curl(house, "/albums/2/b.m4s", protocol, "-b", jar, "-c", jar)
+    status, head, body = curl(house.node.port, "/albums/2/b.m4s", protocol, "-b", jar, "-c", jar)
     assert (status, body) == (200, SONG)
 
     def renewed() -> bool:
-        status, _, _ = curl(house, "/albums/1/a.m4s", protocol, "-b", jar, "-c", jar)
+        status, _, _ = curl(house.node.port, "/albums/1/a.m4s", protocol, "-b", jar, "-c", jar)
         assert status == 200, "the chain broke"
         return cookie() != begun
 
     until(renewed, "the cookie is renewed when half of its time is over", 2 * lifetime_s)
-    assert house.node.call("GET", "/v1/counters")[1]["access"]["renewals"] >= 2
+    assert house.node.told("/v1/counters")["access"]["renewals"] >= 2
     # Nobody else gets it with the object.
-    status, head, _ = curl(house, with_token(ONE.jwt()), protocol)
+    status, head, _ = curl(house.node.port, with_token(ONE.jwt()), protocol)
     assert status == 200 and "set-cookie" not in head.lower()
     assert len(house.origin.to("/albums/1/a.m4s")) == 1
     assert all("cookie" not in asked.head.decode("latin-1").lower() for asked in house.origin.asked)

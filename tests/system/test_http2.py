@@ -11,8 +11,10 @@ from http2_support import END_HEADERS, END_STREAM, HEADERS, PING, RST_STREAM, Ht
 from link_support import authority
 from node_support import Node, group, until
 from origin_support import ScriptedOrigin, content
+from wire_support import curl
 
 SONG = content(1_000_000)
+PRIOR = "--http2-prior-knowledge"
 
 
 @pytest.fixture(scope="module")
@@ -36,32 +38,25 @@ def run(*command: str) -> str:
     return result.stdout.decode("latin-1") + result.stderr.decode("latin-1")
 
 
-def curl(node: Node, path: str, *options: str) -> tuple[str, bytes]:
-    result = subprocess.run(["curl", "-sS", "--max-time", "20", "--http2-prior-knowledge", "-H", "Host: music.example", "-D", "/dev/stderr",
-                             *options, f"http://{authority(node.port)}{path}"], capture_output=True, timeout=30, check=True)
-    return result.stderr.decode("latin-1"), result.stdout
-
-
 def test_curl_gets_every_byte_cold_and_warm(node):
     for _ in range(2):
-        head, body = curl(node, "/song")
+        _, head, body = curl(node.port, "/song", PRIOR)
         assert head.startswith("HTTP/2 200")
         assert body == SONG
     assert "hit" in head
 
 
 def test_ranges_and_content(node):
-    head, body = curl(node, "/song", "-r", "1000-1999")
+    _, head, body = curl(node.port, "/song", PRIOR, "-r", "1000-1999")
     assert (head[:10], body) == ("HTTP/2 206", SONG[1000:2000])
-    assert curl(node, "/echo", "--data-binary", "x" * 100_000)[1] == b"x" * 100_000
+    assert curl(node.port, "/echo", PRIOR, "--data-binary", "x" * 100_000)[2] == b"x" * 100_000
 
 
 def test_both_protocols_share_the_cache(node):
-    curl(node, "/small")
-    first = subprocess.run(["curl", "-sS", "-i", "-H", "Host: music.example", f"http://{authority(node.port)}/small"],
-                           capture_output=True, timeout=30, check=True).stdout
-    assert first.startswith(b"HTTP/1.1 200")
-    assert re.search(rb"Cache-Status: .*hit", first)
+    curl(node.port, "/small", PRIOR)
+    _, head, _ = curl(node.port, "/small", "--http1.1")
+    assert head.startswith("HTTP/1.1 200")
+    assert re.search(r"Cache-Status: .*hit", head)
 
 
 def test_nghttp_sees_no_fault(node):

@@ -10,6 +10,7 @@ import urllib.error
 import urllib.request
 
 import pytest
+from access_support import spoilt
 from demo_support import Children
 from run_support import SecureAlbum, place, program, served_securely  # noqa: F401
 
@@ -43,12 +44,6 @@ def test_a_browser_plays_the_signed_album(served_securely, engine):
         outcome = play(served_securely, engine)
     assert outcome.faults == [] and outcome.protocols == ["h2"], outcome.line()
     assert outcome.bytes_received > 50_000
-
-
-def spoilt(token: str) -> str:
-    """The same claims with a signature of which one bit is another."""
-    head, claims, signature = token.split(".")
-    return f"{head}.{claims}.{signature[:20]}{'A' if signature[20] != 'A' else 'B'}{signature[21:]}"
 
 
 @pytest.mark.parametrize("engine", ["hls", "shaka"])

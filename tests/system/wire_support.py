@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import socket
 import struct
+import subprocess
 from dataclasses import dataclass, field
 
-from link_support import dialled
+from link_support import authority, dialled
 
 
 @dataclass
@@ -170,6 +171,15 @@ def ask(port: int, target: str, *fields: str, address: str = "127.0.0.1", method
     """One request on a connection of its own."""
     with Wire(port, address) as wire:
         return wire.ask(target, *fields, method=method, **more)
+
+
+def curl(port: int, target: str, *options: str) -> tuple[int, str, bytes]:
+    """Status, head and body as curl has them, which believes that it speaks to http://music.example. An incomplete body is curl's error and
+    ours."""
+    done = subprocess.run(["curl", "-sS", "--max-time", "20", "-D", "/dev/stderr", "--connect-to", f"music.example:80:{authority(port)}", *options,
+                           f"http://music.example{target}"], capture_output=True, timeout=30, check=True)
+    head = done.stderr.decode("latin-1")
+    return int(head.split()[1]), head, done.stdout
 
 
 def member(cache_status: str, node: str = "nearfield") -> set[str]:
