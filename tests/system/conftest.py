@@ -6,10 +6,12 @@ import contextlib
 from collections.abc import Callable, Iterator
 
 import pytest
+from certificate_support import Authority, Leaf
 from link_support import TRANSPORT, Link, Loopback, clients_opposite, new_link
 from node_support import Node
 from origin_support import Nginx, ScriptedOrigin
 from process_support import Program
+from wire_support import NAME
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -25,11 +27,28 @@ def nginx_origin() -> Iterator[Nginx]:
         yield origin
 
 
+@pytest.fixture(scope="module")
+def origin() -> Iterator[Nginx]:
+    """The same for all tests of a file."""
+    with contextlib.closing(Nginx()) as server:
+        yield server
+
+
 @pytest.fixture
 def fault_origin() -> Iterator[ScriptedOrigin]:
     """An origin that misbehaves as told: on(target, script), to(target)."""
     with contextlib.closing(ScriptedOrigin()) as origin:
         yield origin
+
+
+@pytest.fixture(scope="module")
+def ca(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    return Authority(tmp_path_factory.mktemp("ca"))
+
+
+@pytest.fixture(scope="module")
+def leaf(ca: Authority) -> Leaf:
+    return ca.issue(NAME)
 
 
 @pytest.fixture

@@ -72,18 +72,22 @@ class Link:
         assert _opposite is not None, "NEARFIELD_TRANSPORT=dpdk needs clients_opposite(), which conftest.py does"
         number = next(_numbers)
         assert number < 250, "more nodes than networks"
-        self.port = 8000 + number
+        self.port, self.tls_port = 8000 + number, 18_000 + number
         self.v4, self.v6 = f"198.18.{number}.10", f"fd6e:6663:{number:x}::10"
         self.client_v4 = f"198.18.{number}.1"
         with at_home():
             self.interface = _opposite.link(f"{self.client_v4}/24", f"fd6e:6663:{number:x}::1/64")
-        _links[self.port] = self
+        _links[self.port] = _links[self.tls_port] = self
 
     def listens(self, listen: str) -> str:
         """What the node listens on where it would on `listen` of the kernel."""
         host, port = listen.rsplit(":", 1)
         assert port == "0", listen
         return f"[{self.v6}]:{self.port}" if ":" in host else f"{self.v4}:{self.port}"
+
+    def listens_tls(self) -> tuple[str, ...]:
+        """Beside clear text, of both families."""
+        return (f":{self.tls_port}",)
 
     @property
     def _device(self) -> str:
@@ -107,7 +111,7 @@ addresses = ["{self.v4}/24", "{self.v6}/64"]
 """
 
     def close(self) -> None:
-        del _links[self.port]
+        del _links[self.port], _links[self.tls_port]
         with at_home():
             subprocess.run(["ip", "link", "del", self.interface], check=False, capture_output=True)
 
@@ -120,6 +124,9 @@ class Loopback:
 
     def listens(self, listen: str) -> str:
         return listen
+
+    def listens_tls(self) -> tuple[str, ...]:
+        return "127.0.0.1:0", "[::1]:0"
 
     def flags(self, listen: str = "127.0.0.1:0") -> list[str]:
         return ["--listen", listen]

@@ -7,6 +7,7 @@ import os
 import random
 import shutil
 import socket
+import ssl
 import struct
 import subprocess
 import tempfile
@@ -15,6 +16,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from certificate_support import Authority, Leaf
 from link_support import at_home
 from node_support import PATIENCE_S, until
 
@@ -271,3 +273,43 @@ class ScriptedOrigin:
                 asked = Asked(method, target, fields, head, sum(each.target == target for each in self.asked), connection, body)
                 self.asked.append(asked)
             yield asked
+
+
+class SecureOrigin(ScriptedOrigin):
+    """A ScriptedOrigin behind TLS, which asks for certificates of `clients`. Connections end with close_notify unless `is_rude`."""
+
+    def __init__(self, leaf: Leaf, clients: Authority | None = None):
+        self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self._context.load_cert_chain(leaf.chain, leaf.key)
+        if clients:
+            self._context.load_verify_locations(clients.file)
+            self._context.verify_mode = ssl.CERT_REQUIRED
+        self.is_rude = False
+        self.farewells = 0  # close_notify of ours, and theirs in answer
+        super().__init__()
+        self.url = f"https://127.0.0.1:{self.port}"
+
+    def _serve(self, connection: socket.socket) -> None:
+        try:
+            secure = self._context.wrap_socket(connection, server_side=True, suppress_ragged_eofs=True)
+        except OSError:
+            connection.close()
+            return
+        with self._lock:
+            self._open.discard(connection)
+            self._open.add(secure)
+        try:
+            for asked in self._requests(secure):
+                script = self.scripts.get(asked.target, lambda each: each.answer(b"", status="404 Not Found"))
+                if not script(asked):
+                    break
+            if not self.is_rude:
+                secure.settimeout(2)
+                secure.unwrap()
+                self.farewells += 1
+        except (OSError, ValueError):  # the node, or drop_connections(), was first
+            pass
+        finally:
+            with self._lock:
+                self._open.discard(secure)
+            secure.close()

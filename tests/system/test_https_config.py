@@ -7,39 +7,50 @@ import contextlib
 import re
 import resource
 import signal
-import socket
 import ssl
-import struct
-import subprocess
 import time
 from pathlib import Path
 
 import pytest
-from https_support import (
-    NAME,
-    Authority,
-    Files,
-    Halfway,
-    Secure,
-    SecureOrigin,
-    Session,
-    client_hello,
-    connections_open,
-    metric,
-    tls_counters,
-    tls_port,
-)
-from link_support import dialled, needs_sockets
-from node_support import until
-from origin_support import content
-from wire_support import Broken, Wire, ask, request
+from certificate_support import Authority, Leaf
+from link_support import Link, Loopback, needs_sockets
+from node_support import configuration, group, until
+from origin_support import SecureOrigin, content
+from process_support import Program
+from tls_client_support import HANDSHAKE, Hello, TlsWire, record
+from tls_support import SslWire, tls_table
+from tls_tools_support import get, s_client
+from wire_support import NAME, Broken, Wire, ask, request
 
 BIG = content(6_000_000)
 
 
+class Files:
+    """A node's configuration and what it names. Clear text is on IPv6, TLS on IPv4: on ports of their own, or the same."""
+
+    def __init__(self, place: Path, link: Link | Loopback, ca: Authority):
+        self.place, self.link, self.ca = place, link, ca
+        self.control, self.config = place / "c", place / "node.toml"
+        self.leaf = ca.issue(NAME, f"*.{NAME}")
+        self.others: list[Leaf] = []
+
+    def write(self, origin_url: str, *, tls: str = "", more: str = "", origin: str = "", drain: str = "10s", control: Path | None = None) -> Path:
+        """`tls` are further keys of [tls], `origin` tables of the group, `more` further tables."""
+        table = tls_table((self.link.listens("127.0.0.1:0"),), [self.leaf, *self.others], tls)
+        self.config.write_text(configuration(self.link, control or self.control, group(origin_url, more=origin), table + more, listen=("[::1]:0",),
+                                             drain=drain, ram="64M"))
+        return self.config
+
+    def renew(self, **how) -> None:
+        self.ca.issue(NAME, f"*.{NAME}", to=self.leaf, **how)
+
+    def connect(self, node: Program, version: str = "1.3", **options) -> SslWire:
+        return SslWire(node.tls_port(), self.ca.context(version), **options)
+
+
 @pytest.fixture
-def files(tmp_path_factory, link) -> Files:
-    return Files(tmp_path_factory.mktemp("n"), link)  # short: a socket's path has 80 bytes
+def files(tmp_path_factory, link, ca) -> Files:
+    return Files(tmp_path_factory.mktemp("n"), link, ca)  # short: a socket's path has 80 bytes
 
 
 @pytest.fixture
@@ -53,29 +64,14 @@ def start(program, files):
 # --- starting --------------------------------------------------------------------------------------------------------------
 
 
-def test_serves_https_to_curl(files, start, nginx_origin):
-    nginx_origin.put("/a.bin", BIG)
-    files.write(nginx_origin.url)
-    node = start()
-    node.says("TLS from version 1.2 by ")
-    port = tls_port(node)
-    for version in ("--http1.1", "--http2"):
-        got = subprocess.run(["curl", "-sS", version, "--cacert", str(files.authority.certificate), "--resolve",
-                              f"{NAME}:{port}:{dialled(port)}", f"https://{NAME}:{port}/a.bin"], capture_output=True, timeout=30)
-        assert got.returncode == 0, got.stderr
-        assert got.stdout == BIG
-    assert tls_counters(node)["handshakes_finished"] == 2
-    until(lambda: connections_open(node) == 0, "both connections end")
-
-
 def test_serves_https_from_flags_alone(program, files, nginx_origin):
     if files.link.transport != "uring":
         pytest.skip("the flags of the other transport name an address of their own")
     nginx_origin.put("/a", b"hello")
-    node = program("--tls-listen", "127.0.0.1:0", "--certificate", files.chain, "--key", files.key, "--origin", nginx_origin.url, "--ram", "16M",
+    node = program("--tls-listen", "127.0.0.1:0", "--certificate", files.leaf.chain, "--key", files.leaf.key, "--origin", nginx_origin.url, "--ram", "16M",
                    "--workers", 1, "--control", files.control, control=files.control).serves()
     assert node.status()["listen"] == []
-    with Secure(tls_port(node), files.trusting()) as wire:
+    with files.connect(node) as wire:
         assert wire.ask("/a").body == b"hello"
 
 
@@ -98,14 +94,14 @@ def test_says_what_is_wrong_with_its_files(program, files):
 
     files.write("http://127.0.0.1:9")
     assert program("--config", files.config, "--check").ends() == 0
-    chain = files.chain
-    files.chain = files.place / "missing.pem"
+    good = files.leaf
+    files.leaf = Leaf(files.place / "missing.pem", good.key)
     assert "missing.pem" in ends()
-    files.chain, (_, files.key) = chain, files.authority.issue("other")
-    assert "other.key does not belong to the first certificate of" in ends()
-    files.key = chain
+    files.leaf = Leaf(good.chain, files.ca.issue("other.example").key)
+    assert f"{files.leaf.key} does not belong to the first certificate of" in ends()
+    files.leaf = Leaf(good.chain, good.chain)
     assert "is not a private key in PEM" in ends()
-    files.chain, files.key = files.authority.issue("node")
+    files.leaf = good
     short = files.place / "ticket.keys"
     short.write_bytes(b"x" * 47)
     assert "ticket.keys have 47 bytes" in ends(tls=f'ticket_keys = "{short}"')
@@ -115,11 +111,11 @@ def test_says_what_is_wrong_with_its_files(program, files):
 def test_clear_text_on_the_tls_port_is_told_so(files, start):
     files.write("http://127.0.0.1:9")
     node = start()
-    with Wire(tls_port(node)) as wire:
+    with Wire(node.tls_port()) as wire:
         answer = wire.ask("/a")
         assert answer.status == 400 and b"HTTPS" in answer.body
         assert wire.is_closed()
-    with Wire(tls_port(node)) as wire:
+    with Wire(node.tls_port()) as wire:
         assert wire.send(b"\0" * 100).is_closed()
 
 
@@ -128,12 +124,17 @@ def test_shows_its_settings_and_no_secrets(files, start):
     keys.write_bytes(content(96))
     files.write("http://127.0.0.1:9", tls=f'ticket_keys = "{keys}"\nprotocols = ["http/1.1"]')
     node = start()
-    shown = node.call("GET", "/v1/tls")[1]["tls"]
+    node.says("TLS from version 1.2 by ")
+    with files.connect(node):
+        until(lambda: node.status()["tls"]["connections_open"] == 1, "the connection is counted")
+    until(lambda: node.status()["tls"]["connections_open"] == 0, "the connection ends")
+    assert node.tls_counters()["handshakes_finished"] == 1
+    shown = node.tls()
     assert shown["ticket_keys"] == 2 and shown["protocols"] == ["http/1.1"] and shown["ticket_keys_file"] == str(keys)
     assert shown["certificates"][0]["names"] == [NAME, f"*.{NAME}"]
     config = node.call("GET", "/v1/config")[1]["config"]["tls"]
-    assert config["certificates"] == [{"certificate": str(files.chain), "key": str(files.key)}]
-    secret = re.sub(r"-----.*?-----|\s", "", files.key.read_text())[20:60]
+    assert config["certificates"] == [{"certificate": str(files.leaf.chain), "key": str(files.leaf.key)}]
+    secret = re.sub(r"-----.*?-----|\s", "", files.leaf.key.read_text())[20:60]
     for path in ("/v1/tls", "/v1/status", "/v1/config", "/v1/counters", "/metrics"):
         assert secret not in node.request("GET", path)[2]
 
@@ -145,44 +146,53 @@ def test_a_renewed_certificate_drops_nobody(files, start, nginx_origin):
     nginx_origin.put("/big", BIG)
     files.write(nginx_origin.url)
     node = start()
-    port, context = tls_port(node), files.trusting()
-    with Secure(port, context, receive_buffer=16384) as listening:
+    with files.connect(node, receive_buffer=16384) as listening:
         old = listening.serial
         listening.send(request("/big"))
         head = listening.head()
         body = listening.exactly(100_000)
-        files.authority.issue("node")
+        files.renew(kind="rsa")
         assert node.call("POST", "/v1/reload") == (200, {"schema": 1, "reloaded": True, "restart_required": []})
 
-        def renewed() -> bool:
-            with Secure(port, context) as wire:
+        def serial(version: str) -> int:
+            with files.connect(node, version) as wire:
                 assert wire.ask("/big", "Range: bytes=0-9").body == BIG[:10]
-                return wire.serial != old
-        until(renewed, "new connections see the new certificate")
+                return wire.serial
+        new = until(lambda: (now := serial("1.3")) != old and now, "new connections see the new certificate")
+        assert serial("1.2") == new
         body += listening.exactly(int(head["Content-Length"]) - len(body))
         assert body == BIG
         assert listening.ask("/big", "Range: bytes=5-9").body == BIG[5:10]
     assert node.status()["config"]["reloads"] == 1
 
 
-def test_a_wrong_key_changes_nothing(files, start, nginx_origin):
+def test_wrong_files_change_nothing(files, start, nginx_origin):
     nginx_origin.put("/a", b"hello")
     files.write(nginx_origin.url)
     node = start()
-    port, context = tls_port(node), files.trusting()
-    good = files.key.read_bytes()
-    with Secure(port, context) as wire:
-        serial = wire.serial
-    _, other = files.authority.issue("other")
-    files.key.write_bytes(other.read_bytes())
-    status, answer = node.call("POST", "/v1/reload")
-    assert status == 422
-    assert [(each["key"], "does not belong to the first certificate" in each["reason"]) for each in answer["problems"]] == [("tls", True)]
-    node.signal(signal.SIGHUP)
-    until(lambda: node.status()["config"]["reloads_refused"] == 2, "both were counted")
-    with Secure(port, context) as wire:
-        assert wire.serial == serial and wire.ask("/a").body == b"hello"
-    files.key.write_bytes(good)
+    leaf = files.leaf
+    good = leaf.chain.read_bytes(), leaf.key.read_bytes()
+
+    def problem() -> str:
+        status, answer = node.call("POST", "/v1/reload")
+        assert status == 422
+        [told] = answer["problems"]
+        assert told["key"] == "tls"
+        return told["reason"]
+
+    with files.connect(node) as open_meanwhile:
+        leaf.key.write_bytes(files.ca.issue("other.example").key.read_bytes())
+        reason = problem()
+        assert "does not belong to the first certificate" in reason and str(leaf.key) in reason
+        node.signal(signal.SIGHUP)
+        until(lambda: node.status()["config"]["reloads_refused"] == 2, "both were counted")
+        leaf.chain.write_text("-----BEGIN CERTIFICATE-----\nnothing\n")
+        assert str(leaf.chain) in problem()
+        with files.connect(node) as wire:
+            assert wire.serial == open_meanwhile.serial and wire.ask("/a").body == b"hello"
+        assert open_meanwhile.ask("/a").body == b"hello"
+    for file, data in zip((leaf.chain, leaf.key), good):
+        file.write_bytes(data)
     assert node.call("POST", "/v1/reload")[0] == 200
 
 
@@ -194,21 +204,25 @@ def test_says_which_tls_keys_want_a_restart(files, start):
     assert node.call("GET", "/v1/config")[1]["config"]["tls"]["helpers"]["threads"] == 2
 
 
-@pytest.mark.parametrize(("ends", "says"), [(-1, r" error the certificate .*has expired"), (9.5, r" warning the certificate .*expires in 9 days"),
+@pytest.mark.parametrize(("days", "says"), [(-1, " error the certificate {} .*has expired"), (9.5, " warning the certificate {} .*expires in 9 days"),
                                             (60, None)])
-def test_says_that_a_certificate_ends(files, start, ends, says):
-    files.authority.issue("node", ends=ends)
+def test_says_that_a_certificate_ends(files, start, days, says):
+    files.renew(days=days)
+    files.others = [files.ca.issue("later.example", days=80)]
     files.write("http://127.0.0.1:9")
     node = start()
+    says = says and says.format(re.escape(str(files.leaf.chain)))
     assert (re.search(says, node.log) if says else "certificate /" not in node.log), node.log
-    left = metric(node, "nearfield_tls_certificate_expiry_timestamp_seconds") - time.time()
-    assert abs(left - ends * 86400) < 600
-    assert abs(node.status()["tls"]["certificates"][0]["expires_in_seconds"] - left) < 5
-    context = files.trusting()
+    assert str(files.others[0].chain) not in node.log
+    left = node.metric(f'nearfield_tls_certificate_expiry_timestamp_seconds{{file="{files.leaf.chain}"') - time.time()
+    assert abs(left - days * 86400) < 600
+    first, later = node.status()["tls"]["certificates"]
+    assert (first["names"], later["names"]) == ([NAME, f"*.{NAME}"], ["later.example"])
+    assert abs(first["expires_in_seconds"] - left) < 5 and abs(later["expires_in_seconds"] - 80 * 86400) < 600
     with contextlib.ExitStack() as stack:
-        if ends < 0:
+        if days < 0:
             stack.enter_context(pytest.raises(ssl.SSLCertVerificationError, match="expired"))
-        stack.enter_context(Secure(tls_port(node), context))
+        stack.enter_context(files.connect(node))
     before = len(node.lines)
     assert node.call("POST", "/v1/reload")[0] == 200
     if says:
@@ -218,34 +232,66 @@ def test_says_that_a_certificate_ends(files, start, ends, says):
 # --- resumption ------------------------------------------------------------------------------------------------------------
 
 
+class Session:
+    """What OpenSSL keeps of a session in a file."""
+
+    def __init__(self, files: Files, version: str):
+        self.ca, self.version, self.file = files.ca, version, files.place / "session"
+
+    def resumes(self, node: Program) -> bool:
+        """Takes the new ticket along."""
+        resume = ["-sess_in", str(self.file)] if self.file.exists() else []
+        said = s_client(self.ca, node.tls_port(), self.version, "-sess_out", str(self.file), *resume, send=get("/a")).says("HTTP/1.1 200 OK")
+        assert said.code == 0
+        return said.found(r"(?m)^(New|Reused), TLSv1\.[23]") == "Reused"
+
+
 @pytest.mark.parametrize("version", ["-tls1_3", "-tls1_2"])
-def test_nodes_of_a_site_resume_each_others_sessions(files, start, program, nginx_origin, ending, version):
+def test_nodes_of_a_site_resume_each_others_sessions(files, start, program, nginx_origin, version):
     nginx_origin.put("/a", b"hello")
     keys = files.place / "ticket.keys"
-    keys.write_bytes(content(48))
+    old, new, strange = (content(48, seed=seed) for seed in (1, 2, 3))
+    keys.write_bytes(old)
     files.write(nginx_origin.url, tls=f'ticket_keys = "{keys}"')
     session = Session(files, version)
     first = start()
-    assert not session.visit(tls_port(first))
-    assert session.visit(tls_port(first))
+    assert not session.resumes(first)
+    assert session.resumes(first)
     if files.link.transport == "uring":
         other = files.place / "d"
         second = program("--config", files.write(nginx_origin.url, tls=f'ticket_keys = "{keys}"', control=other), control=other).serves()
-        assert session.visit(tls_port(second))
-        assert tls_counters(second)["handshakes_resumed"] == 1
+        assert session.resumes(second)
+        assert second.tls_counters()["handshakes_resumed"] == 1
         files.write(nginx_origin.url, tls=f'ticket_keys = "{keys}"')
     first.signal(signal.SIGTERM)
     assert first.ends() == 0
     again = start()
-    assert session.visit(tls_port(again))
+    assert session.resumes(again)
+    of_old = session.file.read_bytes()
     # The key goes by way of the second place; who has only the new one begins anew.
-    keys.write_bytes(content(48, seed=2) + content(48))
+    keys.write_bytes(new + old)
     assert again.call("POST", "/v1/reload")[0] == 200
-    assert session.visit(tls_port(again))
-    keys.write_bytes(content(48, seed=3))
+    assert session.resumes(again)
+    assert again.status()["tls"]["ticket_keys"] == 2
+    # A file that is wrong changes nothing.
+    keys.write_bytes(new[:-1])
+    status, answer = again.call("POST", "/v1/reload")
+    assert status == 422 and str(keys) in answer["problems"][0]["reason"], answer
+    assert session.resumes(again)
+    keys.write_bytes(new)
     assert again.call("POST", "/v1/reload")[0] == 200
-    assert not session.visit(tls_port(again))
-    assert metric(again, 'nearfield_tls_helper_handshakes_total{kind="resumed"}') == 2
+    session.file.write_bytes(of_old)
+    assert not session.resumes(again)
+    assert session.resumes(again)
+    keys.write_bytes(strange)
+    assert again.call("POST", "/v1/reload")[0] == 200
+    assert not session.resumes(again)
+    assert again.metric('nearfield_tls_helper_handshakes_total{kind="resumed"}') == 4
+    # Nor does it resume with a key of the process's own.
+    again.signal(signal.SIGTERM)
+    assert again.ends() == 0
+    files.write(nginx_origin.url)
+    assert not session.resumes(start())
 
 
 def test_sessions_end_with_a_process_that_has_its_own_keys(files, start, nginx_origin):
@@ -253,13 +299,13 @@ def test_sessions_end_with_a_process_that_has_its_own_keys(files, start, nginx_o
     files.write(nginx_origin.url)
     session = Session(files, "-tls1_3")
     first = start()
-    assert not session.visit(tls_port(first))
-    assert session.visit(tls_port(first))
+    assert not session.resumes(first)
+    assert session.resumes(first)
     assert first.call("POST", "/v1/reload")[0] == 200
-    assert session.visit(tls_port(first))  # a reload is no restart
+    assert session.resumes(first)  # a reload is no restart
     first.signal(signal.SIGTERM)
     assert first.ends() == 0
-    assert not session.visit(tls_port(start()))
+    assert not session.resumes(start())
 
 
 # --- redirect, HSTS, client certificates -----------------------------------------------------------------------------------
@@ -273,10 +319,14 @@ def test_sends_clear_text_to_https(files, start, nginx_origin):
     assert (got.status, got["Location"]) == (301, f"https://{NAME}:8443/a?b=c")
     assert "Strict-Transport-Security" not in got
     assert ask(node.port(), "/a", address="::1", method="POST", body=b"x").status == 308
-    with Secure(tls_port(node), files.trusting()) as wire:
+    with files.connect(node) as wire:
         got = wire.ask("/a")
         assert (got.status, got.body) == (200, b"hello")
         assert got["Strict-Transport-Security"] == "max-age=31536000; includeSubDomains"
+        files.write(nginx_origin.url, more='[https]\nredirect = true\nhsts = "365d"')
+        assert node.call("POST", "/v1/reload")[0] == 200
+        until(lambda: wire.ask("/a")["Strict-Transport-Security"] == "max-age=31536000", "subdomains are left out")
+    assert ask(node.port(), "/a?b=c", address="::1", host=f"{NAME}:{node.port()}")["Location"] == f"https://{NAME}/a?b=c"
     files.write(nginx_origin.url)
     assert node.call("POST", "/v1/reload")[0] == 200
     until(lambda: ask(node.port(), "/a", address="::1").status == 200, "clear text is served again")
@@ -295,33 +345,37 @@ def test_a_reload_sends_nobody_to_a_port_that_waits_for_the_restart(files, start
     assert ask(node.port(), "/a", address="::1").status == 200
 
 
-@pytest.mark.parametrize("tls12", [False, True])
-def test_asks_listeners_for_certificates(files, start, nginx_origin, tls12):
+@pytest.mark.parametrize("version", ["1.3", "1.2"])
+def test_asks_listeners_for_certificates(files, start, nginx_origin, version):
     nginx_origin.put("/a", b"hello")
-    authority = Authority(files.place, "clients")
-    files.write(nginx_origin.url, tls=f'client_certificates = "required"\nclient_ca = "{authority.certificate}"')
+    clients = Authority(files.place / "clients", "clients")
+    files.write(nginx_origin.url, tls=f'client_certificates = "required"\nclient_ca = "{clients.file}"')
     node = start()
-    port = tls_port(node)
 
-    def served(pair: tuple[Path, Path] | None) -> bool:
-        context = files.trusting(tls12=tls12)
-        if pair:
-            context.load_cert_chain(*pair)
+    def refused(leaf: Leaf | None) -> str:
+        """With which words; "" is served."""
+        context = files.ca.context(version)
+        if leaf:
+            context.load_cert_chain(leaf.chain, leaf.key)
         try:
-            with Secure(port, context) as wire:
-                return wire.ask("/a").body == b"hello"
-        except (ssl.SSLError, Broken, ConnectionError):
-            return False
+            with SslWire(node.tls_port(), context) as wire:
+                assert wire.ask("/a").body == b"hello"
+                return ""
+        except (ssl.SSLError, Broken, ConnectionError) as error:
+            return str(error) or "refused"
 
-    good = authority.issue("client", name="listener")
-    assert served(good)
-    assert not served(None)
-    assert not served(files.authority.issue("stranger", name="stranger"))
-    assert metric(node, 'nearfield_tls_helper_failures_total{reason="peer_certificate"}') == 2
-    files.write(nginx_origin.url, tls=f'client_certificates = "optional"\nclient_ca = "{authority.certificate}"')
+    good = clients.issue("listener")
+    strangers = files.ca.issue("stranger"), Authority(files.place / "strangers", "clients").issue("listener")
+    assert not refused(good)
+    none = refused(None)
+    assert none and (version == "1.2" or "CERTIFICATE_REQUIRED" in none), none
+    assert all(map(refused, strangers))
+    assert node.metric('nearfield_tls_helper_failures_total{reason="peer_certificate"}') == 3
+    files.write(nginx_origin.url, tls=f'client_certificates = "optional"\nclient_ca = "{clients.file}"')
     assert node.call("POST", "/v1/reload")[0] == 200
-    until(lambda: served(None), "nobody is asked for more than they have")
-    assert served(good)
+    until(lambda: not refused(None), "nobody is asked for more than they have")
+    assert not refused(good)
+    assert all(map(refused, strangers))
 
 
 # --- handshakes that nobody finishes ---------------------------------------------------------------------------------------
@@ -331,54 +385,61 @@ def test_a_thousand_half_done_handshakes_are_bounded_and_expire(files, start, ng
     nginx_origin.put("/a", BIG)
     files.write(nginx_origin.url, tls='[tls.handshakes]\ntimeout = "3s"\ntotal = 400\nper_prefix = 400')
     node = start()
-    port, hello = tls_port(node), client_hello()
+    port, hello = node.tls_port(), record(HANDSHAKE, Hello().encoded(), 0x0301)
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(4096, hard), hard))
-    half: list[socket.socket] = []
+    half: list[Wire] = []
     try:
-        with Secure(port, files.trusting()) as listening:
+        with files.connect(node) as listening:
             assert listening.ask("/a").body == BIG
             longest = 0.0
             for number in range(1000):
                 with contextlib.suppress(ConnectionError):  # of those that are too many
-                    half.append(socket.create_connection((dialled(port), port), timeout=10))
-                    half[-1].sendall(hello[:len(hello) // 2])
+                    half.append(Wire(port))
+                    half[-1].send(hello[:len(hello) // 2])
                 if number % 50 == 0:
                     began = time.monotonic()
                     assert listening.ask("/a", "Range: bytes=1000-65999").body == BIG[1000:66000]
                     longest = max(longest, time.monotonic() - began)
-                    assert metric(node, "nearfield_tls_handshakes_open") <= 400
+                    assert node.metric("nearfield_tls_handshakes_open") <= 400
             assert longest < 5  # a machine that is busy elsewhere may stand still for a while
-            until(lambda: tls_counters(node)["handshakes_begun"] + tls_counters(node)["handshakes_refused_total"]
-                  + tls_counters(node)["handshakes_refused_prefix"] >= 1001, "every connection was met")
-            until(lambda: metric(node, "nearfield_tls_handshakes_open") == 0, "what is left expires")
-            counters = tls_counters(node)
+            until(lambda: sum(node.tls_counters()[f"handshakes_{what}"] for what in ("begun", "refused_total", "refused_prefix")) >= 1001,
+                  "every connection was met")
+            until(lambda: node.metric("nearfield_tls_handshakes_open") == 0, "what is left expires")
+            counters = node.tls_counters()
             # Whoever says nothing for longest gives way to the next, or has expired before.
             assert counters["handshakes_expired"] + counters["handshakes_evicted"] == counters["handshakes_begun"] - 1
             assert listening.ask("/a").body == BIG
-        with Secure(port, files.trusting()) as wire:
+        with files.connect(node) as wire:
             assert wire.ask("/a", "Range: bytes=0-9").body == BIG[:10]
     finally:
         for one in half:
-            one.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-            one.close()
+            one.reset()
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 # --- the end of a process --------------------------------------------------------------------------------------------------
 
 
+def halfway(node: Program) -> TlsWire:
+    """A handshake that stops behind its first message, of which the node knows."""
+    before = node.status()["tls"]["connections_open"]
+    wire = TlsWire(node.tls_port(), handshake=False).greet()
+    until(lambda: node.status()["tls"]["connections_open"] == before + 1, "the handshake has begun")
+    return wire
+
+
 def test_a_drain_lets_handshakes_finish(files, start, nginx_origin):
     nginx_origin.put("/a", b"hello")
     files.write(nginx_origin.url)
     node = start()
-    halfway = Halfway(tls_port(node), files.trusting())
-    until(lambda: connections_open(node) == 1, "the handshake has begun")
-    node.signal(signal.SIGTERM)
-    node.says("draining")
-    time.sleep(1)  # beyond the moment in which idle connections are closed
-    answer = halfway.finish("/a")
-    assert answer.startswith(b"HTTP/1.1 200 OK\r\n") and answer.endswith(b"hello") and b"Connection: close" in answer
+    with halfway(node) as wire:
+        node.signal(signal.SIGTERM)
+        node.says("draining")
+        time.sleep(1)  # beyond the moment in which idle connections are closed
+        wire.finish(wire.read_flight())
+        answer = wire.ask("/a")
+        assert (answer.status, answer.body, answer["Connection"]) == (200, b"hello", "close")
     assert node.ends() == 0 and "drained" in node.log
 
 
@@ -386,16 +447,14 @@ def test_a_second_signal_ends_all_at_once(files, start, nginx_origin):
     nginx_origin.put("/big", BIG)
     files.write(nginx_origin.url, drain="60s", tls='[tls.handshakes]\ntimeout = "60s"')
     node = start()
-    with Secure(tls_port(node), files.trusting(), receive_buffer=16384) as listening:
+    with files.connect(node, receive_buffer=16384) as listening:
         listening.send(request("/big"))
         listening.exactly(10_000)
-        halfway = Halfway(tls_port(node), files.trusting())
-        until(lambda: connections_open(node) == 2, "the handshake has begun")
-        node.signal(signal.SIGTERM)
-        node.says("draining")
-        node.signal(signal.SIGTERM)
-        assert node.ends() == 0
-        halfway.socket.close()
+        with halfway(node):
+            node.signal(signal.SIGTERM)
+            node.says("draining")
+            node.signal(signal.SIGTERM)
+            assert node.ends() == 0
         with pytest.raises(Broken):
             listening.exactly(len(BIG))
 
@@ -403,11 +462,9 @@ def test_a_second_signal_ends_all_at_once(files, start, nginx_origin):
 def test_a_drain_is_over_when_a_handshake_expires(files, start):
     files.write("http://127.0.0.1:9", drain="60s", tls='[tls.handshakes]\ntimeout = "1s"')
     node = start()
-    halfway = Halfway(tls_port(node), files.trusting())
-    until(lambda: connections_open(node) == 1, "the handshake has begun")
-    node.signal(signal.SIGTERM)
-    assert node.ends() == 0 and "drained" in node.log
-    halfway.socket.close()
+    with halfway(node):
+        node.signal(signal.SIGTERM)
+        assert node.ends() == 0 and "drained" in node.log
 
 
 @needs_sockets
@@ -415,8 +472,8 @@ def test_a_new_process_takes_over_tls_as_well(files, start, nginx_origin):
     nginx_origin.put("/big", BIG)
     files.write(nginx_origin.url, drain="60s", more='[limits]\nsend_timeout = "5m"')
     old = start()
-    port, clear, context = tls_port(old), old.port(), files.trusting()
-    with Secure(port, context, receive_buffer=16384) as listening:
+    port, clear = old.tls_port(), old.port()
+    with files.connect(old, receive_buffer=16384) as listening:
         listening.send(request("/big"))
         head = listening.head()
         body = listening.exactly(50_000)
@@ -426,36 +483,38 @@ def test_a_new_process_takes_over_tls_as_well(files, start, nginx_origin):
         assert status["pid"] == new.process.pid
         assert status["tls"]["listen"] == [f"127.0.0.1:{port}"] and status["listen"] == [f"[::1]:{clear}"]
         for _ in range(50):
-            with Secure(port, context) as wire:
+            with files.connect(new) as wire:
                 assert wire.ask("/big", "Range: bytes=0-9").body == BIG[:10]
             assert ask(clear, "/big", "Range: bytes=0-9", address="::1").body == BIG[:10]
         assert listening.exactly(int(head["Content-Length"]) - len(body)) == BIG[len(body):]
     assert old.ends() == 0
-    assert tls_counters(new)["handshakes_finished"] >= 40
+    assert new.tls_counters()["handshakes_finished"] >= 40
 
 
 # --- origins ---------------------------------------------------------------------------------------------------------------
 
 
 def test_fetches_from_an_origin_over_tls(files, start, ending):
-    clients = Authority(files.place, "clients")
-    own = clients.issue("own", name="node", ends=10)
-    origin = ending.enter_context(contextlib.closing(SecureOrigin(files.chain, files.key, clients.certificate)))
-    url = f"https://127.0.0.1:{origin.port}"
+    clients = Authority(files.place / "clients", "clients")
+    own = clients.issue("node", days=10)
+    origin = ending.enter_context(contextlib.closing(SecureOrigin(files.leaf, clients)))
+    for number in range(10):
+        origin.on(f"/{number}", lambda asked: not asked.answer(b"hello", "Connection: close"))
+    url = origin.url
 
     def group_of(tls: str) -> str:
         # Never put aside: what is tried next is tried.
         return f"[origin.health]\nfailures_to_eject = 1000\n[origin.tls]\n{tls}"
 
     name = f'server_name = "{NAME}"\n'
-    trusted = f'ca = "{files.authority.certificate}"\n'
-    shown = f'certificate = "{own[0]}"\nkey = "{own[1]}"\n'
+    trusted = f'ca = "{files.ca.file}"\n'
+    shown = f'certificate = "{own.chain}"\nkey = "{own.key}"\n'
     files.write(url, origin=group_of(name + trusted + shown))
     node = start()
-    assert re.search(r" warning the certificate .*own\.pem .*expires in (9|10) days", node.log), node.log
+    assert re.search(rf" warning the certificate {re.escape(str(own.chain))} .*expires in (9|10) days", node.log), node.log
     assert ask(node.port(), "/0", address="::1").body == b"hello"
-    assert tls_counters(node)["origin_handshakes_finished"] == 1
-    assert node.status()["tls"]["origin_certificates"][0]["file"] == str(own[0])
+    assert node.tls_counters()["origin_handshakes_finished"] == 1
+    assert node.status()["tls"]["origin_certificates"][0]["file"] == str(own.chain)
     # The name that is asked for, the authority, our own certificate: each alone is a reason.
     for number, wrong in enumerate(("server_name = \"other.example\"\n" + trusted + shown, name + shown, name + trusted), 1):
         files.write(url, origin=group_of(wrong))

@@ -6,16 +6,16 @@ import base64
 import concurrent.futures
 import contextlib
 import socket
-import ssl
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from certificate_support import Authority, Leaf
 from link_support import at_home
 from node_support import Node, group, until
-from origin_support import Asked, Nginx, ScriptedOrigin, content, free_port
-from tls_support import Authority, Leaf, Typing
+from origin_support import Asked, Nginx, SecureOrigin, content, free_port
+from tls_tools_support import s_server
 from wire_support import Wire, ask, member
 
 KIB, MIB = 1024, 1024 * 1024
@@ -24,11 +24,6 @@ TAG = 'ETag: "one"'
 
 
 # --- servers ---
-
-
-@pytest.fixture(scope="module")
-def ca(tmp_path_factory) -> Authority:
-    return Authority(tmp_path_factory.mktemp("origin-ca"))
 
 
 @pytest.fixture(scope="module")
@@ -49,43 +44,6 @@ class SecureNginx(Nginx):
         self.secure_port = free_port()
         super().__init__(more=f"listen 127.0.0.1:{self.secure_port} ssl; ssl_certificate {leaf.chain}; ssl_certificate_key {leaf.key}; {more}")
         self.url = f"https://127.0.0.1:{self.secure_port}"
-
-
-class SecureOrigin(ScriptedOrigin):
-    """A ScriptedOrigin behind TLS. Connections end with close_notify unless `is_rude`."""
-
-    def __init__(self, leaf: Leaf):
-        self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        self._context.load_cert_chain(leaf.chain, leaf.key)
-        self.is_rude = False
-        self.farewells = 0  # close_notify of ours, and theirs in answer
-        super().__init__()
-        self.url = f"https://127.0.0.1:{self.port}"
-
-    def _serve(self, connection: socket.socket) -> None:
-        try:
-            secure = self._context.wrap_socket(connection, server_side=True, suppress_ragged_eofs=True)
-        except OSError:
-            connection.close()
-            return
-        with self._lock:
-            self._open.discard(connection)
-            self._open.add(secure)
-        try:
-            for asked in self._requests(secure):
-                script = self.scripts.get(asked.target, lambda each: each.answer(b"", status="404 Not Found"))
-                if not script(asked):
-                    break
-            if not self.is_rude:
-                secure.settimeout(2)
-                secure.unwrap()
-                self.farewells += 1
-        except (OSError, ValueError):  # the node, or drop_connections(), was first
-            pass
-        finally:
-            with self._lock:
-                self._open.discard(secure)
-            secure.close()
 
 
 def tls(ca: Authority | None, more: str = f'server_name = "{NAME}"') -> str:
@@ -278,7 +236,7 @@ def test_one_that_is_not_trusted_is_not_asked_in_a_loop(stranger, nginx):
     with Node(group(nginx.url, more=tls(stranger)), workers=1) as node:
         for _ in range(30):
             assert ask(node.port, "/song").status == 502
-        tried = node.call("GET", "/v1/tls")[1]["tls"]["counters"]["origin_handshakes_failed"]
+        tried = node.tls_counters()["origin_handshakes_failed"]
         assert tried <= 8, "set aside after five"
         assert origin_of(node)["state"] in ("ejected", "probing") and "TLS: " in origin_of(node)["reason"]
 
@@ -401,20 +359,10 @@ def test_a_handshake_that_stands_still_costs_the_connect_time(ca):
 # --- openssl s_server ---
 
 
-@pytest.fixture
-def s_server(leaf) -> Iterator[tuple[int, Typing]]:
-    port = free_port()
-    with at_home():
-        typing = Typing("openssl", "s_server", "-accept", f"127.0.0.1:{port}", "-cert", str(leaf.chain), "-key", str(leaf.key), "-tls1_3", "-crlf")
-    with typing as typed:
-        typed.says("ACCEPT")
-        yield port, typed
-
-
 @pytest.mark.parametrize("command", ["k", "K"])  # its own keys; and asks for ours, too
-def test_the_server_renews_its_keys_in_the_middle(ca, s_server, command):
-    port, typed = s_server
-    with Node(group(f"https://127.0.0.1:{port}", more=tls(ca))) as node:
+def test_the_server_renews_its_keys_in_the_middle(ca, leaf, command):
+    port = free_port()
+    with s_server(leaf, port, "-crlf") as typed, Node(group(f"https://127.0.0.1:{port}", more=tls(ca))) as node:
         with Wire(node.port) as wire:
             wire.send(b"GET /typed HTTP/1.1\r\nHost: music.example\r\n\r\n")
             typed.says("GET /typed HTTP/1.1")
@@ -425,7 +373,7 @@ def test_the_server_renews_its_keys_in_the_middle(ca, s_server, command):
             response = wire.response()
             assert response.complete and response.body == b"first half\r\nthe rest\r\n"
             if command == "K":
-                counters = until(lambda: (now := node.call("GET", "/v1/tls")[1]["tls"]["counters"])["key_updates_sent"] and now, "our new keys")
+                counters = until(lambda: (now := node.tls_counters())["key_updates_sent"] and now, "our new keys")
                 assert counters["key_updates_received"] == 1
             # The connection goes on with the new keys, in both directions.
             wire.send(b"GET /typed/again HTTP/1.1\r\nHost: music.example\r\n\r\n")

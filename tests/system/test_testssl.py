@@ -16,7 +16,8 @@ from cryptography.x509.oid import AuthorityInformationAccessOID
 from link_support import dialled
 from node_support import group
 from origin_support import content
-from tls_support import NAME, TlsNode, ca, origin  # noqa: F401
+from tls_support import TlsNode
+from wire_support import NAME
 
 # What any authority of the Web puts into a certificate; nobody goes there.
 PUBLISHED = (x509.CRLDistributionPoints([x509.DistributionPoint([x509.UniformResourceIdentifier("http://crl.example/1.crl")], None, None, None)]),
@@ -35,7 +36,7 @@ UNDECIDED = {"sessionresumption_ticket"}
 
 
 @pytest.fixture(scope="module")
-def findings(ca, origin, tmp_path_factory) -> dict[str, tuple[str, str]]:  # noqa: F811
+def findings(ca, origin, tmp_path_factory) -> dict[str, tuple[str, str]]:
     """Name: severity and text. Those of several certificates are one name each, as in "cert_trust <hostCert#2>"."""
     origin.put("/index.html", content(1000))
     leaves = [ca.issue(NAME, kind=kind, more=PUBLISHED) for kind in ("ecdsa", "rsa")]

@@ -11,14 +11,14 @@ import time
 import pytest
 from link_support import authority as authority_of
 from node_support import group, until
-from tls_abuse_support import KIB, SONG, leaf  # noqa: F401
+from tls_abuse_support import KIB, SONG
 from tls_client_support import HANDSHAKE, Hello, TlsWire, record
-from tls_support import TlsNode, ca, origin  # noqa: F401
+from tls_support import TlsNode
 from wire_support import Wire
 
 
 @pytest.fixture
-def limited(ending, origin, leaf):  # noqa: F811
+def limited(ending, origin, leaf):
     origin.put("/song", SONG)
     room = "[limits]\nconnections = 4000\nconnections_per_prefix = 4000"
     return lambda tls: ending.enter_context(TlsNode(group(origin.url), [leaf], tls, room))

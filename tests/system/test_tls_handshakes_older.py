@@ -7,11 +7,10 @@ import os
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-from tls_abuse_support import SONG, flipped, goes_on, leaf, node  # noqa: F401
+from tls_abuse_support import SONG, flipped, goes_on, node  # noqa: F401
 from tls_client_support import (ALERT, BAD_RECORD_MAC, CHANGE_CIPHER_SPEC, DATA, DECODE_ERROR, HANDSHAKE, HANDSHAKE_FAILURE,
                                 ILLEGAL_PARAMETER, UNEXPECTED_MESSAGE, Hello, message, record)
 from tls_older_support import OlderWire
-from tls_support import ca, origin  # noqa: F401
 from wire_support import Broken
 
 KEY_EXCHANGE = 16
@@ -64,7 +63,7 @@ FLIGHTS = {
 
 
 @pytest.mark.parametrize("what", FLIGHTS)
-def test_a_bad_flight_is_refused(node, ca, what):  # noqa: F811
+def test_a_bad_flight_is_refused(node, ca, what):
     """Which alert of several that fit is the library's choice where none is named here."""
     sent, alert = FLIGHTS[what]
     before = node.tls_counters()["handshakes_failed"]
@@ -78,7 +77,7 @@ def test_a_bad_flight_is_refused(node, ca, what):  # noqa: F811
 
 
 @pytest.mark.parametrize("size", [4, 20, 1000])
-def test_a_flight_in_pieces_is_not_spoilt(node, ca, size):  # noqa: F811
+def test_a_flight_in_pieces_is_not_spoilt(node, ca, size):
     def pieces(key: bytes, change: bytes, finished: bytes) -> bytes:
         return b"".join(record(HANDSHAKE, key[at:at + size]) for at in range(5, len(key), size)) + change + finished
 

@@ -9,10 +9,10 @@ import os
 import pytest
 from node_support import group, until
 from origin_support import content
-from tls_abuse_support import KIB, MIB, SONG, ends_with, flipped, goes_on, leaf, node  # noqa: F401
+from tls_abuse_support import KIB, MIB, SONG, ends_with, flipped, goes_on, node  # noqa: F401
 from tls_client_support import (ALERT, BAD_RECORD_MAC, CHANGE_CIPHER_SPEC, DATA, DECODE_ERROR, HANDSHAKE, ILLEGAL_PARAMETER, KEY_UPDATE,
                                 MAXIMUM_PLAINTEXT, PROTOCOL_VERSION, RECORD_OVERFLOW, UNEXPECTED_MESSAGE, TlsWire, message, record)
-from tls_support import TlsNode, ca, origin  # noqa: F401
+from tls_support import TlsNode
 from wire_support import Broken, request
 
 # --- records that are allowed ---
@@ -119,7 +119,7 @@ def test_a_bad_record_ends_the_connection_with_its_alert(node, what):
     node.counted("records_refused", before + 1)
 
 
-def test_a_bad_record_within_a_download_ends_it(node, origin):  # noqa: F811
+def test_a_bad_record_within_a_download_ends_it(node, origin):
     """The alert comes after what was promised already, not after all of it."""
     origin.put("/large", content(12 * MIB))
     with TlsWire(node.tls_port, receive_buffer=16 * KIB) as wire:
@@ -157,7 +157,7 @@ def test_a_flood_of_key_updates_ends(node):
             assert len(wire.key_updates) <= (33 if requested else 0)
 
 
-def test_key_updates_with_a_client_that_does_not_read(node, origin):  # noqa: F811
+def test_key_updates_with_a_client_that_does_not_read(node, origin):
     """The answers have no place to go: they are one answer (RFC 8446 4.6.3), not a queue."""
     data = origin.put("/large", content(12 * MIB))
     with TlsWire(node.tls_port, receive_buffer=16 * KIB) as wire:
@@ -175,9 +175,9 @@ def test_key_updates_with_a_client_that_does_not_read(node, origin):  # noqa: F8
 # --- the end ---
 
 
-def test_an_end_with_and_without_close_notify(ending, origin, leaf):  # noqa: F811
+def test_an_end_with_and_without_close_notify(ending, origin, leaf):
     """On a node where nothing else ended: what is counted is counted later."""
-    node = ending.enter_context(TlsNode(group(origin.url), [leaf]))  # noqa: F811
+    node = ending.enter_context(TlsNode(group(origin.url), [leaf]))
     origin.put("/song", SONG)
     for first in (b"", request("/song"), request("/song")[:20]):
         with TlsWire(node.tls_port) as wire:

@@ -6,17 +6,16 @@ import contextlib
 import os
 
 import pytest
-from tls_abuse_support import SONG, ends_with, flipped, goes_on, leaf, node  # noqa: F401
+from tls_abuse_support import SONG, ends_with, flipped, goes_on, node  # noqa: F401
 from tls_client_support import (ALERT, BAD_RECORD_MAC, CHANGE_CIPHER_SPEC, DATA, DECODE_ERROR, HANDSHAKE, ILLEGAL_PARAMETER,
                                 KEY_UPDATE, MAXIMUM_PLAINTEXT, PROTOCOL_VERSION, RECORD_OVERFLOW, UNEXPECTED_MESSAGE, Alerted, Hello, message,
                                 record)
 from tls_older_support import NO_RENEGOTIATION, OlderWire
-from tls_support import ca, origin  # noqa: F401
 from wire_support import Broken, request
 
 
 @pytest.fixture
-def connect(ending, node, ca):  # noqa: F811
+def connect(ending, node, ca):
     return lambda **options: ending.enter_context(OlderWire(node.tls_port, ca, **options))
 
 
@@ -83,7 +82,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("what", REFUSED)
-def test_a_bad_record_ends_the_connection_with_its_alert(node, connect, what):  # noqa: F811
+def test_a_bad_record_ends_the_connection_with_its_alert(node, connect, what):
     sent, alert = REFUSED[what]
     before = node.tls_counters()["records_refused"]
     wire = connect()
@@ -129,7 +128,7 @@ def test_many_renegotiations_in_one_packet(connect):
     assert len(wire.warnings) <= 3
 
 
-def test_an_end_with_and_without_close_notify(node, connect):  # noqa: F811
+def test_an_end_with_and_without_close_notify(node, connect):
     before = node.tls_counters()["truncated"]
     wire = connect()
     wire.send(request("/song")).close_notify()

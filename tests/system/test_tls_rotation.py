@@ -10,7 +10,8 @@ import pytest
 from node_support import REPOSITORY, group
 from origin_support import content
 from tls_client_support import Hello, TlsWire
-from tls_support import NAME, TlsNode, ca, origin  # noqa: F401
+from tls_support import TlsNode
+from wire_support import NAME
 
 SONG = content(100_000)
 
@@ -23,7 +24,7 @@ def commands() -> list[str]:
 
 
 @pytest.fixture
-def site(ending, ca, origin, tmp_path):  # noqa: F811
+def site(ending, ca, origin, tmp_path):
     """Two nodes of a site, each with a folder of its own; run(command) is what their operator does on both of them."""
     origin.put("/song", SONG)
     folders = [tmp_path / "one", tmp_path / "two"]

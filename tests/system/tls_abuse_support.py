@@ -8,16 +8,11 @@ import pytest
 from node_support import group
 from origin_support import content
 from tls_client_support import ALERT, TlsWire
-from tls_support import NAME, Leaf, TlsNode
+from tls_support import TlsNode
 from wire_support import Broken, Wire
 
 KIB, MIB = 1024, 1024 * 1024
 SONG = content(300_000)
-
-
-@pytest.fixture(scope="module")
-def leaf(ca) -> Leaf:
-    return ca.issue(NAME)
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM, ChaCha20Poly1305
-from wire_support import Broken, Wire
+from wire_support import NAME, Broken, Wire
 
 CHANGE_CIPHER_SPEC, ALERT, HANDSHAKE, DATA = 20, 21, 22, 23
 CLIENT_HELLO, SERVER_HELLO, NEW_SESSION_TICKET, ENCRYPTED_EXTENSIONS, FINISHED, KEY_UPDATE = 1, 2, 4, 8, 20, 24
@@ -111,7 +111,7 @@ class Ticket:
 class Hello:
     """What a ClientHello says; `extensions` are further ones, encoded."""
 
-    server_name: str | None = "music.example"
+    server_name: str | None = NAME
     protocols: tuple[str, ...] = ()
     suites: tuple[int, ...] = (AES_128, AES_256, CHACHA)
     versions: tuple[int, ...] = (0x0304,)
@@ -281,8 +281,12 @@ class TlsWire(Wire):
         self.first_flight = self.hello.encoded()
         return self.first_flight
 
+    def greet(self) -> TlsWire:
+        """Sends the ClientHello in one record."""
+        return self.raw(record(HANDSHAKE, self.begin(), 0x0301))
+
     def handshake(self) -> TlsWire:
-        self.raw(record(HANDSHAKE, self.begin(), 0x0301))
+        self.greet()
         if self.hello.early_data:
             name = SUITES[self.hello.ticket.suite][0]
             early = extract(name, b"", self.hello.ticket.secret)

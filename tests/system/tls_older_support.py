@@ -9,10 +9,10 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+from certificate_support import Authority
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from tls_client_support import ALERT, CLOSE_NOTIFY, DATA, MAXIMUM_PLAINTEXT, Alerted, TlsWire
-from tls_support import NAME, Authority
-from wire_support import Broken
+from wire_support import NAME, Broken
 
 SUITE = "ECDHE-ECDSA-AES128-GCM-SHA256"
 NO_RENEGOTIATION = 100
@@ -65,7 +65,7 @@ class OlderWire(TlsWire):
         self.warnings: list[int] = []
         self._flight, self._good = flight, good
         try:
-            self._agree(authority.context(newest=False))
+            self._agree(authority.context("1.2"))
         except BaseException:
             self.close()
             raise

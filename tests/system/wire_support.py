@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 
 from link_support import authority, dialled
 
+NAME = "music.example"  # of which listeners ask
+
 
 @dataclass
 class Response:
@@ -29,7 +31,7 @@ class Response:
         return [value for each, value in self.fields if each.lower() == name.lower()]
 
 
-def request(target: str = "/", *fields: str, method: str = "GET", host: str = "music.example", version: str = "1.1", body: bytes = b"") -> bytes:
+def request(target: str = "/", *fields: str, method: str = "GET", host: str = NAME, version: str = "1.1", body: bytes = b"") -> bytes:
     lines = [f"{method} {target} HTTP/{version}", f"Host: {host}", *fields]
     if body:
         lines.append(f"Content-Length: {len(body)}")
@@ -176,8 +178,8 @@ def ask(port: int, target: str, *fields: str, address: str = "127.0.0.1", method
 def curl(port: int, target: str, *options: str) -> tuple[int, str, bytes]:
     """Status, head and body as curl has them, which believes that it speaks to http://music.example. An incomplete body is curl's error and
     ours."""
-    done = subprocess.run(["curl", "-sS", "--max-time", "20", "-D", "/dev/stderr", "--connect-to", f"music.example:80:{authority(port)}", *options,
-                           f"http://music.example{target}"], capture_output=True, timeout=30, check=True)
+    done = subprocess.run(["curl", "-sS", "--max-time", "20", "-D", "/dev/stderr", "--connect-to", f"{NAME}:80:{authority(port)}", *options,
+                           f"http://{NAME}{target}"], capture_output=True, timeout=30, check=True)
     head = done.stderr.decode("latin-1")
     return int(head.split()[1]), head, done.stdout
 
