@@ -137,7 +137,7 @@ def kinds(wire: Wire) -> list[int]:
 def test_a_change_cipher_spec_where_clients_put_it(node):
     """RFC 8446 D.4: before the second flight, once; it is dropped."""
     with TlsWire(node.tls_port, handshake=False) as wire:
-        wire.greet()
+        wire.send_hello()
         finished = wire.read_flight()
         wire.raw(record(CHANGE_CIPHER_SPEC, b"\1"))
         wire.finish(finished)
@@ -148,7 +148,7 @@ def test_a_finished_in_pieces_with_data_behind_it(node):
     """What follows the Finished in the same packet is the connection's."""
     for size in (36, 20, 4):
         with TlsWire(node.tls_port, handshake=False) as wire:
-            wire.greet()
+            wire.send_hello()
             finished = wire.read_flight()
             sent = b"".join(wire.sending.seal(finished[at:at + size], HANDSHAKE) for at in range(0, len(finished), size))
             wire.use_application_keys()
@@ -178,7 +178,7 @@ SECOND_FLIGHTS = {
 
 def refusal(wire: TlsWire, sent: Callable[[TlsWire, bytes], object]) -> list[int]:
     """What the node says to that in place of the client's Finished: its alerts, under the keys of its first flight or those that follow."""
-    wire.greet()
+    wire.send_hello()
     sent(wire, wire.read_flight())
     alerts = []
     while True:
@@ -210,7 +210,7 @@ def test_a_bad_second_flight_is_refused(node, what):
 def test_a_bad_second_flight_is_refused_with_one_alert_that_the_client_can_open(node):
     """Behind its Finished the node has the application's keys (RFC 8446 A.2), and an alert is the last that it says (6.2)."""
     with TlsWire(node.tls_port, handshake=False) as wire:
-        wire.greet()
+        wire.send_hello()
         wire.send_record(message(20, bytes(len(wire.read_flight()) - 4)), HANDSHAKE)
         ends_with(wire, DECRYPT_ERROR)
 
@@ -260,7 +260,7 @@ def test_ends_in_the_middle_of_everything(node):
         wire.raw(record(HANDSHAKE, wire.begin(), 0x0301)[:40])
 
     def greeted(wire: TlsWire) -> None:
-        wire.greet()
+        wire.send_hello()
 
     def answered(wire: TlsWire) -> None:
         greeted(wire)

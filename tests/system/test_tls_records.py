@@ -1,5 +1,5 @@
 """Records of TLS 1.3 that no honest client sends, and odd ones that are allowed: each is answered as RFC 8446 says, costs little, and disturbs
-nobody else. tests/system/test_tls_records_older.py is the same of TLS 1.2."""
+nobody else. tests/system/test_tls12_records.py is the same of TLS 1.2."""
 
 from __future__ import annotations
 

@@ -281,12 +281,12 @@ class TlsWire(Wire):
         self.first_flight = self.hello.encoded()
         return self.first_flight
 
-    def greet(self) -> TlsWire:
+    def send_hello(self) -> TlsWire:
         """Sends the ClientHello in one record."""
         return self.raw(record(HANDSHAKE, self.begin(), 0x0301))
 
     def handshake(self) -> TlsWire:
-        self.greet()
+        self.send_hello()
         if self.hello.early_data:
             name = SUITES[self.hello.ticket.suite][0]
             early = extract(name, b"", self.hello.ticket.secret)

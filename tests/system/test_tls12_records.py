@@ -6,17 +6,17 @@ import contextlib
 import os
 
 import pytest
+from tls12_support import NO_RENEGOTIATION, Tls12Wire
 from tls_abuse_support import SONG, ends_with, flipped, goes_on, node  # noqa: F401
 from tls_client_support import (ALERT, BAD_RECORD_MAC, CHANGE_CIPHER_SPEC, DATA, DECODE_ERROR, HANDSHAKE, ILLEGAL_PARAMETER,
                                 KEY_UPDATE, MAXIMUM_PLAINTEXT, PROTOCOL_VERSION, RECORD_OVERFLOW, UNEXPECTED_MESSAGE, Alerted, Hello, message,
                                 record)
-from tls_older_support import NO_RENEGOTIATION, OlderWire
 from wire_support import Broken, request
 
 
 @pytest.fixture
 def connect(ending, node, ca):
-    return lambda **options: ending.enter_context(OlderWire(node.tls_port, ca, **options))
+    return lambda **options: ending.enter_context(Tls12Wire(node.tls_port, ca, **options))
 
 
 def test_every_size_of_a_record(connect):

@@ -7,10 +7,10 @@ import os
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from tls12_support import Tls12Wire
 from tls_abuse_support import SONG, flipped, goes_on, node  # noqa: F401
 from tls_client_support import (ALERT, BAD_RECORD_MAC, CHANGE_CIPHER_SPEC, DATA, DECODE_ERROR, HANDSHAKE, HANDSHAKE_FAILURE,
                                 ILLEGAL_PARAMETER, UNEXPECTED_MESSAGE, Hello, message, record)
-from tls_older_support import OlderWire
 from wire_support import Broken
 
 KEY_EXCHANGE = 16
@@ -67,7 +67,7 @@ def test_a_bad_flight_is_refused(node, ca, what):
     """Which alert of several that fit is the library's choice where none is named here."""
     sent, alert = FLIGHTS[what]
     before = node.tls_counters()["handshakes_failed"]
-    with OlderWire(node.tls_port, ca, flight=sent) as wire:
+    with Tls12Wire(node.tls_port, ca, flight=sent) as wire:
         header, (level, found) = wire._raw_exactly(5), wire._raw_exactly(2)
         assert header == record(ALERT, bytes(2))[:5] and level == 2
         assert found == alert if alert is not None else found in (UNEXPECTED_MESSAGE, DECODE_ERROR, ILLEGAL_PARAMETER, HANDSHAKE_FAILURE), found
@@ -81,5 +81,5 @@ def test_a_flight_in_pieces_is_not_spoilt(node, ca, size):
     def pieces(key: bytes, change: bytes, finished: bytes) -> bytes:
         return b"".join(record(HANDSHAKE, key[at:at + size]) for at in range(5, len(key), size)) + change + finished
 
-    with OlderWire(node.tls_port, ca, flight=pieces, good=True) as wire:
+    with Tls12Wire(node.tls_port, ca, flight=pieces, good=True) as wire:
         assert wire.ask("/song").body == SONG

@@ -27,7 +27,7 @@ def derive(secret: bytes, label: bytes, seed: bytes, length: int) -> bytes:
     return out[:length]
 
 
-class OlderProtection:
+class Tls12Protection:
     """The records of one direction, from the one behind Finished."""
 
     def __init__(self, key: bytes, salt: bytes):
@@ -55,7 +55,7 @@ def records(data: bytes) -> list[bytes]:
     return found
 
 
-class OlderWire(TlsWire):
+class Tls12Wire(TlsWire):
     """As TlsWire; warnings that are not the end are in `warnings`. `flight` says what is sent in place of the records of the client's second flight:
         ClientKeyExchange, ChangeCipherSpec, Finished. Unless it is `good`, the answer is left to the caller."""
 
@@ -99,7 +99,7 @@ class OlderWire(TlsWire):
         self._raw = incoming.read()
         master, random = bytes.fromhex(said[2]), bytes.fromhex(said[1])
         block = derive(master, b"key expansion", first[11:43] + random, 40)  # the ServerHello's random is behind 5 + 4 + 2 bytes
-        self.sending, self.receiving = OlderProtection(block[:16], block[32:36]), OlderProtection(block[16:32], block[36:40])
+        self.sending, self.receiving = Tls12Protection(block[:16], block[32:36]), Tls12Protection(block[16:32], block[36:40])
 
     def receive(self) -> tuple[int, bytes]:
         while True:
