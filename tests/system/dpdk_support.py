@@ -107,9 +107,7 @@ def curl(client: Namespace, path: str, address: str, *more: str, patience_s: int
 
 
 def transport(program: Program) -> dict[str, int]:
-    status, counters = program.call("GET", "/v1/counters")
-    assert status == 200
-    return counters["transport"]
+    return program.told("/v1/counters")["transport"]
 
 
 def digest(data: bytes) -> str:

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from dpdk_support import PORT, THEIR_V4, THEIR_V6, V4, V6, serving
+from dpdk_support import PORT, THEIR_V4, THEIR_V6, V4, V6, serving, transport
 from namespace_support import Client
 from node_support import until
 from origin_support import Nginx, content
@@ -51,7 +51,7 @@ class Siege:
     kernel_ports: Iterator[int] = field(default_factory=lambda: itertools.count(10_000))
 
     def counts(self) -> dict[str, int]:
-        return self.program.call("GET", "/v1/counters")[1]["transport"]
+        return transport(self.program)
 
     def count(self, name: str) -> int:
         return self.counts()[name]
@@ -62,7 +62,7 @@ class Siege:
         self.wire.flood(made, lambda: self.count(counter) >= goal)
 
     def proxy(self, name: str) -> int:
-        return self.program.call("GET", "/v1/counters")[1]["counters"][name]
+        return self.program.counters()[name]
 
     def open_connections(self) -> int:
         return self.program.status()["connections_open"]

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from certificate_support import Authority, Leaf
 from link_support import at_home
-from node_support import Node, group, until
+from node_support import Node, configuration, group, until
 from origin_support import Asked, Nginx, SecureOrigin, content, free_port
 from tls_tools_support import s_server
 from wire_support import Wire, ask, member
@@ -266,10 +266,9 @@ def test_a_reload_uses_files_that_changed(ca, stranger, nginx, tmp_path):
         assert ask(node.port, "/reloaded/2").body == data, "what worked works on"
 
 
-def test_a_file_that_is_missing_is_named_at_the_start(program, ca, tmp_path, nginx):
+def test_a_file_that_is_missing_is_named_at_the_start(program, link, tmp_path, nginx):
     place = tmp_path / "node.toml"
-    place.write_text(f'[node]\nlisten = ["127.0.0.1:0"]\ncontrol = "{tmp_path}/c"\n[cache]\nram = "128M"\nhugepages = false\n'
-                     f'{group(nginx.url, more=tls(None, f"""ca = "{tmp_path}/missing.pem" """))}')
+    place.write_text(configuration(link, tmp_path / "c", group(nginx.url, more=tls(None, f'ca = "{tmp_path}/missing.pem"'))))
     started = program("--config", place)
     started.says("missing.pem")
     assert started.process.wait(20) != 0
