@@ -7,10 +7,7 @@ import ssl
 import pytest
 from certificate_support import Leaf
 from link_support import TRANSPORT, new_link
-from conftest import ca, origin  # noqa: F401
 from node_support import Node
-from tls_tools_support import Interactive as Typing  # noqa: F401
-from tls_tools_support import url  # noqa: F401
 from wire_support import NAME, Broken, Wire
 
 once = pytest.mark.skipif(TRANSPORT == "dpdk", reason="is the same whatever carries the bytes")
