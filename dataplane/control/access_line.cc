@@ -1,5 +1,5 @@
 // Members are always there and always in one order, so that simple tools can read them; only
-// `range` and `broken` come and go.
+// `tls`, `range` and `broken` come and go.
 #include "dataplane/control/access_line.h"
 
 #include <chrono>
@@ -15,6 +15,12 @@ void append_access_line(std::string& out, const proxy::AccessRecord& record) {
   const std::chrono::sys_time<std::chrono::milliseconds> time(record.time);
   std::format_to(end, "{{\"time\":\"{:%FT%T}Z\",\"client\":", time);
   append_json_string(out, record.client_prefix.text());
+  out += ",\"protocol\":";
+  append_json_string(out, record.protocol);
+  if (!record.tls.empty()) {
+    out += ",\"tls\":";
+    append_json_string(out, record.tls);
+  }
   out += ",\"method\":";
   append_json_string(out, record.method);
   out += ",\"host\":";

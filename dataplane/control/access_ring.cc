@@ -1,4 +1,4 @@
-// Records lie in the ring as a fixed header and the bytes of five texts; both may wrap around its
+// Records lie in the ring as a fixed header and the bytes of their texts; both may wrap around its
 // end.
 #include "dataplane/control/access_ring.h"
 
@@ -19,7 +19,8 @@ struct AccessRing::Header {
   std::int64_t duration_us;
   std::uint64_t body_bytes;
   net::Address client_prefix;
-  std::array<std::uint16_t, 5> text_sizes;  // method, authority, path, cache, range
+  // method, authority, path, cache, range, protocol, tls
+  std::array<std::uint16_t, 7> text_sizes;
   std::uint16_t status;
   bool broken;
 };
@@ -37,7 +38,7 @@ AccessRing::AccessRing(std::size_t capacity_bytes, int wake_descriptor)
       wake_descriptor_(wake_descriptor),
       bytes_(std::make_unique<std::byte[]>(capacity_bytes)) {
   static_assert(sizeof(Header) + kMaximumMethodBytes + kMaximumAuthorityBytes + kMaximumPathBytes +
-                    kMaximumCacheBytes + kMaximumRangeBytes <=
+                    kMaximumCacheBytes + kMaximumRangeBytes + 2 * kMaximumVersionBytes <=
                 kMaximumRecordBytes);
   NEARFIELD_ASSERT(std::has_single_bit(capacity_bytes) &&
                    capacity_bytes >= 2 * kMaximumRecordBytes);
@@ -61,11 +62,14 @@ void AccessRing::get(std::uint64_t position, void* bytes, std::size_t size) cons
 
 void AccessRing::record(const proxy::AccessRecord& record) {
   if (!enabled_.load(std::memory_order_relaxed)) return;
-  const std::array<std::string_view, 5> texts = {
+  const std::array<std::string_view, 7> texts = {
       record.method.substr(0, kMaximumMethodBytes),
       record.authority.substr(0, kMaximumAuthorityBytes),
       record.path.substr(0, std::min(record.path.find('?'), kMaximumPathBytes)),
-      record.cache.substr(0, kMaximumCacheBytes), record.range.substr(0, kMaximumRangeBytes)};
+      record.cache.substr(0, kMaximumCacheBytes),
+      record.range.substr(0, kMaximumRangeBytes),
+      record.protocol.substr(0, kMaximumVersionBytes),
+      record.tls.substr(0, kMaximumVersionBytes)};
   Header header{.time_ms = record.time.count(),
                 .first_byte_us = record.first_byte.count(),
                 .duration_us = record.duration.count(),
@@ -122,8 +126,9 @@ bool AccessRing::take(proxy::AccessRecord& record, std::string& storage) {
   head_.store(head + sizeof(header) + texts_size, std::memory_order_release);
 
   std::string_view rest = storage;
-  std::array<std::string_view*, 5> texts = {&record.method, &record.authority, &record.path,
-                                            &record.cache, &record.range};
+  std::array<std::string_view*, 7> texts = {&record.method, &record.authority, &record.path,
+                                            &record.cache,  &record.range,     &record.protocol,
+                                            &record.tls};
   for (std::size_t i = 0; i < texts.size(); ++i) {
     *texts[i] = rest.substr(0, header.text_sizes[i]);
     rest.remove_prefix(header.text_sizes[i]);

@@ -25,6 +25,7 @@ class AccessRing final : public proxy::AccessSink {
   static constexpr std::size_t kMaximumPathBytes = 2048;
   static constexpr std::size_t kMaximumCacheBytes = 256;
   static constexpr std::size_t kMaximumRangeBytes = 256;
+  static constexpr std::size_t kMaximumVersionBytes = 16;
   static constexpr std::size_t kMaximumRecordBytes = 4096;
 
   // `capacity_bytes`: a power of two, at least 2 * kMaximumRecordBytes. `wake_descriptor`: an

@@ -11,8 +11,6 @@
 
 namespace nearfield::proxy {
 
-enum class Protocol : std::uint8_t { http_1_0, http_1_1, http_2 };
-
 struct AccessRecord {
   std::chrono::milliseconds time{};  // when the head was read, since the Unix epoch
   std::string_view method;
@@ -26,9 +24,9 @@ struct AccessRecord {
       first_byte{};                      // from the head to the first byte handed to the transport
   std::chrono::microseconds duration{};  // from the head to the last byte, or to the break
   net::Address client_prefix;
-  Protocol protocol = Protocol::http_1_1;
-  bool secure = false;  // over TLS
-  bool broken = false;  // cut short: the peer left or the body could not be completed
+  std::string_view protocol;  // "HTTP/1.0", "HTTP/1.1", "HTTP/2"
+  std::string_view tls;       // "TLSv1.3", "TLSv1.2"; empty: clear text
+  bool broken = false;        // cut short: the peer left or the body could not be completed
 };
 
 class AccessSink {

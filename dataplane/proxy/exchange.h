@@ -21,6 +21,7 @@
 #include "dataplane/http/cache_control.h"
 #include "dataplane/http/cache_status.h"
 #include "dataplane/http/request_head.h"
+#include "dataplane/net/security.h"
 #include "dataplane/net/send_plan.h"
 #include "dataplane/proxy/body_feeder.h"
 #include "dataplane/proxy/context.h"
@@ -38,6 +39,8 @@ class Exchange {
    public:
     virtual void exchange_has_more() = 0;
     virtual const net::Endpoint& exchange_peer() const = 0;
+    // Null: clear text.
+    virtual const net::StreamSecurity* exchange_security() const = 0;
 
    protected:
     ~Host() = default;

@@ -343,10 +343,11 @@ void Exchange::end(bool cut_short) {
     record.first_byte = since(first_byte_ == MonotonicTime{} ? now : first_byte_);
     record.duration = since(now);
     record.client_prefix = host_->exchange_peer().address.truncated(24, 48);
-    record.protocol = request_->version_major >= 2   ? Protocol::http_2
-                      : request_->version_minor == 0 ? Protocol::http_1_0
-                                                     : Protocol::http_1_1;
-    record.secure = request_->scheme == http::Scheme::kHttps;
+    record.protocol = request_->version_major >= 2   ? "HTTP/2"
+                      : request_->version_minor == 0 ? "HTTP/1.0"
+                                                     : "HTTP/1.1";
+    if (const net::StreamSecurity* security = host_->exchange_security())
+      record.tls = security->version;
     record.broken = cut_short;
     context_.access_sink->record(record);
   }

@@ -376,5 +376,6 @@ Http2Stream* Http2Session::find(std::int32_t id) {
 
 void Http2Stream::exchange_has_more() { session->stream_has_more(*this); }
 const net::Endpoint& Http2Stream::exchange_peer() const { return session->peer(); }
+const net::StreamSecurity* Http2Stream::exchange_security() const { return session->security(); }
 
 }  // namespace nearfield::proxy

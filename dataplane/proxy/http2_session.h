@@ -52,6 +52,7 @@ class Http2Session {
   // --- of its streams ---
   void stream_has_more(Http2Stream& stream);
   const net::Endpoint& peer() const { return stream_.peer(); }
+  const net::StreamSecurity* security() const { return stream_.security(); }
 
  private:
   friend struct Http2Callbacks;

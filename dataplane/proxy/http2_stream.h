@@ -23,6 +23,7 @@ class Http2Stream final : public Exchange::Host {
 
   void exchange_has_more() override;
   const net::Endpoint& exchange_peer() const override;
+  const net::StreamSecurity* exchange_security() const override;
 
   // As new, but with its memory.
   void reset() {

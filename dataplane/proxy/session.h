@@ -66,6 +66,7 @@ class Session final : public net::StreamHandler, private Exchange::Host {
 
   void exchange_has_more() override { stream_.wake_sender(); }
   const net::Endpoint& exchange_peer() const override { return stream_.peer(); }
+  const net::StreamSecurity* exchange_security() const override { return stream_.security(); }
 
   // Looks for the preface of HTTP/2; the same as on_receive().
   std::size_t sniff(std::span<const std::byte> bytes);

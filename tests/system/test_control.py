@@ -332,7 +332,7 @@ def test_access_log_says_what_was_served_and_not_to_whom(program, nginx_origin, 
     ask(port, "/%22%5C")
     lines = until(lambda: len(got := lines_of(files.access)) >= 3 and got, "three lines")
     first, second, third = sorted(lines, key=lambda each: each["status"])  # each worker writes in its own order
-    assert list(first) == ["time", "client", "method", "host", "path", "status", "body_bytes", "first_byte_us", "duration_us", "cache"]
+    assert list(first) == ["time", "client", "protocol", "method", "host", "path", "status", "body_bytes", "first_byte_us", "duration_us", "cache"]
     assert first["client"] == re.sub(r"\d+$", "0", files.link.client_v4) and first["path"] == "/a.txt" and first["host"] == "music.example"
     assert first["status"] == 200 and first["body_bytes"] == 1000 and "fwd=" in first["cache"]
     assert second["status"] == 206 and second["body_bytes"] == 100 and second["range"] == "bytes=0-99" and "hit" in second["cache"]

@@ -14,6 +14,7 @@ TEST_GROUP(AccessLine) {
   std::string line;
   void setup() override {
     record.time = std::chrono::milliseconds(1'700'000'000'123);
+    record.protocol = "HTTP/1.1";
     record.method = "GET";
     record.authority = "music.example";
     record.path = "/a.mp4";
@@ -29,7 +30,8 @@ TEST_GROUP(AccessLine) {
 TEST(AccessLine, HasItsMembersInOrder) {
   append_access_line(line, record);
   STRCMP_EQUAL(
-      "{\"time\":\"2023-11-14T22:13:20.123Z\",\"client\":\"192.0.2.0\",\"method\":\"GET\",\"host\":"
+      "{\"time\":\"2023-11-14T22:13:20.123Z\",\"client\":\"192.0.2.0\",\"protocol\":\"HTTP/"
+      "1.1\",\"method\":\"GET\",\"host\":"
       "\"music.example\","
       "\"path\":\"/"
       "a.mp4\",\"status\":206,\"body_bytes\":10,\"first_byte_us\":70,\"duration_us\":99,"
@@ -37,11 +39,13 @@ TEST(AccessLine, HasItsMembersInOrder) {
       line.c_str());
 }
 
-TEST(AccessLine, NamesRangeAndBreakOnlyWhenThereAre) {
+TEST(AccessLine, NamesTlsRangeAndBreakOnlyWhenThereAre) {
+  record.tls = "TLSv1.3";
   record.range = "bytes=0-";
   record.broken = true;
   append_access_line(line, record);
   const boost::json::value value = boost::json::parse(line);
+  STRCMP_EQUAL("TLSv1.3", value.at("tls").as_string().c_str());
   STRCMP_EQUAL("bytes=0-", value.at("range").as_string().c_str());
   CHECK(value.at("broken").as_bool());
 }

@@ -27,6 +27,8 @@ AccessRecord sample(std::uint16_t status = 200) {
   record.body_bytes = 12345;
   record.cache = "nearfield; hit";
   record.range = "bytes=0-9";
+  record.protocol = "HTTP/2";
+  record.tls = "TLSv1.3";
   record.first_byte = std::chrono::microseconds(77);
   record.duration = std::chrono::microseconds(99);
   record.client_prefix = *net::Address::parse("192.0.2.99");
@@ -52,6 +54,8 @@ TEST(AccessRing, GivesBackWhatWasPutIn) {
   CHECK(record.path == "/a/b.mp4");
   CHECK(record.cache == "nearfield; hit");
   CHECK(record.range == "bytes=0-9");
+  CHECK(record.protocol == "HTTP/2");
+  CHECK(record.tls == "TLSv1.3");
   CHECK_EQUAL(200, record.status);
   CHECK_EQUAL(12345U, record.body_bytes);
   CHECK(record.first_byte == sample().first_byte);
