@@ -3,6 +3,7 @@
 #include "dataplane/proxy/http2_callbacks.h"
 
 #include <array>
+#include <cstdlib>
 #include <new>
 #include <string_view>
 
@@ -197,7 +198,20 @@ const nghttp2_session_callbacks* callbacks() {
 
 nghttp2_data_source_read_callback2 http2_content_callback() { return Http2Callbacks::read_content; }
 
-nghttp2_session* make_http2_library(Http2Session& session, const Limits& limits) {
+nghttp2_mem hooks_of(Http2Memory& memory) {
+  return {
+      .mem_user_data = &memory,
+      .malloc = [](std::size_t bytes,
+                   void* self) { return static_cast<Http2Memory*>(self)->take(bytes); },
+      .free = [](void* block, void* self) { static_cast<Http2Memory*>(self)->give_back(block); },
+      .calloc = [](std::size_t count, std::size_t bytes,
+                   void*) { return std::calloc(count, bytes); },
+      .realloc = [](void* block, std::size_t bytes,
+                    void* self) { return static_cast<Http2Memory*>(self)->resize(block, bytes); }};
+}
+
+nghttp2_session* make_http2_library(Http2Session& session, Http2Memory& memory,
+                                    const Limits& limits) {
   nghttp2_option* option = nullptr;
   if (nghttp2_option_new(&option) != 0) throw std::bad_alloc();
   nghttp2_option_set_no_closed_streams(option, 1);
@@ -211,7 +225,8 @@ nghttp2_session* make_http2_library(Http2Session& session, const Limits& limits)
   constexpr std::uint64_t kNever = std::uint64_t{1} << 32;
   nghttp2_option_set_stream_reset_rate_limit(option, kNever, kNever);
   nghttp2_session* library = nullptr;
-  const int failure = nghttp2_session_server_new2(&library, callbacks(), &session, option);
+  nghttp2_mem hooks = hooks_of(memory);
+  const int failure = nghttp2_session_server_new3(&library, callbacks(), &session, option, &hooks);
   nghttp2_option_del(option);
   if (failure != 0) throw std::bad_alloc();
 

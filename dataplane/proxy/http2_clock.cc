@@ -11,11 +11,20 @@ namespace nearfield::proxy {
 namespace {
 
 constexpr MonotonicTime kNever = MonotonicTime::max();
+// Memory of a connection without work is given back after this, less than listeners pause between
+// segments: taking it again costs a page fault.
+constexpr Duration kRestAfter = std::chrono::seconds(1);
 
 }  // namespace
 
 void Http2Session::expect(MonotonicTime deadline) {
   if (!timer_.armed() || timer_.deadline() > deadline) context_.reactor.arm(timer_, deadline);
+}
+
+// Nothing is asked and nothing is owed.
+void Http2Session::begin_rest() {
+  rest_at_ = context_.reactor.now() + kRestAfter;
+  expect(std::min(rest_at_, quiet_since_ + limits().idle_timeout));
 }
 
 void Http2Session::wait_for(Http2Stream& stream, Http2Stream::Wait wait) {
@@ -77,6 +86,10 @@ MonotonicTime Http2Session::check_connection(MonotonicTime now) {
     fail(NGHTTP2_ENHANCE_YOUR_CALM, nullptr);
   }
   if (drain_ == Drain::announced && is_due(drain_at_)) drain_finally();
+  if (rest_at_ != MonotonicTime{} && is_due(rest_at_)) {
+    rest_at_ = {};
+    if (quiet() && nghttp2_session_want_write(library_) == 0) memory_.forget_frame();
+  }
   if (quiet() && is_due(quiet_since_ + limits().idle_timeout)) {
     count(counters.timeout_idle);
     fail(NGHTTP2_NO_ERROR, nullptr);

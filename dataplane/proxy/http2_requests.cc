@@ -142,11 +142,13 @@ void Http2Session::reset_stream(std::int32_t id, std::uint32_t error_code) {
 }
 
 void Http2Session::note_reset(std::int32_t id) {
-  if (!is_reset_here(id)) reset_here_[reset_here_next_++ % std::size(reset_here_)] = id;
+  if (is_reset_here(id)) return;
+  if (!reset_here_) reset_here_ = std::make_unique<std::array<std::int32_t, 128>>();
+  (*reset_here_)[reset_here_next_++ % reset_here_->size()] = id;
 }
 
 bool Http2Session::is_reset_here(std::int32_t id) const {
-  return std::ranges::find(reset_here_, id) != std::end(reset_here_);
+  return reset_here_ && std::ranges::find(*reset_here_, id) != reset_here_->end();
 }
 
 void Http2Session::stream_closed(std::int32_t id, std::uint32_t error_code) {

@@ -65,7 +65,7 @@ Http2Session::Http2Session(WorkerContext& context, SessionOwner& owner, net::Str
       began_(context.reactor.now()),
       quiet_since_(began_),
       secure_(secure) {
-  library_ = make_http2_library(*this, limits());
+  library_ = make_http2_library(*this, memory_, limits());
   count(context_.counters.http2_connections);
   expect(began_ + limits().header_timeout);
   stream_.wake_sender();  // our SETTINGS
@@ -337,7 +337,7 @@ void Http2Session::on_released(std::uint64_t bytes) {
   std::erase_if(lingering_, [this](const Lingering& each) { return each.end <= released_total_; });
   if (outstanding_bytes_ == 0 && !closing_) {
     send_check_at_ = {};
-    if (streams_.empty()) expect(quiet_since_ + limits().idle_timeout);
+    if (streams_.empty()) begin_rest();
   }
 }
 
@@ -362,7 +362,7 @@ void Http2Session::end_stream(Http2Stream& stream, bool cut_short) {
     std::vector<std::unique_ptr<Http2Stream>>().swap(streams_);
     std::vector<Http2Stream*>().swap(ready_);
     quiet_since_ = context_.reactor.now();
-    expect(quiet_since_ + limits().idle_timeout);
+    begin_rest();
   }
 }
 

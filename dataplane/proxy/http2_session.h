@@ -10,6 +10,7 @@
 // the connection as a whole and told apart again by order. One thread.
 #pragma once
 
+#include <array>
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
@@ -22,6 +23,7 @@
 #include "dataplane/net/timer.h"
 #include "dataplane/proxy/http2_frame_watch.h"
 #include "dataplane/proxy/http2_guard.h"
+#include "dataplane/proxy/http2_memory.h"
 #include "dataplane/proxy/http2_stream.h"
 #include "dataplane/proxy/reading_pace.h"
 #include "dataplane/proxy/session.h"
@@ -101,6 +103,7 @@ class Http2Session {
 
   // http2_clock.cc
   void expect(MonotonicTime deadline);
+  void begin_rest();
   void wait_for(Http2Stream& stream, Http2Stream::Wait wait);
   void on_timer();
   MonotonicTime check_connection(MonotonicTime now);
@@ -117,6 +120,7 @@ class Http2Session {
   WorkerContext& context_;
   SessionOwner& owner_;
   net::Stream& stream_;
+  Http2Memory memory_;
   nghttp2_session* library_ = nullptr;
   net::Timer timer_;
   net::SendPlan* plan_ = nullptr;  // while the transport asks
@@ -138,6 +142,7 @@ class Http2Session {
   ReadingPace pace_;
   MonotonicTime began_{};
   MonotonicTime quiet_since_{};
+  MonotonicTime rest_at_{};             // {}: has begun, or is not due
   MonotonicTime send_check_at_{};       // {}: nothing is owed
   MonotonicTime header_block_since_{};  // {}: none is open
   MonotonicTime drain_at_{};
@@ -147,8 +152,8 @@ class Http2Session {
   std::int32_t skipped_to_ = 0;
   std::uint32_t reset_here_next_ = 0;
   // The last streams that were reset from here, by us or by the library: frames for them may be on
-  // the way.
-  std::int32_t reset_here_[128] = {};
+  // the way. Null: none.
+  std::unique_ptr<std::array<std::int32_t, 128>> reset_here_;
   Drain drain_ = Drain::no;
   bool secure_ = false;
   bool settings_seen_ = false;

@@ -11,12 +11,15 @@ import socket
 import ssl
 import statistics
 import sys
+import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 import http  # noqa: E402
 import https  # noqa: E402
 
+# Servers give memory back when a connection has had nothing to do for a while.
+IDLE_AFTER_S = 3
 REQUEST = b"GET /tiny HTTP/1.1\r\nHost: localhost\r\n\r\n"
 # RFC 9113: preface, empty SETTINGS, and on stream 1 the same request (HPACK: static entries, literals without indexing).
 H2_REQUEST = (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\x04\0\0\0\0\0"
@@ -109,7 +112,7 @@ def measure_handshakes(running, rounds, count):
 
 
 def idle_bytes(server, protocol, count):
-    """Bytes of memory an idle connection costs the server, after its handshake and one request."""
+    """Bytes of memory an idle connection costs the server, some time after its handshake and one request."""
     context = client(protocol)
     open_connections = []
 
@@ -125,8 +128,10 @@ def idle_bytes(server, protocol, count):
         with connect(context, server) as connection:
             ask(connection)
     open_some(200)
+    time.sleep(IDLE_AFTER_S)
     before = server.resident_bytes()
     open_some(count)
+    time.sleep(IDLE_AFTER_S)
     after = server.resident_bytes()
     for connection in open_connections:
         connection.close()

@@ -54,11 +54,12 @@ def cpu_seconds(pid):
 
 
 def resident_bytes(pid):
+    """Of a process and its children, each page once; without pages of files, which are others' as well."""
     total = 0
     for each in process_tree(pid):
         try:
             for line in Path(f"/proc/{each}/smaps_rollup").read_text().splitlines():
-                if line.startswith("Pss:"):
+                if line.startswith(("Pss_Anon:", "Pss_Shmem:")):
                     total += int(line.split()[1]) * 1024
         except OSError:
             continue

@@ -277,6 +277,18 @@ TEST(Http2Session, an_idle_connection_is_closed_with_a_farewell) {
   LONGS_EQUAL(1, node.counter(&Counters::timeout_idle));
 }
 
+TEST(Http2Session, goes_on_after_its_memory_was_given_back) {
+  Http2Peer peer(node);
+  for (int number = 0; number < 3; ++number) {
+    const Http2Reply reply = peer.wait(peer.get("/a"));
+    LONGS_EQUAL(200, reply.status);
+    STRCMP_EQUAL("of /a", reply.body.c_str());
+    node.world.run_for(std::chrono::seconds(3));
+  }
+  peer.ping();
+  CHECK_TRUE(node.run_until([&] { return peer.pings_answered() == 1; }));
+}
+
 TEST(Http2Session, pings_keep_no_idle_connection) {
   Http2Peer peer(node);
   peer.wait(peer.get("/a"));

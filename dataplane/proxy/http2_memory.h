@@ -1,0 +1,35 @@
+// Http2Memory: where one nghttp2 session has its memory from, so that a connection without work can
+// do without most of it.
+//
+// Of some 25 KiB that a session of the library holds, 16 are the buffer in which it writes its next
+// frame (NGHTTP2_FRAMEBUF_CHUNKLEN of its sources, one block, from the session's beginning to its
+// end). Once the frame is sent nothing in it is read again. The block is laid on pages of its own,
+// and these go back to the system while the connection is idle; writing brings them back, empty.
+//
+// Invariant: what is handed back holds no frame: forget_frame() is only called while the library
+// has nothing to send. One thread.
+#pragma once
+
+#include <cstddef>
+
+namespace nearfield::proxy {
+
+class Http2Memory {
+ public:
+  Http2Memory() = default;
+  Http2Memory(const Http2Memory&) = delete;
+  Http2Memory& operator=(const Http2Memory&) = delete;
+
+  // As malloc(), free() and realloc(), for one session, which ends before this does.
+  void* take(std::size_t bytes);
+  void give_back(void* block);
+  void* resize(void* block, std::size_t bytes);
+
+  // nghttp2_session_want_write() is 0. False: there is no such block, or the system refuses.
+  bool forget_frame();
+
+ private:
+  void* frame_ = nullptr;  // the session's buffer for a frame
+};
+
+}  // namespace nearfield::proxy
