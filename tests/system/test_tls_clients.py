@@ -16,11 +16,11 @@ import pytest
 from certificate_support import Authority
 from link_support import authority as authority_of
 from link_support import dialled
-from node_support import group
+from node_support import group, until
 from origin_support import content
 from tls_support import TlsNode
 from tls_tools_support import Interactive, curl, get, gnutls, gnutls_command, s_client, s_client_command, url
-from wire_support import NAME
+from wire_support import NAME, Wire
 
 KIB, MIB = 1024, 1024 * 1024
 SONG = content(300_000)
@@ -70,6 +70,18 @@ def test_curl_asks_for_a_range_and_a_head(ca, node, version):
     assert (done.stderr, done.stdout) == (b"", SONG[100_000:200_000])
     head = curl(ca, node.tls_port, "/song", f"--http{version}", "-I").stdout.decode().lower()
     assert re.match(rf"http/{version} 200", head) and "content-length: 300000\r\n" in head
+
+
+def test_the_access_log_tells_protocols_and_versions_apart(ca, origin, leaves, tmp_path):
+    origin.put("/song", SONG)
+    log = tmp_path / "access.jsonl"
+    with TlsNode(group(origin.url), [leaves["ecdsa"]], more=f'[access_log]\npath = "{log}"') as node:
+        for options in (["--http1.1", "--tls-max", "1.2"], ["--http1.1"], ["--http2"]):
+            assert curl(ca, node.tls_port, "/song", *options).stdout == SONG
+        assert Wire(node.port).ask("/song").status == 200
+        lines = until(lambda: len(got := log.read_text().splitlines()) >= 4 and got, "four lines")
+    seen = {(line["protocol"], line.get("tls")) for line in map(json.loads, lines)}
+    assert seen == {("HTTP/1.1", "TLSv1.2"), ("HTTP/1.1", "TLSv1.3"), ("HTTP/2", "TLSv1.3"), ("HTTP/1.1", None)}
 
 
 def test_curl_takes_many_one_after_the_other_and_at_once(ca, node, tmp_path):
