@@ -1,5 +1,8 @@
 #include "dataplane/http/request_parser.h"
 
+#include <algorithm>
+#include <array>
+
 #include "cache/base/assert.h"
 #include "dataplane/http/authority.h"
 #include "dataplane/http/framing.h"
@@ -40,7 +43,8 @@ std::uint16_t status_of(Fault fault) {
 }  // namespace
 
 struct RequestParser::State {
-  enum class Phase : std::uint8_t { kStart, kHead, kBody, kComplete, kFailed };
+  // kUnknownMethod: until the line ends, because its end says whose method that may be.
+  enum class Phase : std::uint8_t { kStart, kHead, kUnknownMethod, kBody, kComplete, kFailed };
 
   State(const RequestLimits& request_limits, Scheme request_scheme)
       : limits(request_limits),
@@ -63,6 +67,7 @@ struct RequestParser::State {
 
   ParseStep feed_start(std::span<const std::byte> input);
   ParseStep feed_head(std::span<const std::byte> input);
+  ParseStep feed_unknown_method(std::span<const std::byte> input);
   ParseStep feed_body(std::span<const std::byte> input);
   // Checks and fills in the head. Empty reason: fine.
   RequestError take_head();
@@ -77,6 +82,9 @@ struct RequestParser::State {
   Phase phase = Phase::kStart;
   std::uint8_t leading_bytes = 0;  // of the one CRLF that may precede a request
   bool first_byte_is_token = false;
+  bool is_foreign = false;
+  std::uint32_t line_bytes = 0;    // of a request line with an unknown method
+  std::array<char, 9> line_end{};  // its last bytes, as many as " HTTP/1.1" has
   std::uint64_t body_bytes = 0;
   Fields trailers;
 };
@@ -103,13 +111,39 @@ ParseStep RequestParser::State::feed_start(std::span<const std::byte> input) {
 
 ParseStep RequestParser::State::feed_head(std::span<const std::byte> input) {
   const MessageReader::Read read = reader.read_head(input);
-  if (read.event == Event::kFault) return reader_fault();
+  if (read.event == Event::kFault) {
+    if (reader.fault() != Fault::kMethod || !first_byte_is_token) return reader_fault();
+    phase = Phase::kUnknownMethod;
+    line_bytes = reader.head_bytes();
+    return feed_unknown_method(input);
+  }
   if (read.event == Event::kNeedMore) return {ParseEvent::kNeedMore, read.consumed, {}};
   const RequestError wrong = take_head();
   if (!wrong.reason.empty()) return fail(wrong.status, wrong.reason);
   phase = Phase::kBody;
   reader.continue_with(head.framing, head.content_length);
   return {ParseEvent::kHead, read.consumed, {}};
+}
+
+// The version lies behind the space where the method was found wrong at the latest, so that what
+// was read before need not be kept.
+ParseStep RequestParser::State::feed_unknown_method(std::span<const std::byte> input) {
+  for (const std::byte byte : input) {
+    const char c = static_cast<char>(byte);
+    if (c == '\n') {
+      const std::string_view end(line_end.data(), line_end.size());
+      const auto is_digit = [](char each) { return each >= '0' && each <= '9'; };
+      is_foreign =
+          !(end.starts_with(" HTTP/") && is_digit(end[6]) && end[7] == '.' && is_digit(end[8]));
+      if (is_foreign) return fail(400, "not HTTP");
+      return reader_fault();
+    }
+    if (++line_bytes >= limits.max_head_bytes) return fail(431, "head too large");
+    if (c == '\r') continue;
+    std::ranges::rotate(line_end, line_end.begin() + 1);
+    line_end.back() = c;
+  }
+  return {ParseEvent::kNeedMore, input.size(), {}};
 }
 
 ParseStep RequestParser::State::feed_body(std::span<const std::byte> input) {
@@ -223,6 +257,8 @@ ParseStep RequestParser::feed(std::span<const std::byte> input) {
       return state_->feed_start(input);
     case State::Phase::kHead:
       return state_->feed_head(input);
+    case State::Phase::kUnknownMethod:
+      return state_->feed_unknown_method(input);
     case State::Phase::kBody:
       return state_->feed_body(input);
     case State::Phase::kComplete:
@@ -249,6 +285,7 @@ RequestHead& RequestParser::head() { return state_->head; }
 const RequestHead& RequestParser::head() const { return state_->head; }
 const Fields& RequestParser::trailers() const { return state_->trailers; }
 const RequestError& RequestParser::error() const { return state_->error; }
+bool RequestParser::is_foreign() const { return state_->is_foreign; }
 
 void RequestParser::reset() {
   state_->reader.reset();
@@ -258,6 +295,9 @@ void RequestParser::reset() {
   state_->phase = State::Phase::kStart;
   state_->leading_bytes = 0;
   state_->first_byte_is_token = false;
+  state_->is_foreign = false;
+  state_->line_bytes = 0;
+  state_->line_end = {};
   state_->body_bytes = 0;
 }
 

@@ -79,6 +79,9 @@ class RequestParser {
   const RequestHead& head() const;
   const Fields& trailers() const;  // valid after kComplete
   const RequestError& error() const;
+  // After an error: the first line is of another protocol. Its method is unknown, and it does not
+  // end in an HTTP version.
+  bool is_foreign() const;
 
   // Ready for the next message; memory is kept. Limits stay.
   void reset();

@@ -19,7 +19,7 @@ namespace nearfield::proxy {
   X(connections_refused_total, "Connections reset because the node has its maximum")           \
   X(connections_refused_prefix, "Connections reset because the client prefix has its maximum") \
   X(requests, "Requests whose head was read")                                                  \
-  X(requests_malformed, "Requests answered with 400, 414, 431, 501 or 505")                    \
+  X(requests_malformed, "Requests answered with 400, 414, 431, 501 or 505, or no HTTP")        \
   X(responses_2xx, "Responses with a 2xx status")                                              \
   X(responses_3xx, "Responses with a 3xx status")                                              \
   X(responses_4xx, "Responses with a 4xx status")                                              \

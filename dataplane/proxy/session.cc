@@ -118,6 +118,12 @@ std::size_t Session::parse(std::span<const std::byte> bytes) {
         const http::RequestError& error = work_->parser.error();
         count(error.status == 413 ? context_.counters.limit_request_body
                                   : context_.counters.requests_malformed);
+        if (work_->parser.is_foreign() && requests_ == 0) {
+          // A status means nothing to it. This is a wrong preface of HTTP/2 too, which may end the
+          // connection without a word (RFC 9113 3.4).
+          close();
+          return bytes.size();
+        }
         refuse(error.status, error.reason);
         return bytes.size();
       }

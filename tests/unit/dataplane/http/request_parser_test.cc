@@ -192,6 +192,11 @@ TEST(RequestParser, RefusesWhatIsAmbiguousOrMalformed) {
       {505, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"},
       {501, "GRAB / HTTP/1.1\r\nHost: a\r\n\r\n"},
       {501, "get / HTTP/1.1\r\nHost: a\r\n\r\n"},
+      {501, "GRAB HTTP/1.1\r\n"},
+      {501, "GETS / HTTP/1.1\r\nHost: a\r\n\r\n"},
+      {400, "GRAB / HTTP/1.1 \r\n"},
+      {400, "HTTP/1.1\r\n"},
+      {400, "INVALID PREFACE OF A CONNECTION\r\n\r\n"},
       {400, "\x16\x03\x01\x02"},
       // fields
       {400, get_with(" folded: a\r\n")},
@@ -302,6 +307,29 @@ TEST(RequestParser, ErrorsStay) {
   LONGS_EQUAL(501, parser.error().status);
   parser.reset();
   CHECK(read_message(parser, "GET / HTTP/1.1\r\nHost: a\r\n\r\n").complete);
+}
+
+TEST(RequestParser, WhatIsOfAnotherProtocolIsKnownByItsWholeFirstLine) {
+  for (const std::string_view line :
+       {"SSH-2.0-OpenSSH_9.9\r\n", "GRAB /\r\n", "EHLO a\n", "\r\nx\n"}) {
+    RequestParser parser;
+    for (std::size_t size = 1; size < line.size(); ++size) {
+      CHECK(parser.feed(bytes(line.substr(size - 1, 1))).event == ParseEvent::kNeedMore);
+      CHECK_FALSE(parser.is_foreign());
+    }
+    CHECK(parser.feed(bytes(line.substr(line.size() - 1))).event == ParseEvent::kError);
+    CHECK(parser.is_foreign());
+    parser.reset();
+    CHECK_FALSE(parser.is_foreign());
+  }
+  for (const std::string_view line : {"GRAB / HTTP/1.1\r\n", "GET /\r\n\r\n", "\x16\x03\x01"}) {
+    RequestParser parser;
+    CHECK(read_message(parser, line).error);
+    CHECK_FALSE(parser.is_foreign());
+  }
+  RequestLimits limits;
+  limits.max_head_bytes = 200;
+  LONGS_EQUAL(431, status_of(std::string(300, 'x') + "\r\n", limits));
 }
 
 TEST(RequestParser, KeepAliveFollowsVersionAndConnection) {

@@ -58,6 +58,22 @@ TEST(Session, what_is_ambiguous_gets_400_and_a_closed_connection_and_never_reach
   LONGS_EQUAL(7, node.counter(&Counters::requests_malformed));
 }
 
+TEST(Session, another_protocol_than_http_gets_no_answer_but_the_end) {
+  auto peer = node.client();
+  peer->send("WRONG PREFACE");
+  CHECK_FALSE(node.run_until([&] { return peer->ended(); }, std::chrono::milliseconds(100)));
+  peer->send(" OF HTTP/2\r\n\r\n");
+  CHECK_TRUE(node.run_until([&] { return peer->ended(); }));
+  LONGS_EQUAL(0, peer->received_bytes());
+  LONGS_EQUAL(1, node.counter(&Counters::requests_malformed));
+
+  // Behind a request it is a broken one.
+  auto talker = node.client();
+  talker->send("GET /a HTTP/1.1\r\nHost: music.example\r\n\r\nWRONG PREFACE\r\n\r\n");
+  CHECK_TRUE(node.run_until([&] { return talker->ended(); }));
+  STRCMP_CONTAINS("HTTP/1.1 400 ", talker->received().c_str());
+}
+
 TEST(Session, a_slow_head_is_cut_with_408) {
   auto peer = node.client();
   peer->send("GET /a HTTP/1.1\r\nHo");
