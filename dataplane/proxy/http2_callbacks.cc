@@ -76,7 +76,7 @@ struct Http2Callbacks {
         if ((frame->hd.flags & NGHTTP2_FLAG_ACK) != 0)
           session.settings_acknowledged_ = true;
         else
-          session.settings_seen_ = true;
+          session.settings_taken();
         return 0;
       case NGHTTP2_PING:
         if ((frame->hd.flags & NGHTTP2_FLAG_ACK) != 0) session.drain_finally();

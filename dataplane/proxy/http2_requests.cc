@@ -206,10 +206,35 @@ void Http2Session::frame_begins(std::uint8_t type, std::int32_t id) {
     case NGHTTP2_CONTINUATION:
     case NGHTTP2_DATA:
       return;
+    case NGHTTP2_SETTINGS:
+      above_initial_window_ = widest_window() - initial_window();
+      charge_frame();
+      return;
     default:
       charge_frame();
       return;
   }
+}
+
+std::int64_t Http2Session::initial_window() const {
+  return nghttp2_session_get_remote_settings(library_, NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE);
+}
+
+std::int64_t Http2Session::widest_window() const {
+  std::int64_t widest = 0;
+  for (const std::unique_ptr<Http2Stream>& each : streams_) {
+    widest = std::max<std::int64_t>(
+        widest, nghttp2_session_get_stream_remote_window_size(library_, each->id));
+  }
+  return widest;
+}
+
+// The library resets a stream whose window they would make too large; RFC 9113 6.9.2 ends the
+// connection.
+void Http2Session::settings_taken() {
+  settings_seen_ = true;
+  if (!streams_.empty() && initial_window() + above_initial_window_ > INT32_MAX)
+    fail(NGHTTP2_FLOW_CONTROL_ERROR, &context_.counters.http2_protocol_errors);
 }
 
 // A frame for a stream that is over. The library remembers no such stream and lets the frame pass;

@@ -97,6 +97,9 @@ class Http2Session {
   void judge_frame(const Http2FrameWatch::Head& head);
   void frame_begins(std::uint8_t type, std::int32_t id);
   void judge_closed(std::uint8_t type, std::int32_t id);
+  std::int64_t initial_window() const;
+  std::int64_t widest_window() const;
+  void settings_taken();
   void charge_frame();
   void charge_reset();
   void stream_closed(std::int32_t id, std::uint32_t error_code);
@@ -150,6 +153,7 @@ class Http2Session {
   std::int32_t last_stream_ = 0;   // highest the listener opened
   std::int32_t skipped_from_ = 0;  // the last identifiers it left out, both included; 0: none
   std::int32_t skipped_to_ = 0;
+  std::int64_t above_initial_window_ = 0;  // the widest window of a stream, while SETTINGS are read
   std::uint32_t reset_here_next_ = 0;
   // The last streams that were reset from here, by us or by the library: frames for them may be on
   // the way. Null: none.
