@@ -5,11 +5,13 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import ssl
 import struct
 from dataclasses import dataclass
 
 from hpack import Decoder, Encoder
 from link_support import dialled
+from wire_support import NAME
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 
@@ -44,8 +46,9 @@ def settings(*pairs: tuple[int, int]) -> bytes:
     return frame(SETTINGS, payload=b"".join(struct.pack(">HI", *pair) for pair in pairs))
 
 
-def fields(*more: tuple[str, str], method: str = "GET", path: str = "/song", scheme: str = "http", authority: str = "music.example",
+def fields(*more: tuple[str, str], method: str = "GET", path: str = "/song", scheme: str = "", authority: str = NAME,
            without: str = "") -> list[tuple[str, str]]:
+    """Of a request; an empty scheme is that of the connection on which it is sent."""
     pseudo = [(":method", method), (":scheme", scheme), (":path", path), (":authority", authority)]
     return [each for each in pseudo if each[0] != without] + list(more)
 
@@ -55,10 +58,16 @@ class Ended(Exception):
 
 
 class Http2:
-    """One connection. Writes the preface and SETTINGS, and acknowledges those of the node, unless told not to."""
+    """One connection, in clear text or, with a context, within TLS. Writes the preface and SETTINGS, and acknowledges those of the node,
+    unless told not to."""
 
-    def __init__(self, port: int, *pairs: tuple[int, int], greet: bool = True, timeout_s: float = 15.0):
+    def __init__(self, port: int, *pairs: tuple[int, int], greet: bool = True, timeout_s: float = 15.0, context: ssl.SSLContext | None = None):
         self.socket = socket.create_connection((dialled(port, "127.0.0.1"), port), timeout=timeout_s)
+        self.scheme = "http"
+        if context is not None:
+            self.scheme = "https"
+            context.set_alpn_protocols(["h2"])
+            self.socket = context.wrap_socket(self.socket, server_hostname=NAME, suppress_ragged_eofs=False)
         self.encoder, self.decoder = Encoder(), Decoder()
         self.buffer = b""
         if greet:
@@ -79,7 +88,7 @@ class Http2:
             self.socket.sendall(b"".join(pieces))
 
     def block(self, *pairs: tuple[str, str]) -> bytes:
-        return self.encoder.encode(pairs, huffman=False)
+        return self.encoder.encode([(name, value or self.scheme) if name == ":scheme" else (name, value) for name, value in pairs], huffman=False)
 
     def head(self, stream: int, pairs: list[tuple[str, str]], flags: int = END_STREAM | END_HEADERS) -> bytes:
         return frame(HEADERS, flags, stream, self.block(*pairs))
@@ -139,15 +148,15 @@ class Http2:
         assert self.response(stream)[0] == 200
 
     def connection_error(self, *codes: int) -> None:
-        """GOAWAY with one of these codes, then the end."""
+        """GOAWAY with one of these codes, then the end: no reset, which could overtake it."""
         said = None
         try:
             while True:
                 got = self.next()
                 if got.type == GOAWAY:
                     said = got.error
-        except Ended:
-            pass
+        except Ended as ended:
+            assert ended.__cause__ is None, f"reset after {said}"
         assert said in codes, f"GOAWAY says {said}, not one of {codes}"
 
     def stream_error(self, stream: int, *codes: int) -> None:

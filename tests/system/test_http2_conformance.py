@@ -1,11 +1,16 @@
-"""Every rule of RFC 9113 and RFC 7541 that a server can be seen to break: one case each, as raw frames, in the order of the RFCs."""
+"""Every rule of RFC 9113 and RFC 7541 that a server can be seen to break: one case each, as raw frames, in the order of the RFCs, in clear
+text and within TLS."""
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import struct
 
 import http2_support as h2
 import pytest
+from hpack.huffman import HuffmanEncoder
+from hpack.huffman_constants import REQUEST_CODES, REQUEST_CODES_LENGTH
 from http2_support import (
     CONTINUATION,
     DATA,
@@ -25,8 +30,9 @@ from http2_support import (
     fields,
     frame,
 )
-from node_support import Node, group
+from node_support import group
 from origin_support import ScriptedOrigin, content
+from tls_support import TlsNode
 
 SONG = content(100_000)
 ACK = h2.ACK
@@ -36,19 +42,21 @@ def u32(number: int) -> bytes:
     return struct.pack(">I", number)
 
 
-@pytest.fixture(scope="module")
-def node():
-    origin = ScriptedOrigin()
-    origin.on("/song", lambda asked: asked.answer(SONG))
-    origin.on("/echo", lambda asked: asked.answer(asked.body, cache="no-store"))
-    with Node(group(origin.url)) as started:
-        yield started
-    origin.close()
+@pytest.fixture(scope="module", params=["clear text", "TLS"])
+def dial(request, ca, leaf):
+    """dial(setting, ...) is a connection to a node."""
+    with contextlib.closing(ScriptedOrigin()) as origin:
+        origin.on("/song", lambda asked: asked.answer(SONG))
+        origin.on("/echo", lambda asked: asked.answer(asked.body, cache="no-store"))
+        origin.on("/field", lambda asked: asked.answer(f"{asked['X-Test']}{asked['Accept-Language']}".encode(), cache="no-store"))
+        with TlsNode(group(origin.url), [leaf]) as node:
+            secure = request.param == "TLS"
+            yield functools.partial(Http2, node.tls_port if secure else node.port, context=ca.context() if secure else None)
 
 
 @pytest.fixture
-def peer(node):
-    with Http2(node.port) as connected:
+def peer(dial):
+    with dial() as connected:
         yield connected
 
 
@@ -101,20 +109,41 @@ def test_pings_are_answered_and_answers_are_not(peer):
     assert (got.type, got.flags, got.payload) == (PING, ACK, b"12345678")
 
 
+@pytest.mark.parametrize(("flags", "stream"), [(0x16, 0), (0x16, 1 << 31)], ids=["flags", "reserved bit"])
+def test_bits_without_a_meaning_are_ignored(peer, flags, stream):
+    peer.send(frame(PING, flags, stream, b"12345678"))
+    got = peer.next()
+    assert (got.type, got.flags, got.stream, got.payload) == (PING, ACK, 0, b"12345678")
+
+
+@pytest.mark.parametrize("code", [h2.CANCEL, 0xFF])
+@pytest.mark.parametrize("flags", [END_HEADERS, END_STREAM | END_HEADERS], ids=["open", "half-closed"])
+def test_a_request_that_its_listener_resets(peer, flags, code):
+    peer.send(peer.head(1, fields(), flags), frame(RST_STREAM, 0, 1, u32(code)), frame(PING, 0, 0, b"12345678"))
+    assert peer.await_frame(lambda each: each.type == PING).payload == b"12345678"
+    peer.is_sound()
+
+
+def test_goaway_with_a_code_nobody_knows(peer):
+    peer.get(1)
+    peer.send(frame(GOAWAY, 0, 0, u32(0) + u32(0xFF) + b"why"))
+    assert peer.response(1)[2] == SONG
+
+
 def test_settings_are_acknowledged_and_unknown_ones_ignored(peer):
     peer.send(h2.settings((0xFF, 1), (h2.MAX_FRAME_SIZE, 1 << 20), (h2.HEADER_TABLE_SIZE, 0)))
     assert peer.next().flags == ACK
     peer.is_sound(1)
 
 
-def test_the_last_of_repeated_settings_counts(node):
-    with Http2(node.port, (h2.INITIAL_WINDOW_SIZE, 100), (h2.INITIAL_WINDOW_SIZE, 1)) as peer:
+def test_the_last_of_repeated_settings_counts(dial):
+    with dial((h2.INITIAL_WINDOW_SIZE, 100), (h2.INITIAL_WINDOW_SIZE, 1)) as peer:
         peer.get(1)
         assert len(peer.await_frame(lambda each: each.type == DATA).payload) == 1
 
 
-def test_windows_may_become_negative_and_grow_again(node):
-    with Http2(node.port, (h2.INITIAL_WINDOW_SIZE, 3)) as peer:
+def test_windows_may_become_negative_and_grow_again(dial):
+    with dial((h2.INITIAL_WINDOW_SIZE, 3)) as peer:
         peer.get(1)
         assert len(peer.await_frame(lambda each: each.type == DATA).payload) == 3
         peer.send(h2.settings((h2.INITIAL_WINDOW_SIZE, 1)), frame(PING, 0, 0, b"between."))
@@ -125,6 +154,21 @@ def test_windows_may_become_negative_and_grow_again(node):
         assert len(peer.await_frame(lambda each: each.type == DATA).payload) == 1
         peer.send(h2.settings((h2.INITIAL_WINDOW_SIZE, 2)))
         assert len(peer.await_frame(lambda each: each.type == DATA).payload) == 1
+
+
+def test_a_window_of_nothing_is_opened_by_settings(dial):
+    with dial((h2.INITIAL_WINDOW_SIZE, 0)) as peer:
+        peer.get(1)
+        peer.await_frame(lambda each: each.type == HEADERS)
+        peer.send(frame(PING, 0, 0, b"no data."))
+        assert peer.await_frame(lambda each: each.type in (PING, DATA)).type == PING
+        peer.send(h2.settings((h2.INITIAL_WINDOW_SIZE, 1)))
+        assert len(peer.await_frame(lambda each: each.type == DATA).payload) == 1
+
+
+def test_content_in_a_frame_as_large_as_may_be(peer):
+    peer.send(peer.head(1, fields(method="POST", path="/echo"), END_HEADERS), frame(DATA, END_STREAM, 1, SONG[:16384]))
+    assert peer.response(1)[2] == SONG[:16384]
 
 
 def test_frames_are_no_larger_than_the_listener_takes(peer):
@@ -147,22 +191,63 @@ def test_goaway_of_the_listener_ends_the_connection_after_its_streams(peer):
         peer.next()
 
 
-def test_table_size_updates_to_zero_and_back_at_the_start_of_a_block(peer):
-    peer.send(frame(HEADERS, END_STREAM | END_HEADERS, 1, b"\x20\x3f\xe1\x1f" + peer.block(*fields())))
+def test_te_with_trailers_alone(peer):
+    peer.get(1, ("te", "trailers"))
+    assert peer.response(1)[0] == 200
+
+
+# Of RFC 7541: a field as an index into the table, or with a name that is one (Accept-Language is 17) or not, kept (6.2.1), not kept (6.2.2),
+# or never to be (6.2.3).
+
+
+def text(value: bytes, huffman: bool) -> bytes:
+    packed = HuffmanEncoder(REQUEST_CODES, REQUEST_CODES_LENGTH).encode(value) if huffman else value
+    return bytes([len(packed) | (0x80 if huffman else 0)]) + packed
+
+
+@pytest.mark.parametrize("huffman", [False, True], ids=["plain", "huffman"])
+@pytest.mark.parametrize("name", ["indexed name", "new name"])
+@pytest.mark.parametrize(("new", "indexed"), [(b"\x40", b"\x51"), (b"\x00", b"\x0f\x02"), (b"\x10", b"\x1f\x02")],
+                         ids=["kept", "not kept", "never kept"])
+def test_representations_of_a_field(peer, new, indexed, name, huffman):
+    head = (b"\x82\x87" if peer.scheme == "https" else b"\x82\x86") + (b"\x04" + text(b"/field", False) + b"\x01\x01a")
+    field = (indexed if name == "indexed name" else new + text(b"x-test", huffman)) + text(b"custom", huffman)
+    peer.send(frame(HEADERS, END_STREAM | END_HEADERS, 1, head + field))
+    assert peer.response(1)[2] == b"custom"
+    if new == b"\x40":  # by its place in the table, the first behind the static one
+        peer.send(frame(HEADERS, END_STREAM | END_HEADERS, 3, head + b"\xbe"))
+        assert peer.response(3)[2] == b"custom"
+
+
+@pytest.mark.parametrize("updates", [b"\x3f\x61", b"\x20\x3f\xe1\x1f", b"\x3f\x61\x3f\xe1\x1f"], ids=["128", "0 and 4096", "128 and 4096"])
+def test_table_size_updates_at_the_start_of_a_block(peer, updates):
+    peer.send(frame(HEADERS, END_STREAM | END_HEADERS, 1, updates + peer.block(*fields())))
     assert peer.response(1)[0] == 200
 
 
 # --- the preface (3.4) ---
 
 
-def test_what_only_begins_like_the_preface_is_not_http_2(node):
-    with Http2(node.port, greet=False) as peer:
+def test_what_only_begins_like_the_preface_is_not_http_2(dial):
+    with dial(greet=False) as peer:
         peer.send(b"PRI * HTTP/2.0\r\n\r\nXX\r\n\r\n")
-        assert peer.socket.recv(100).startswith(b"HTTP/1.1 505")
+        if peer.scheme == "http":
+            assert peer.socket.recv(100).startswith(b"HTTP/1.1 505")
+        else:  # the handshake has agreed on it
+            peer.connection_error(h2.PROTOCOL_ERROR)
 
 
-def test_settings_come_first_from_both(node):
-    with Http2(node.port, greet=False) as peer:
+def test_a_wrong_preface_ends_the_connection(dial):
+    with dial(greet=False) as peer:
+        peer.send(b"WRONG PREFACE OF A CONNECTION\r\n\r\n")
+        if peer.scheme == "http":
+            assert peer.socket.recv(100) == b""  # its reader may know nothing of GOAWAY
+        else:
+            peer.connection_error(h2.PROTOCOL_ERROR)
+
+
+def test_settings_come_first_from_both(dial):
+    with dial(greet=False) as peer:
         peer.send(h2.PREFACE, frame(PING, 0, 0, b"12345678"))
         assert peer.next().type == SETTINGS
         peer.connection_error(h2.PROTOCOL_ERROR)
@@ -171,6 +256,11 @@ def test_settings_come_first_from_both(node):
 # --- errors of the connection ---
 
 REQUEST_BLOCK = bytes.fromhex("828684") + b"\x01\x01a"  # GET http / with the authority "a"
+
+
+def of(peer: Http2, *pieces: bytes) -> list[bytes]:
+    """The tables hold requests of clear text."""
+    return [each.replace(b"\x82\x86\x84", b"\x82\x87\x84") if peer.scheme == "https" else each for each in pieces]
 
 
 def case(name: str, codes: tuple[int, ...] | int, *pieces: bytes):
@@ -190,6 +280,7 @@ CONNECTION_ERRORS = [
     case("4.2 headers larger than the frame size", SIZE, frame(HEADERS, END_STREAM | END_HEADERS, 1, b"\0" * 16385)),
     case("4.2 settings larger than the frame size", SIZE, frame(SETTINGS, 0, 0, b"\0" * 16386)),
     case("4.3 broken header block", COMPRESSION, frame(HEADERS, END_STREAM | END_HEADERS, 1, b"\x00" * 3 + b"\xff" * 12)),
+    case("4.3 header block that ends within a field", COMPRESSION, frame(HEADERS, END_STREAM | END_HEADERS, 1, b"\x40")),
     case("4.3 priority within a header block", PROTOCOL, frame(HEADERS, END_STREAM, 1, REQUEST_BLOCK), frame(PRIORITY, 0, 1, b"\0" * 5)),
     case("4.3 another stream within a header block", PROTOCOL, frame(HEADERS, END_STREAM, 1, REQUEST_BLOCK),
          frame(HEADERS, END_STREAM | END_HEADERS, 3, REQUEST_BLOCK)),
@@ -224,10 +315,16 @@ CONNECTION_ERRORS = [
     case("6.9 window update of nothing", PROTOCOL, frame(WINDOW_UPDATE, 0, 0, u32(0))),
     case("6.9 window update of another size", SIZE, frame(WINDOW_UPDATE, 0, 0, b"\0\0\x01")),
     case("6.9.1 window above the maximum", FLOW, frame(WINDOW_UPDATE, 0, 0, u32(0x7FFFFFFF)), frame(WINDOW_UPDATE, 0, 0, u32(1))),
+    case("6.9.2 settings that put a window above the maximum", FLOW, OPEN, frame(WINDOW_UPDATE, 0, 1, u32(1)),
+         pair(h2.INITIAL_WINDOW_SIZE, 0x7FFFFFFF)),
     case("6.10 continuation on stream 0", PROTOCOL, frame(HEADERS, END_STREAM, 1, REQUEST_BLOCK), frame(CONTINUATION, END_HEADERS, 0, b"")),
     case("6.10 continuation of another stream", PROTOCOL, frame(HEADERS, END_STREAM, 1, REQUEST_BLOCK), frame(CONTINUATION, END_HEADERS, 3, b"")),
     case("6.10 headers before the block ends", PROTOCOL, frame(HEADERS, END_STREAM, 1, REQUEST_BLOCK), frame(HEADERS, END_HEADERS, 1, b"")),
     case("6.10 data before the block ends", PROTOCOL, frame(HEADERS, 0, 1, REQUEST_BLOCK), frame(DATA, END_STREAM, 1, b"x")),
+    case("6.10 data behind a continuation before the block ends", PROTOCOL, frame(HEADERS, 0, 1, REQUEST_BLOCK), frame(CONTINUATION, 0, 1, b""),
+         frame(DATA, END_STREAM, 1, b"x")),
+    case("6.10 continuation behind the one that ends the block", PROTOCOL, frame(HEADERS, END_STREAM, 1, REQUEST_BLOCK),
+         frame(CONTINUATION, END_HEADERS, 1, b""), frame(CONTINUATION, END_HEADERS, 1, b"")),
     case("7541 2.3.3 index beyond both tables", COMPRESSION, frame(HEADERS, END_STREAM | END_HEADERS, 1, REQUEST_BLOCK + b"\xc6")),
     case("7541 2.3.3 name index beyond both tables", COMPRESSION, frame(HEADERS, END_STREAM | END_HEADERS, 1, REQUEST_BLOCK + b"\x7f\x80\x01\x00")),
     case("7541 4.2 size update at the end of a block", COMPRESSION, frame(HEADERS, END_STREAM | END_HEADERS, 1, REQUEST_BLOCK + b"\x20")),
@@ -244,7 +341,7 @@ CONNECTION_ERRORS = [
 
 @pytest.mark.parametrize(("codes", "pieces"), CONNECTION_ERRORS)
 def test_error_of_the_connection(peer, codes, pieces):
-    peer.send(*pieces)
+    peer.send(*of(peer, *pieces))
     peer.connection_error(*codes)
 
 
@@ -269,17 +366,20 @@ STREAM_ERRORS = [
 
 @pytest.mark.parametrize(("codes", "pieces"), STREAM_ERRORS)
 def test_error_of_a_stream(peer, codes, pieces):
-    peer.send(*pieces)
+    peer.send(*of(peer, *pieces))
     peer.stream_error(1, *codes)
 
 
-def test_frames_after_both_ends(peer):
-    for kind, flags, payload in ((DATA, END_STREAM, b"x"), (HEADERS, END_STREAM | END_HEADERS, REQUEST_BLOCK)):
-        with Http2(peer.socket.getpeername()[1]) as other:
-            other.get(1)
-            other.response(1)
-            other.send(frame(kind, flags, 1, payload))
-            other.connection_error(CLOSED)
+@pytest.mark.parametrize(("codes", "piece"), [
+    ((CLOSED,), frame(DATA, END_STREAM, 1, b"x")),
+    ((CLOSED,), ASKED),
+    ((CLOSED, PROTOCOL), frame(CONTINUATION, END_HEADERS, 1, b"")),
+], ids=["data", "headers", "continuation"])
+def test_frames_after_both_ends(peer, codes, piece):
+    peer.get(1)
+    peer.response(1)
+    peer.send(*of(peer, piece))
+    peer.connection_error(*codes)
 
 
 MALFORMED = {
@@ -323,7 +423,7 @@ def test_malformed_request(peer, name):
     peer.is_sound()
 
 
-@pytest.mark.parametrize("pieces", [(b"abc",), (b"abc", b"de"), (b"",)], ids=["one frame", "two frames", "none"])
+@pytest.mark.parametrize("pieces", [(b"abc",), (b"abcdef",), (b"abc", b"de"), (b"",)], ids=["shorter", "longer", "longer in two frames", "none"])
 def test_content_of_another_length_than_declared(peer, pieces):
     peer.send(peer.head(1, fields(("content-length", "4"), method="POST", path="/echo"), END_HEADERS))
     for index, each in enumerate(pieces):
@@ -344,7 +444,6 @@ def test_malformed_trailers(peer, trailer):
 
 @pytest.mark.parametrize(("status", "pairs"), [
     (400, fields(("host", "other.example"))),
-    (421, fields(scheme="https")),
     (414, fields(path="/" + "a" * 9000)),
     (431, fields(("x", "y" * 16_300))),
     (431, fields(*((f"x{number}", "y") for number in range(120)))),
@@ -356,26 +455,32 @@ def test_refused_with_a_status(peer, status, pairs):
     peer.is_sound()
 
 
+def test_a_request_of_the_other_scheme_is_misdirected(peer):
+    peer.get(1, scheme="http" if peer.scheme == "https" else "https")
+    assert peer.response(1)[0] == 421
+    peer.is_sound()
+
+
 # --- streams beyond the limit (5.1.2) ---
 
 
-def test_streams_beyond_the_limit_are_refused(node):
-    with Http2(node.port, (h2.INITIAL_WINDOW_SIZE, 0)) as peer:
+def test_streams_beyond_the_limit_are_refused(dial):
+    with dial((h2.INITIAL_WINDOW_SIZE, 0)) as peer:
         peer.send(*(peer.head(stream, fields()) for stream in range(1, 2 * 101 + 1, 2)))
         # The limit is known, as SETTINGS are acknowledged.
         peer.connection_error(PROTOCOL)
 
 
-def greeted(port: int, *pairs: tuple[int, int]) -> Http2:
+def greeted(dial, *pairs: tuple[int, int]) -> Http2:
     """A connection that does not acknowledge the node's SETTINGS: it need not know their limits yet."""
-    peer = Http2(port, greet=False)
+    peer = dial(greet=False)
     peer.send(h2.PREFACE, h2.settings(*pairs))
     assert peer.next().type == SETTINGS
     return peer
 
 
-def test_streams_beyond_a_limit_that_is_not_acknowledged_are_refused(node):
-    with greeted(node.port, (h2.INITIAL_WINDOW_SIZE, 0)) as peer:
+def test_streams_beyond_a_limit_that_is_not_acknowledged_are_refused(dial):
+    with greeted(dial, (h2.INITIAL_WINDOW_SIZE, 0)) as peer:
         peer.send(*(peer.head(stream, fields()) for stream in range(1, 2 * 101 + 1, 2)))
         refused = peer.await_frame(lambda each: each.type == RST_STREAM)
         assert (refused.stream, refused.error) == (201, h2.REFUSED_STREAM)
@@ -410,9 +515,9 @@ def test_what_comes_for_a_stream_after_its_reset_is_dropped(peer, name, trailers
 
 
 @pytest.mark.parametrize("at_once", [True, False], ids=["before the resets", "after the resets"])
-def test_what_comes_for_refused_streams_is_dropped(node, at_once):
+def test_what_comes_for_refused_streams_is_dropped(dial, at_once):
     """Streams refused between others that are taken, so that their numbers lie below the last."""
-    with greeted(node.port, (h2.INITIAL_WINDOW_SIZE, 0)) as peer:
+    with greeted(dial, (h2.INITIAL_WINDOW_SIZE, 0)) as peer:
         upload = fields(method="POST", path="/echo")
         peer.send(*(peer.head(stream, upload, END_HEADERS) for stream in range(1, 200, 2)))
         # One too many, and a place for the next, three times.
@@ -438,6 +543,6 @@ def test_an_early_answer_to_a_request_that_goes_on_ends_it(peer):
     peer.is_sound()
 
 
-def test_the_node_lives_on(node):
-    with Http2(node.port) as peer:
+def test_the_node_lives_on(dial):
+    with dial() as peer:
         peer.is_sound(1)
