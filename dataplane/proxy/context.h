@@ -14,6 +14,7 @@
 #include "dataplane/origin/client.h"
 #include "dataplane/proxy/access_record.h"
 #include "dataplane/proxy/counters.h"
+#include "dataplane/proxy/http2_frame_pool.h"
 #include "dataplane/proxy/settings.h"
 
 namespace nearfield::proxy {
@@ -37,6 +38,7 @@ struct WorkerContext {
   AccessSink* access_sink;  // may be null
   access::AccessCheck access;
   Counters counters;
+  Http2FramePool http2_frames;
 
   void set_settings(std::shared_ptr<const Settings> next) {
     settings = std::move(next);

@@ -3,8 +3,9 @@
 //
 // Of some 25 KiB that a session of the library holds, 16 are the buffer in which it writes its next
 // frame (NGHTTP2_FRAMEBUF_CHUNKLEN of its sources, one block, from the session's beginning to its
-// end). Once the frame is sent nothing in it is read again. The block is laid on pages of its own,
-// and these go back to the system while the connection is idle; writing brings them back, empty.
+// end). Once the frame is sent nothing in it is read again. The block is taken from a pool of
+// pages, and these go back to the system while the connection is idle; all other memory is
+// malloc()'s.
 //
 // Invariant: what is handed back holds no frame: forget_frame() is only called while the library
 // has nothing to send. One thread.
@@ -12,11 +13,13 @@
 
 #include <cstddef>
 
+#include "dataplane/proxy/http2_frame_pool.h"
+
 namespace nearfield::proxy {
 
 class Http2Memory {
  public:
-  Http2Memory() = default;
+  explicit Http2Memory(Http2FramePool& pool) : pool_(pool) {}
   Http2Memory(const Http2Memory&) = delete;
   Http2Memory& operator=(const Http2Memory&) = delete;
 
@@ -26,9 +29,10 @@ class Http2Memory {
   void* resize(void* block, std::size_t bytes);
 
   // nghttp2_session_want_write() is 0. False: there is no such block, or the system refuses.
-  bool forget_frame();
+  bool forget_frame() { return frame_ != nullptr && Http2FramePool::forget(frame_); }
 
  private:
+  Http2FramePool& pool_;
   void* frame_ = nullptr;  // the session's buffer for a frame
 };
 

@@ -60,6 +60,7 @@ Http2Session::Http2Session(WorkerContext& context, SessionOwner& owner, net::Str
     : context_(context),
       owner_(owner),
       stream_(stream),
+      memory_(context.http2_frames),
       timer_([](void* self) { static_cast<Http2Session*>(self)->on_timer(); }, this),
       guard_(context.settings->limits, context.reactor.now()),
       began_(context.reactor.now()),
