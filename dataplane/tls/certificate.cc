@@ -5,17 +5,18 @@
 #include <mbedtls/pk.h>
 #include <mbedtls/rsa.h>
 #include <mbedtls/x509_crt.h>
-#include <sys/stat.h>
 
 #include <algorithm>
 #include <array>
 #include <cstring>
 #include <format>
 #include <span>
+#include <utility>
 
 #include "dataplane/tls/client_hello.h"
 #include "dataplane/tls/library.h"
 #include "dataplane/tls/random_source.h"
+#include "dataplane/tls/secret_file.h"
 #include "dataplane/tls/secrets.h"
 
 namespace nearfield::tls {
@@ -68,6 +69,15 @@ std::string subject_text(const mbedtls_x509_crt& certificate) {
   return length > 0 ? std::string(text.data(), static_cast<std::size_t>(length)) : std::string();
 }
 
+// A key or signature that the library has no code for, rather than one that is damaged.
+bool is_unknown_kind(int code) {
+  // Codes are sums: of what failed, above these bits, and of why.
+  constexpr int kReasonBits = 0x7f;
+  const int what = code < 0 ? -(-code & ~kReasonBits) : 0;
+  return what == MBEDTLS_ERR_X509_UNKNOWN_SIG_ALG || what == MBEDTLS_ERR_PK_UNKNOWN_PK_ALG ||
+         what == MBEDTLS_ERR_PK_UNKNOWN_NAMED_CURVE;
+}
+
 Result<KeyType> check_key(const mbedtls_pk_context& key, const std::string& file) {
   const std::size_t bits = mbedtls_pk_get_bitlen(&key);
   switch (mbedtls_pk_get_type(&key)) {
@@ -90,13 +100,6 @@ Result<KeyType> check_key(const mbedtls_pk_context& key, const std::string& file
       return failure(std::format(
           "{} holds a key that is neither ECDSA nor RSA: make an ECDSA key on P-256", file));
   }
-}
-
-void check_permissions(const std::string& file, std::vector<std::string>& warnings) {
-  struct stat status{};
-  if (::stat(file.c_str(), &status) == 0 && (status.st_mode & (S_IROTH | S_IWOTH)) != 0)
-    warnings.push_back(
-        std::format("the private key {} can be read or written by everyone: chmod o-rw it", file));
 }
 
 }  // namespace
@@ -137,6 +140,12 @@ Result<std::shared_ptr<const Certificate>> Certificate::load(const CertificateFi
       chain_text->size());
   // The file may hold the key as well, and that is a part that is no certificate of course.
   wipe(std::as_writable_bytes(std::span(chain_text->data(), chain_text->size())));
+  if (is_unknown_kind(parsed))
+    return failure(
+        std::format("{} holds a certificate whose key or signature is neither ECDSA on a known "
+                    "curve nor RSA (Ed25519, perhaps): make an ECDSA key on P-256, and have it "
+                    "signed by such a key",
+                    files.chain));
   if (parsed != 0)
     return failure(std::format(
         "{} is not a chain of certificates in PEM: {}", files.chain,
@@ -164,6 +173,14 @@ Result<std::shared_ptr<const Certificate>> Certificate::load(const CertificateFi
                              key_text->size(), nullptr, 0, library_random, nullptr);
     if (code == 0) continue;
     wipe(std::as_writable_bytes(std::span(key_text->data(), key_text->size())));
+    if (is_unknown_kind(code))
+      return failure(std::format(
+          "{} holds a key that is neither ECDSA nor RSA: make an ECDSA key on P-256", files.key));
+    if (files.key == files.chain && code == MBEDTLS_ERR_PK_KEY_INVALID_FORMAT)
+      return failure(
+          std::format("{} holds certificates but no private key: name the file that does with "
+                      "`key` (--key), beside `certificate`",
+                      files.chain));
     return failure(std::format("{} is not a private key in PEM without a passphrase: {}", files.key,
                                library_error(code)));
   }
@@ -194,7 +211,8 @@ Result<std::shared_ptr<const Certificate>> Certificate::load(const CertificateFi
         std::format("the certificate {} ({}) is valid only from {:%F %R} UTC on: is the clock "
                     "right?",
                     files.chain, expiry.subject, begin));
-  check_permissions(files.key, warnings);
+  if (std::string exposed = exposure_warning("private key", files.key); !exposed.empty())
+    warnings.push_back(std::move(exposed));
   return made;
 }
 

@@ -6,6 +6,7 @@
 #include <format>
 
 #include "dataplane/tls/client_settings_parts.h"
+#include "dataplane/tls/handshake_parts.h"
 #include "dataplane/tls/library.h"
 
 namespace nearfield::tls {
@@ -66,7 +67,10 @@ Result<std::shared_ptr<const ClientSettings>> ClientSettings::make(const ClientO
   // proven: pins need both.
   mbedtls_ssl_conf_authmode(
       config, options.verify ? MBEDTLS_SSL_VERIFY_REQUIRED : MBEDTLS_SSL_VERIFY_OPTIONAL);
-  if (options.verify) mbedtls_ssl_conf_ca_chain(config, &parts->ca, nullptr);
+  if (options.verify) {
+    mbedtls_ssl_conf_ca_chain(config, &parts->ca, nullptr);
+    mbedtls_ssl_conf_verify(config, verify_server_certificate, nullptr);
+  }
   // Connections to origins are kept and few: sessions are not resumed.
   mbedtls_ssl_conf_session_tickets(config, MBEDTLS_SSL_SESSION_TICKETS_DISABLED);
   if (!options.own.chain.empty()) {

@@ -19,11 +19,17 @@ namespace {
 
 constexpr auto kAlertRecord = static_cast<std::byte>(ContentType::alert);
 constexpr auto kDataRecord = static_cast<std::byte>(ContentType::application_data);
+constexpr std::uint32_t kNoVerification = 0xffffffff;                     // the library's
 constexpr std::size_t kMaximumCiphertextBytes = kMaximumPlaintext + 256;  // RFC 8446 5.2
 
 std::size_t record_bytes(std::span<const std::byte> header) {
   return kRecordHeaderBytes +
          (std::to_integer<std::size_t>(header[3]) << 8 | std::to_integer<std::size_t>(header[4]));
+}
+
+// Of any type, in any version since SSL 3.0.
+bool is_record_header(std::span<const std::byte> header) {
+  return header[0] >= std::byte{20} && header[0] <= std::byte{23} && header[1] == std::byte{3};
 }
 
 // The description of a fatal alert that came without encryption; -1: the record is none.
@@ -53,12 +59,14 @@ int begin_record(Handshake::Parts& parts) {
     if (rest.size() < kRecordHeaderBytes) return MBEDTLS_ERR_SSL_WANT_READ;
     const std::size_t whole = record_bytes(rest);
     // An impossible length goes through, for the library to refuse.
-    const bool possible = whole <= kRecordHeaderBytes + kMaximumCiphertextBytes;
+    const bool possible = parts.may_be_record(rest);
     if (possible && rest.size() < whole) return MBEDTLS_ERR_SSL_WANT_READ;
     const auto verdict =
         possible ? parts.early_data.judge(rest.first(whole)) : EarlyDataFilter::Verdict::pass;
     if (verdict == EarlyDataFilter::Verdict::too_much) return MBEDTLS_ERR_SSL_UNEXPECTED_MESSAGE;
     if (verdict == EarlyDataFilter::Verdict::pass) {
+      parts.is_not_tls = !parts.is_server() && !parts.has_record && !is_record_header(rest);
+      parts.has_record = true;
       parts.record_left = whole;
       parts.plain_alert = plain_alert(rest);
       return 0;
@@ -222,21 +230,6 @@ Handshake::Parts*& current_handshake() {
   return current;
 }
 
-std::string certificate_subject(const mbedtls_x509_crt& certificate) {
-  std::array<char, 512> text{};
-  const int length = mbedtls_x509_dn_gets(text.data(), text.size(), &certificate.subject);
-  return length > 0 ? std::string(text.data(), static_cast<std::size_t>(length)) : std::string();
-}
-
-std::string verification_text(std::uint32_t flags) {
-  std::array<char, 1024> text{};
-  mbedtls_x509_crt_verify_info(text.data(), text.size(), "", flags);
-  std::string line(text.data());
-  while (line.ends_with('\n')) line.pop_back();
-  std::ranges::replace(line, '\n', ';');
-  return line;
-}
-
 Handshake::Parts::Parts() { mbedtls_ssl_init(&ssl); }
 
 Handshake::Parts::~Parts() {
@@ -293,10 +286,17 @@ Handshake::Step Handshake::Parts::fail(int code) {
   }
   if (code == MBEDTLS_ERR_SSL_PEER_CLOSE_NOTIFY)
     return fail(HandshakeFailure::peer_alert, std::nullopt, "the peer closed during the handshake");
+  if (is_not_tls)
+    return fail(HandshakeFailure::not_tls, std::nullopt,
+                "the server does not speak TLS on this port: use the port where it does, or http "
+                "in its url");
   std::string text = library_error(code);
-  if (code == MBEDTLS_ERR_X509_CERT_VERIFY_FAILED)
+  // A certificate made for other uses is one that cannot be processed, to the library.
+  const std::uint32_t flags = mbedtls_ssl_get_verify_result(&ssl);
+  if (code == MBEDTLS_ERR_X509_CERT_VERIFY_FAILED ||
+      (code == MBEDTLS_ERR_SSL_BAD_CERTIFICATE && flags != 0 && flags != kNoVerification))
     text = std::format("the certificate of the peer is not trusted: {}",
-                       verification_text(mbedtls_ssl_get_verify_result(&ssl)));
+                       verification_text(flags, server_name, peer_names));
   const bool is_missing = said == MBEDTLS_SSL_ALERT_MSG_NO_CERT;
   if (is_missing) text = "the peer sent no certificate";
   const HandshakeFailure why = is_output_full ? HandshakeFailure::too_large
@@ -340,6 +340,13 @@ void Handshake::Parts::read_hello(std::span<const std::byte> bytes) {
   }
 }
 
+bool Handshake::Parts::may_be_record(std::span<const std::byte> header) const {
+  if (record_bytes(header) > kRecordHeaderBytes + kMaximumCiphertextBytes) return false;
+  // A client's first bytes were looked at with its hello. Of a server that speaks clear text, the
+  // end would be waited for that its letters mean as a length.
+  return is_server() || has_record || is_record_header(header);
+}
+
 bool Handshake::Parts::ready() const {
   if (state != State::running) return false;
   if (ended || total_input > kMaximumInputBytes) return true;
@@ -347,8 +354,7 @@ bool Handshake::Parts::ready() const {
   const std::span<const std::byte> rest = std::span(input).subspan(read);
   if (record_left > 0) return !rest.empty();
   if (rest.size() < kRecordHeaderBytes) return false;
-  const std::size_t whole = record_bytes(rest);
-  return rest.size() >= whole || whole > kRecordHeaderBytes + kMaximumCiphertextBytes;
+  return rest.size() >= record_bytes(rest) || !may_be_record(rest);
 }
 
 Handshake::Step Handshake::Parts::step() {

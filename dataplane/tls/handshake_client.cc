@@ -45,8 +45,8 @@ std::string Handshake::Parts::check_server_certificate() {
     mbedtls_x509_crt_verify(const_cast<mbedtls_x509_crt*>(peer), &settings.ca, nullptr,
                             server_name.c_str(), &flags, nullptr, nullptr);
     if (flags != 0)
-      return std::format("the certificate of {} is not for that address: {}", server_name,
-                         verification_text(flags));
+      return std::format("the certificate of the peer is not trusted: {}",
+                         verification_text(flags, server_name, certificate_names(*peer)));
   }
   if (!options.pins.empty()) {
     PublicKeyPin pin{};

@@ -8,6 +8,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "dataplane/tls/client_hello.h"
@@ -49,6 +50,7 @@ struct Handshake::Parts {
   std::shared_ptr<const ServerSettings> server;
   std::shared_ptr<const ClientSettings> client;
   std::string server_name;  // of a client
+  std::string peer_names;   // of a client: what the server's certificate is for
 
   State state = State::running;
   unsigned steps = 0;
@@ -62,6 +64,8 @@ struct Handshake::Parts {
   std::size_t read = 0;         // of input
   std::size_t record_left = 0;  // bytes of the record the library is reading
   int plain_alert = -1;         // of that record, see handshake.cc
+  bool has_record = false;      // the library got one
+  bool is_not_tls = false;      // of a client: the first bytes of the server are no record
   EarlyDataFilter early_data;   // of a server
   std::size_t total_input = 0;
   std::vector<std::byte> output;
@@ -107,6 +111,8 @@ struct Handshake::Parts {
 
   bool is_server() const { return server != nullptr; }
   bool ready() const;
+  // Whether this may be the beginning of a record, for all that is known of the peer.
+  bool may_be_record(std::span<const std::byte> header) const;
   void read_hello(std::span<const std::byte> bytes);
   Step step();
   Step fail(HandshakeFailure why, std::optional<AlertDescription> with_alert, std::string text);
@@ -145,7 +151,14 @@ Handshake::Parts*& current_handshake();
 
 // "CN=..." of a certificate.
 std::string certificate_subject(const mbedtls_x509_crt& certificate);
-// Why the library did not trust a certificate, in one line.
-std::string verification_text(std::uint32_t flags);
+// The hosts and addresses it is for, the first few; empty: none.
+std::string certificate_names(const mbedtls_x509_crt& certificate);
+// Why a certificate is refused, in one line. Of a server: which host was `expected`, and the
+// `names` it has (certificate_names()).
+std::string verification_text(std::uint32_t flags, std::string_view expected = {},
+                              std::string_view names = {});
+// The library's callback for a server's chain, within a step.
+int verify_server_certificate(void*, mbedtls_x509_crt* certificate, int depth,
+                              std::uint32_t* flags);
 
 }  // namespace nearfield::tls

@@ -200,6 +200,13 @@ Result<std::shared_ptr<const ServerSettings>> ServerSettings::make(const ServerO
   return std::shared_ptr<const ServerSettings>(new ServerSettings(std::move(parts)));
 }
 
+Result<void> ServerSettings::check_client_ca(const ServerOptions& options) {
+  if (Result<void> started = start_library(); !started) return started;
+  Parts parts;
+  parts.options = options;
+  return load_client_ca(parts);
+}
+
 const std::vector<std::string>& ServerSettings::warnings() const { return parts_->warnings; }
 
 std::vector<CertificateExpiry> ServerSettings::expiries() const {

@@ -39,6 +39,9 @@ class ServerSettings {
   // `now` decides what is warned about.
   static Result<std::shared_ptr<const ServerSettings>> make(const ServerOptions& options,
                                                             WallTime now);
+  // Whether the client_ca_file of `options` can be used; the only file that make() reads beside
+  // certificates and their keys. Nothing else of them is looked at.
+  static Result<void> check_client_ca(const ServerOptions& options);
   ServerSettings(const ServerSettings&) = delete;
   ServerSettings& operator=(const ServerSettings&) = delete;
   ~ServerSettings();

@@ -39,7 +39,8 @@ TEST_GROUP(HandshakeClient) {
   void fails(const std::string& name, const char* why) {
     for (const auto version : {MBEDTLS_SSL_VERSION_TLS1_2, MBEDTLS_SSL_VERSION_TLS1_3}) {
       const auto client = connect(name, version);
-      CHECK_TRUE(client->failure() == HandshakeFailure::peer_certificate);
+      CHECK_TEXT(client->failure() == HandshakeFailure::peer_certificate,
+                 client->message().c_str());
       STRCMP_CONTAINS(why, client->message().c_str());
     }
   }
@@ -56,13 +57,13 @@ TEST_GROUP(HandshakeClient) {
 TEST(HandshakeClient, ATrustedNameIsAccepted) { succeeds("origin.example"); }
 
 TEST(HandshakeClient, AnotherNameIsRefused) {
-  fails("evil.example", "does not match with the expected CN");
+  fails("evil.example", "it is not for 'evil.example' but for 192.0.2.7, origin.example");
 }
 
 TEST(HandshakeClient, AnotherAuthorityIsRefused) {
   TestAuthority other("Other Authority");
   options.ca_file = other.ca_file();
-  fails("origin.example", "not correctly signed by the trusted CA");
+  fails("origin.example", "not signed by an authority that is trusted here");
 }
 
 TEST(HandshakeClient, AnExpiredCertificateIsRefused) {
@@ -73,7 +74,31 @@ TEST(HandshakeClient, AnExpiredCertificateIsRefused) {
 
 TEST(HandshakeClient, AddressesAreVerifiedAndNotSentAsNames) {
   succeeds("192.0.2.7");
-  fails("192.0.2.8", "not for that address");
+  fails("192.0.2.8", "it is not for '192.0.2.8' but for 192.0.2.7, origin.example");
+}
+
+// RFC 9525: whoever signed it has checked the names of the extension, not the Common Name.
+TEST(HandshakeClient, ACommonNameIsNoName) {
+  origin = authority.issue({.subject = "CN=origin.example"});
+  fails("origin.example", "it is not for 'origin.example': it has no subject alternative name");
+  origin = authority.issue({.subject = "CN=192.0.2.7"});
+  fails("192.0.2.7", "it has no subject alternative name");
+  options.verify = false;
+  options.ca_file = "";
+  succeeds("origin.example");
+}
+
+// Whatever its letters would mean as a length, the answer is not waited for.
+TEST(HandshakeClient, AServerWithoutTlsIsToldSo) {
+  for (const std::string_view answer :
+       {"HTTP/1.1 400 Bad Request\r\n\r\n", "220 mail.example ESMTP\r\n", "hello"}) {
+    auto client = Handshake::client(client_settings(options), "origin.example");
+    CHECK_TRUE(client->step(real_now()) == Handshake::Step::need_more);
+    CHECK_TRUE(client->feed(std::as_bytes(std::span(answer))));
+    CHECK_TRUE(client->step(real_now()) == Handshake::Step::failed);
+    CHECK_TRUE(client->failure() == HandshakeFailure::not_tls);
+    STRCMP_CONTAINS("does not speak TLS on this port", client->message().c_str());
+  }
 }
 
 TEST(HandshakeClient, VerificationOffTakesAnythingButPinsStillHold) {

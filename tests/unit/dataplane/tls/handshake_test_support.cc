@@ -1,6 +1,7 @@
 #include "tests/unit/dataplane/tls/handshake_test_support.h"
 
 #include <mbedtls/ecp.h>
+#include <mbedtls/oid.h>
 #include <mbedtls/rsa.h>
 #include <psa/crypto.h>
 
@@ -122,6 +123,16 @@ CertificateFiles TestAuthority::issue(const Request& request) {
   must(mbedtls_x509write_crt_set_validity(&writing, request.not_before.c_str(),
                                           request.not_after.c_str()));
   must(mbedtls_x509write_crt_set_basic_constraints(&writing, 0, -1));
+  if (request.key_usage != 0)
+    must(mbedtls_x509write_crt_set_key_usage(&writing, request.key_usage));
+  if (request.is_for_signing_code) {
+    const char* oid = MBEDTLS_OID_CODE_SIGNING;
+    mbedtls_asn1_sequence use{};
+    use.buf.tag = MBEDTLS_ASN1_OID;
+    use.buf.len = std::strlen(oid);
+    use.buf.p = reinterpret_cast<unsigned char*>(const_cast<char*>(oid));
+    must(mbedtls_x509write_crt_set_ext_key_usage(&writing, &use));
+  }
   std::vector<std::string> values = request.names;
   values.insert(values.end(), request.addresses.begin(), request.addresses.end());
   std::vector<mbedtls_x509_san_list> list(values.size());

@@ -49,6 +49,8 @@ class TestAuthority {
     KeyKind kind = KeyKind::p256;
     std::string not_before = "20200101000000";
     std::string not_after = "20991231235959";
+    bool is_for_signing_code = false;  // extended key usage; otherwise there is none
+    unsigned key_usage = 0;            // MBEDTLS_X509_KU_...; 0: not said
   };
   // Two files in this authority's folder.
   CertificateFiles issue(const Request& request);

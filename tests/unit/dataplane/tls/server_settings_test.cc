@@ -5,6 +5,8 @@
 #include <sys/stat.h>
 
 #include <algorithm>
+#include <array>
+#include <utility>
 
 #include "CppUTest/TestHarness.h"
 #include "dataplane/tls/server_settings_parts.h"
@@ -13,6 +15,26 @@
 using namespace nearfield;
 using namespace nearfield::tls;
 using namespace nearfield::tls::test;
+
+namespace {
+
+// Self-signed, with its key: the library knows neither.
+constexpr const char* kEd25519 =
+    "-----BEGIN CERTIFICATE-----\n"
+    "MIIBLjCB4aADAgECAhRHzUJWL5s0zDuinjkBU59KB9y5rjAFBgMrZXAwDTELMAkG\n"
+    "A1UEAwwCZWQwHhcNMjYxMTIxMjMxOTI0WhcNMjcwMjE5MjMxOTI0WjANMQswCQYD\n"
+    "VQQDDAJlZDAqMAUGAytlcAMhAOXJ85ZEeyBubAqkArWepNxCq24Qq21BCvfY99tO\n"
+    "O6PFo1MwUTAdBgNVHQ4EFgQUhI4bhgL5NBeXtj3Su64amYfBdcswHwYDVR0jBBgw\n"
+    "FoAUhI4bhgL5NBeXtj3Su64amYfBdcswDwYDVR0TAQH/BAUwAwEB/zAFBgMrZXAD\n"
+    "QQANO3N9V8CK0SNS8ZT9DY1RQXFfbZ6EPbAb/Os8Arr90XhpeGkDZ0+i/qlV2+Cv\n"
+    "9qK+nLmA1nmXfxgX0xCntjAO\n"
+    "-----END CERTIFICATE-----\n";
+constexpr const char* kEd25519Key =
+    "-----BEGIN PRIVATE KEY-----\n"
+    "MC4CAQAwBQYDK2VwBCIEIDMw2848gW3924W6PnILoSOgW4ScnzakQtfe2UPcC+LI\n"
+    "-----END PRIVATE KEY-----\n";
+
+}  // namespace
 
 TEST_GROUP(ServerSettings) {
   TestAuthority authority;
@@ -104,6 +126,12 @@ TEST(ServerSettings, BadFilesAreRefusedByName) {
   refused("rubbish.pem is not a chain of certificates");
   options.certificates = {{good.chain, authority.write("rubbish.key", "rubbish")}};
   refused("rubbish.key is not a private key");
+  options.certificates = {{good.chain, good.chain}};
+  refused("holds certificates but no private key: name the file that does with `key`");
+  options.certificates = {{authority.write("ed25519.pem", kEd25519), good.key}};
+  refused("ed25519.pem holds a certificate whose key or signature is neither ECDSA");
+  options.certificates = {{good.chain, authority.write("ed25519.key", kEd25519Key)}};
+  refused("ed25519.key holds a key that is neither ECDSA nor RSA");
   options.certificates = {{good.chain, authority.host("other.example").key}};
   refused("does not belong to the first certificate");
   options.certificates = {authority.host("weak.example", KeyKind::rsa1024)};
@@ -209,6 +237,33 @@ TEST(ServerSettings, ClientCertificates) {
                    std::string(text(server->failure())).c_str());
       STRCMP_EQUAL(c.subject, server->security().peer_certificate.c_str());
       if (c.failure == HandshakeFailure::none) check_data(*server, client);
+    }
+  }
+}
+
+// The library calls that a certificate it cannot process, and gives a number.
+TEST(ServerSettings, ACertificateForOtherUsesIsRefusedInWords) {
+  options.certificates = {authority.host("node.example")};
+  options.client_ca_file = authority.ca_file();
+  const std::array<std::pair<TestAuthority::Request, const char*>, 2> cases = {
+      {{{.subject = "CN=signer", .is_for_signing_code = true},
+        "its extended key usage does not name what it is used for"},
+       {{.subject = "CN=ca", .key_usage = MBEDTLS_X509_KU_KEY_CERT_SIGN},
+        "its key usage does not allow handshakes"}}};
+  for (const auto& [request, why] : cases) {
+    const CertificateFiles own = authority.issue(request);
+    for (const auto setting : {ClientCertificates::optional, ClientCertificates::required}) {
+      options.client_certificates = setting;
+      for (const auto version : {MBEDTLS_SSL_VERSION_TLS1_2, MBEDTLS_SSL_VERSION_TLS1_3}) {
+        LibraryPeer client(MBEDTLS_SSL_IS_CLIENT);
+        client.versions(version, version);
+        client.own_certificate(own);
+        client.start("node.example");
+        const auto server = Handshake::server(server_settings(options));
+        CHECK_TRUE(converse(*server, client) == Handshake::Step::failed);
+        CHECK_TRUE(server->failure() == HandshakeFailure::peer_certificate);
+        STRCMP_CONTAINS(why, server->message().c_str());
+      }
     }
   }
 }
