@@ -161,8 +161,10 @@ int run(int argc, char** argv, TransportOf transport_of) {
   if (const std::string text = contradiction(app, flags); !text.empty()) return misused(text);
 
   const bool from_file = !flags.config.empty();
-  auto config =
-      from_file ? control::load_config(flags.config) : control::config_from_flags(flags.quick);
+  auto config = from_file
+                    ? control::load_config(flags.config, flags.check ? control::ConfigFiles::all
+                                                                     : control::ConfigFiles::kept)
+                    : control::config_from_flags(flags.quick);
   if (!config) {
     say(config.error().text());
     return from_file ? kFailed : kMisused;
@@ -173,6 +175,8 @@ int run(int argc, char** argv, TransportOf transport_of) {
     return kFailed;
   }
   if (flags.check) {
+    for (const std::string& warning : config->warnings)
+      say("nearfield-dataplane: warning: " + warning);
     std::printf("%s: ok\n", flags.config.c_str());
     return kGood;
   }

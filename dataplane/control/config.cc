@@ -16,6 +16,7 @@
 
 #include "cache/policy/policy.h"
 #include "dataplane/control/config_check_dpdk.h"
+#include "dataplane/control/config_check_files.h"
 #include "dataplane/control/config_check_tls.h"
 #include "dataplane/control/config_keys.h"
 #include "dataplane/control/config_reader.h"
@@ -30,6 +31,10 @@ constexpr std::uint32_t kQuickLookConnections = 10'000;
 
 // Complaints by key path; where that stands in the file is the callee's knowledge.
 using Complain = std::function<void(std::string_view key, std::string reason)>;
+
+// Gets what was wrong with single values as well.
+using LookIntoFiles =
+    std::function<void(Config& config, const std::vector<ConfigError>& said, const Complain&)>;
 
 // "origin group 'music': servers[1].weight is 0: use 1 to 1000" -> "servers[1].weight" and the
 // rest.
@@ -183,7 +188,9 @@ Config::Config() {
   store.policy = cache::kDefaultPolicy;
 }
 
-std::expected<Config, ConfigErrors> parse_config(std::string_view text, std::string_view file) {
+static std::expected<Config, ConfigErrors> parse_config(std::string_view text,
+                                                        std::string_view file,
+                                                        const LookIntoFiles& look) {
   ConfigErrors errors;
   const auto tree = parse_config_tree(text, file);
   if (!tree) {
@@ -204,29 +211,39 @@ std::expected<Config, ConfigErrors> parse_config(std::string_view text, std::str
   };
   check_origins(config, complain, groups_named(errors));
   check_together(config, complain);
+  if (look) look(config, said, complain);
   std::ranges::stable_sort(errors.errors, {}, &ConfigError::line);  // as people mend them
   if (!errors.errors.empty()) return std::unexpected(std::move(errors));
   return config;
 }
 
-std::expected<Config, ConfigErrors> load_config(const std::string& path) {
+std::expected<Config, ConfigErrors> parse_config(std::string_view text, std::string_view file) {
+  return parse_config(text, file, nullptr);
+}
+
+std::expected<Config, ConfigErrors> load_config(const std::string& path, ConfigFiles files) {
   const auto text = read_file(path);
   if (!text) {
     ConfigErrors errors;
     errors.add({.file = path, .line = 0, .key = "", .reason = text.error().message});
     return std::unexpected(std::move(errors));
   }
-  auto config = parse_config(*text, path);
-  if (!config) return config;
-  // The one thing that lies in further files and can be checked without changing anything.
-  auto policy = access::AccessPolicy::make(config->access.options);
-  if (!policy) {
-    ConfigErrors errors;
-    errors.add({.file = path, .line = 0, .key = "access", .reason = policy.error().message});
-    return std::unexpected(std::move(errors));
-  }
-  config->settings.access = *std::move(policy);
-  return config;
+  return parse_config(
+      *text, path,
+      [&](Config& config, const std::vector<ConfigError>& said, const Complain& complain) {
+        // Rules that were not understood would be taken for others.
+        const bool is_access_known = std::ranges::none_of(
+            said, [](const ConfigError& error) { return error.key.starts_with("access."); });
+        if (is_access_known) {
+          auto policy = read_access(config.access.options, complain, config.warnings);
+          if (policy) config.settings.access = std::move(policy);
+        }
+        if (files == ConfigFiles::all) {
+          check_tls_files(
+              config, std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now()),
+              complain, config.warnings);
+        }
+      });
 }
 
 std::expected<Config, ConfigErrors> config_from_flags(const QuickLook& flags) {

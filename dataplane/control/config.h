@@ -44,6 +44,8 @@ struct AccessConfig {
 
 struct Config {
   std::string source;  // the file, or "command line"
+  // What is wrong but bearable with the files it names, as far as they were read; for the log.
+  std::vector<std::string> warnings;
 
   // --- fixed at start: a reload says so when they differ (needs_restart()) ---
   std::vector<net::Endpoint> listen;  // in clear text; tls.listen are the others
@@ -94,7 +96,13 @@ struct QuickLook {
 
 inline constexpr std::uint64_t kMaximumConfigBytes = 1024 * 1024;
 
-std::expected<Config, ConfigErrors> load_config(const std::string& path);
+enum class ConfigFiles : std::uint8_t {
+  kept,  // those of [access], whose content the Config brings
+  all,   // and what a start reads for TLS, only to tell what is wrong with it
+};
+
+std::expected<Config, ConfigErrors> load_config(const std::string& path,
+                                                ConfigFiles files = ConfigFiles::kept);
 // `file` is what messages call it.
 std::expected<Config, ConfigErrors> parse_config(std::string_view text, std::string_view file);
 std::expected<Config, ConfigErrors> config_from_flags(const QuickLook& flags);

@@ -101,6 +101,7 @@ Result<void> Node::Impl::make_shared_parts() {
                                                  nullptr, {.available = true, .now = wall_now()});
   if (!origins) return std::unexpected(origins.error());
   directory = *std::move(origins);
+  for (const std::string& warning : config.warnings) log(LogLevel::warn, "{}", warning);
   for (const std::string& warning : directory->warnings()) log(LogLevel::warn, "{}", warning);
   look_at_expiry();
   watch_clock(loop, config.access, shared->clock_trusted);

@@ -25,15 +25,21 @@ ReloadOutcome Node::Impl::reload() {
     errors.add({.file = config_path, .line = 0, .key = std::move(key), .reason = error.message});
     return refuse(std::move(errors));
   };
+  // Says it at the key, and what else is wrong with such files, as --check does.
+  const auto refuse_for_files = [&](std::string key, const Error& error) {
+    auto checked = load_config(config_path, ConfigFiles::all);
+    if (!checked) return refuse(std::move(checked.error()));
+    return refuse_for(std::move(key), error);
+  };
   auto wanted = load_config(config_path);
   if (!wanted) return refuse(std::move(wanted.error()));
   guard_keys(*wanted);
   auto origins =
       origin::OriginDirectory::create(wanted->origins, resolver, health_listener(), directory.get(),
                                       {.available = true, .now = wall_now()});
-  if (!origins) return refuse_for("origin", origins.error());
+  if (!origins) return refuse_for_files("origin", origins.error());
   auto prepared_tls = tls->prepare(wanted->tls, wall_now());
-  if (!prepared_tls) return refuse_for("tls", prepared_tls.error());
+  if (!prepared_tls) return refuse_for_files("tls", prepared_tls.error());
   // Also when the path is the same: a rotation may have moved the file.
   if (auto opened = access_log->reopen(wanted->access_log.path); !opened) {
     return refuse_for("access_log.path", opened.error());
@@ -61,6 +67,8 @@ ReloadOutcome Node::Impl::reload() {
   }
   set_log_level(config.level);
   directory = *std::move(origins);
+  config.warnings = wanted->warnings;
+  for (const std::string& warning : config.warnings) log(LogLevel::warn, "{}", warning);
   for (const std::string& warning : directory->warnings()) log(LogLevel::warn, "{}", warning);
   const auto settings = std::make_shared<const proxy::Settings>(config.settings);
   for (const auto& worker : workers) worker->apply(settings, directory, tls->service());

@@ -5,6 +5,8 @@
 #include <format>
 #include <utility>
 
+#include "dataplane/tls/secret_file.h"
+
 namespace nearfield::control {
 
 std::vector<TlsNotice> expiry_notices(const std::vector<tls::CertificateExpiry>& certificates,
@@ -94,6 +96,10 @@ std::vector<TlsNotice> NodeTls::notices(WallTime now) const {
     if (std::ranges::find(notices, text, &TlsNotice::text) == notices.end()) {
       notices.push_back({LogLevel::warn, text});
     }
+  }
+  if (ticket_keys_ != nullptr && !config_.ticket_keys_file.empty()) {
+    std::string exposed = tls::exposure_warning("file of ticket keys", config_.ticket_keys_file);
+    if (!exposed.empty()) notices.push_back({LogLevel::warn, std::move(exposed)});
   }
   return notices;
 }

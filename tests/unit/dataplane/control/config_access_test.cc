@@ -225,7 +225,8 @@ TEST(ConfigAccess, FilesAreReadWithTheConfiguration) {
       "[[access.rules]]\nname = \"albums\"\npath = \"/albums\"\nkey_sets = [\"label\"]\n";
   const std::string set =
       "[[access.key_sets]]\nname = \"label\"\nfiles = [\"" + folder.file("keys.json") + "\"]\n";
-  STRCMP_CONTAINS("access: key set 'label': cannot open ", load_errors(set + rule).c_str());
+  STRCMP_CONTAINS("node.toml:9: access.key_sets[0].files[0]: key set 'label': cannot open ",
+                  load_errors(set + rule).c_str());
   write("keys.json", "{\"keys\": [{\"kty\": \"oct\", \"alg\": \"HS256\", \"k\": \"AAAA\"}]}");
   STRCMP_CONTAINS("keys.json", load_errors(set + rule).c_str());
   write("keys.json", keys);
@@ -250,4 +251,97 @@ TEST(ConfigAccess, OnlySizesOfTablesWaitForARestart) {
   const auto running = parse_config(kMinimum, "node.toml");
   const auto wanted = parse_config(kMinimum + std::string(kFull), "node.toml");
   CHECK(needs_restart(*running, *wanted) == std::vector<std::string>{"access.check"});
+}
+
+// One look at the file, one mend of all of it.
+TEST(ConfigAccess, EverythingWrongIsToldAtOnceWhereItStands) {
+  write("keys.json", "{\"keys\": [" + std::string(access::vectors::kPublicKeyOne) + "]}");
+  const std::string file = folder.file("node.toml");
+  const std::string said = load_errors(
+      "[access]\n"
+      "territory_database = \"/none.mmdb\"\n"
+      "[[access.key_sets]]\nname = \"good\"\nfiles = [\"" +
+      folder.file("keys.json") +
+      "\"]\n"
+      "[[access.key_sets]]\nname = \"bad\"\nfiles = [\n\"" +
+      folder.file("keys.json") +
+      "\",\n\"/none.json\"]\n"
+      "[[access.key_sets]]\nname = \"good\"\nfiles = [\"" +
+      folder.file("keys.json") +
+      "\"]\n"
+      "[[access.rules]]\nname = \"one\"\nhost = \"a.example:80\"\npath = \"/..\"\n"
+      "key_sets = [\"good\", \"worse\"]\nallowed_territories = [\"Germany\"]\n"
+      "[[access.rules]]\nkey_sets = [\"bad\"]\npath = \"/bad\"\n"
+      "refused_territories = [\"US\"]\nlicence = [{ from = \"tomorrow\" }]\n"
+      "[[access.rules]]\nhost = \"b.example\"\nmode = \"open\"\n"
+      "[[access.rules]]\nhost = \"b.example\"\nmode = \"denied\"\n"
+      "[[access.rules]]\nname = \"renewing\"\npath = \"/r\"\n"
+      "key_sets = [\"good\"]\nrenewal_key = \"one\"\n");
+  std::string places;
+  for (std::size_t begin = 0; begin < said.size();) {
+    const std::size_t end = std::min(said.find('\n', begin), said.size());
+    const std::string line = said.substr(begin, end - begin);
+    CHECK_TRUE(line.starts_with(file + ":"));
+    const std::size_t colon = line.find(": ");
+    places += line.substr(file.size() + 1, line.find(": ", colon + 2) - file.size() - 1) + "\n";
+    begin = end + 1;
+  }
+  STRCMP_EQUAL(
+      "8: access.territory_database\n"
+      "16: access.key_sets[1].files[1]\n"
+      "18: access.key_sets[2].name\n"
+      "22: access.rules[0].host\n"
+      "23: access.rules[0].path\n"
+      "24: access.rules[0].key_sets\n"
+      "25: access.rules[0].allowed_territories\n"
+      "30: access.rules[1].licence\n"
+      "34: access.rules[3]\n"
+      "41: access.rules[4].renewal_key\n",
+      places.c_str());
+  STRCMP_CONTAINS("names key set 'worse', which there is not", said.c_str());
+  STRCMP_CONTAINS("there are two key sets 'good'", said.c_str());
+  STRCMP_CONTAINS("there is another for host 'b.example' and path '/'", said.c_str());
+}
+
+TEST(ConfigAccess, ItIsToldTogetherWithTheRest) {
+  const std::string said = load_errors(
+      "[limits]\nheader_timeout = \"1y\"\n[access]\nterritory_database = \"/none.mmdb\"\n");
+  STRCMP_CONTAINS("node.toml:8: limits.header_timeout", said.c_str());
+  STRCMP_CONTAINS("node.toml:10: access.territory_database", said.c_str());
+}
+
+TEST(ConfigAccess, ManyWrongRulesAreCounted) {
+  std::string rules;
+  for (int i = 0; i < 300; ++i) {
+    rules += "[[access.rules]]\nmode = \"open\"\npath = \"p" + std::to_string(i) + "\"\n";
+  }
+  const std::string said = load_errors(rules);
+  STRCMP_CONTAINS("access.rules[19].path", said.c_str());
+  STRCMP_CONTAINS("and 280 more", said.c_str());
+}
+
+// Public keys are for everyone; what signs or decrypts is not.
+TEST(ConfigAccess, SecretsThatOthersReadAreWarnedOf) {
+  const auto warnings = [&](std::string_view key, bool open_to_all) {
+    write("keys.json", "{\"keys\": [" + std::string(key) + "]}");
+    using std::filesystem::perms;
+    std::filesystem::permissions(
+        folder.file("keys.json"),
+        perms::owner_read | perms::owner_write | (open_to_all ? perms::others_read : perms::none));
+    write("node.toml", kMinimum + "[[access.key_sets]]\nname = \"label\"\nfiles = [\"" +
+                           folder.file("keys.json") + "\"]\n");
+    const auto config = load_config(folder.file("node.toml"));
+    CHECK_TEXT(config.has_value(), config ? "" : config.error().text().c_str());
+    return config->warnings;
+  };
+  const std::string secret =
+      R"({"kty": "oct", "alg": "HS256", "kid": "s", "k": "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"})";
+  const std::string wrapping =
+      R"({"kty": "oct", "alg": "A128GCM", "use": "enc", "kid": "w", "k": "AAAAAAAAAAAAAAAAAAAAAA"})";
+  CHECK(warnings(access::vectors::kPublicKeyOne, true).empty());
+  CHECK(warnings(secret, false).empty());
+  CHECK(warnings(secret, true) ==
+        std::vector<std::string>{"the key set with secrets " + folder.file("keys.json") +
+                                 " can be read or written by everyone: chmod o-rw it"});
+  LONGS_EQUAL(1, warnings(wrapping, true).size());
 }

@@ -104,6 +104,20 @@ TEST(NodeTls, AReloadBringsNewCertificatesAndKeepsItsTicketKeys) {
   UNSIGNED_LONGS_EQUAL(1, node->snapshot().ticket_keys);
 }
 
+TEST(NodeTls, TicketKeysThatOthersReadAreWarnedOf) {
+  using std::filesystem::perms;
+  config.ticket_keys_file = authority.write("keys", ticket_keys('a'));
+  std::filesystem::permissions(config.ticket_keys_file, perms::owner_read);
+  CHECK(make()->notices(kNow).empty());
+  std::filesystem::permissions(config.ticket_keys_file, perms::owner_read | perms::others_read);
+  const auto notices = make()->notices(kNow);
+  LONGS_EQUAL(1, notices.size());
+  STRCMP_EQUAL(("the file of ticket keys " + config.ticket_keys_file +
+                " can be read or written by everyone: chmod o-rw it")
+                   .c_str(),
+               notices[0].text.c_str());
+}
+
 TEST(NodeTls, AReloadReadsTheTicketKeysAgain) {
   config.ticket_keys_file = authority.write("keys", ticket_keys('a'));
   const auto node = make();
