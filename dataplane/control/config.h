@@ -64,9 +64,12 @@ struct Config {
   // --- follow a reload ---
   std::vector<origin::OriginGroup> origins;
   proxy::Settings settings;
-  std::vector<std::string> query_drop;  // what settings.query_rules was made of
-  AccessConfig access;                  // what settings.access was made of
-  bool query_forward_dropped = true;
+  // What settings.query_rules was made of. Players say there what they buffer and who listens
+  // (CTA-5004): each would be an object of its own, and the first listener's would go to the
+  // origin.
+  std::vector<std::string> query_drop{"CMCD"};
+  bool query_forward_dropped = false;
+  AccessConfig access;  // what settings.access was made of
   AccessLogConfig access_log;
   LogLevel level = LogLevel::info;
   Duration drain_timeout = std::chrono::seconds(60);

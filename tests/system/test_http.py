@@ -405,6 +405,11 @@ def test_hosts_are_mapped_to_origins_and_paths(nginx):
 
 def test_query_parameters_of_players_do_not_name_other_objects(nginx):
     nginx.put("/query", b"one object")
+    nginx.put("/telemetry", b"another object")
+    with Node(group(nginx.url)) as node:  # players' telemetry (CTA-5004) by default
+        for number in range(3):
+            assert ask(node.port, f"/telemetry?CMCD=br%3D{number}").body == b"another object"
+        assert node.counters()["cache_misses"] == 1
     with Node(group(nginx.url), '[query]\ndrop = ["CMCD", "token*"]') as node:
         for query in ("CMCD=bl%3D100", "CMCD=bl%3D200&token=a", "token2=b", "CMCD=x"):
             assert ask(node.port, f"/query?{query}").body == b"one object"
