@@ -99,9 +99,14 @@ class AccessCheck {
   std::unique_ptr<State> state_;
 };
 
-// The target without what may be a token by any rule, for requests that are not checked and yet
-// leave a trace.
+// The target as Decision::target would be: without what may be a token by any rule. For names that
+// are made of a target without a request.
 std::string target_without_tokens(const AccessPolicy& policy, std::string_view target);
+
+// What may be logged or shown of a target or URI, whether it was checked or not and whether there
+// are rules or none: nothing that bears the name of a token by any rule or by default, in whatever
+// spelling. `text` itself, without allocation, when there is nothing of the kind; else `cleaned`.
+std::string_view loggable(const AccessPolicy& policy, std::string_view text, std::string& cleaned);
 
 // Whether any field may carry a token by any rule. `fields` may be null.
 bool carries_token_fields(const AccessPolicy& policy, const http::Fields* fields);

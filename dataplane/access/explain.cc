@@ -16,17 +16,20 @@ using Verdict = ExplainStep::Verdict;
 class Explainer {
  public:
   Explainer(const AccessPolicy& policy, const AccessRequest& request, const ReplayTable* replay)
-      : parts_(policy.parts()), request_(request), replay_(replay) {}
+      : policy_(policy), parts_(policy.parts()), request_(request), replay_(replay) {}
 
   Explanation run(bool is_open) {
-    out_.target = request_.target;
+    std::string cleaned;
+    out_.target = loggable(policy_, request_.target, cleaned);
     if (is_open) {
       step(Verdict::kHolds, "rules", "there are none: everything is open");
       return std::move(out_);
     }
     std::string stripped;
     std::vector<FoundToken> found;
-    if (strip_tokens(request_.target, parts_.names, stripped, found)) out_.target = stripped;
+    target_ = request_.target;
+    if (strip_tokens(request_.target, parts_.names, stripped, found)) target_ = stripped;
+    out_.target = loggable(policy_, target_, cleaned);
     clock_.now = request_.now;
     clock_.is_sane = request_.clock_trusted && request_.now >= parts_.clock.not_before;
     clock_.proven = clock_.is_sane ? request_.now : parts_.clock.not_before;
@@ -49,7 +52,7 @@ class Explainer {
   }
 
   Reason decide(const std::vector<FoundToken>& found) {
-    RequestView view(request_, out_.target, parts_.territories.get(), parts_.networks.get());
+    RequestView view(request_, target_, parts_.territories.get(), parts_.networks.get());
     const HostPort authority = split_authority(request_.authority, request_.scheme);
     if (!parts_.index.knows(authority.host)) return unmatched("none is for this host");
     const auto [rule, is_ambiguous] = find_rule(parts_, authority.host, view.path());
@@ -162,8 +165,10 @@ class Explainer {
     return Reason::kReplayed;
   }
 
+  const AccessPolicy& policy_;
   const AccessPolicy::Parts& parts_;
   const AccessRequest& request_;
+  std::string_view target_;  // without tokens
   const ReplayTable* replay_;
   ExpressionCache expressions_{16};
   ClockView clock_;

@@ -318,14 +318,18 @@ void add_name(std::vector<std::string>& names, const std::string& name) {
 }
 
 void collect_names(Parts& parts, const Rule& rule) {
+  const auto add = [&parts](std::vector<std::string>& names, const std::string& name) {
+    add_name(names, name);
+    add_name(parts.secret_names, name);
+  };
   if (rule.takes_signed_uris) {
-    add_name(parts.names.attributes, rule.uri_signing.attribute);
-    add_name(parts.cookies, rule.uri_signing.cookie);
+    add(parts.names.attributes, rule.uri_signing.attribute);
+    add(parts.cookies, rule.uri_signing.cookie);
   }
   if (rule.takes_cats) {
-    add_name(parts.names.parameters, rule.cat.parameter);
-    add_name(parts.cookies, rule.cat.cookie);
-    add_name(parts.headers, rule.cat.header);
+    add(parts.names.parameters, rule.cat.parameter);
+    add(parts.cookies, rule.cat.cookie);
+    add(parts.headers, rule.cat.header);
   }
 }
 

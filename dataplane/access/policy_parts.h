@@ -17,7 +17,10 @@ struct AccessPolicy::Parts {
   std::vector<std::unique_ptr<Rule>> rules;
   RuleIndex index;
   Mode unmatched = Mode::kDenied;
-  TokenNames names;                  // in targets, of all rules
+  TokenNames names;  // in targets, of all rules
+  // Every name that a token has by any rule, and by default: never logged.
+  std::vector<std::string> secret_names{UriSigningPlaces().attribute, CatPlaces().parameter,
+                                        CatPlaces().header};
   std::vector<std::string> headers;  // that carry tokens, of all rules
   std::vector<std::string> cookies;
   std::shared_ptr<const PrefixDatabase> territories;  // may be null

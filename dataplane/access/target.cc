@@ -28,70 +28,143 @@ bool is_one_of(std::string_view name, std::span<const std::string> names) {
   return std::ranges::any_of(names, [name](const std::string& each) { return each == name; });
 }
 
-bool may_contain(std::string_view target, std::span<const std::string> names) {
-  return std::ranges::any_of(names, [target](const std::string& name) {
-    return target.find(name) != std::string_view::npos;
+// --- names in any spelling ---
+
+struct Character {
+  char byte;
+  std::size_t size;  // of its spelling
+};
+
+// What stands at `at`, decoded; encodings of encodings ("%253B") all the way.
+Character character_at(std::string_view text, std::size_t at) {
+  if (text[at] != '%') return {text[at], 1};
+  std::size_t last = at;
+  while (text.substr(last + 1, 2) == "25" && last + 4 < text.size() &&
+         http::hex_value(text[last + 3]) >= 0 && http::hex_value(text[last + 4]) >= 0) {
+    last += 2;
+  }
+  const int high = last + 1 < text.size() ? http::hex_value(text[last + 1]) : -1;
+  const int low = last + 2 < text.size() ? http::hex_value(text[last + 2]) : -1;
+  if (high < 0 || low < 0) return {'%', 1};
+  return {static_cast<char>(high * 16 + low), last + 3 - at};
+}
+
+std::size_t after_blanks(std::string_view text, std::size_t at) {
+  while (at < text.size()) {
+    const Character each = character_at(text, at);
+    if (static_cast<unsigned char>(each.byte) > 0x20) break;
+    at += each.size;
+  }
+  return at;
+}
+
+// Where the name that stands at `at` ends; npos when another one does.
+std::size_t after_name(std::string_view text, std::size_t at, std::string_view name) {
+  for (const char wanted : name) {
+    if (at >= text.size()) return std::string_view::npos;
+    const Character each = character_at(text, at);
+    if (http::to_lower(each.byte) != http::to_lower(wanted)) return std::string_view::npos;
+    at += each.size;
+  }
+  return after_blanks(text, at);
+}
+
+bool bears_name(std::string_view parameter, std::span<const std::string> names) {
+  const std::size_t begin = after_blanks(parameter, 0);
+  return std::ranges::any_of(names, [parameter, begin](const std::string& name) {
+    const std::size_t end = after_name(parameter, begin, name);
+    return end != std::string_view::npos &&
+           (end == parameter.size() || character_at(parameter, end).byte == '=');
   });
 }
 
-void note(std::vector<FoundToken>& found, std::string_view parameter, std::size_t equals,
-          bool in_path) {
-  if (found.size() >= kMaximumFound) return;
-  found.push_back(
-      {parameter.substr(0, equals),
-       equals == std::string_view::npos ? std::string_view() : parameter.substr(equals + 1),
-       in_path});
+// --- parameters taken out ---
+
+// Where the text goes; without it only whether any parameter would be taken out is asked.
+struct Output {
+  std::string* text;
+  std::vector<FoundToken>* found;
+
+  void keep(std::string_view piece) {
+    if (text != nullptr) *text += piece;
+  }
+  // Only in the spelling of the rules it counts as a token.
+  void note(std::string_view parameter, const TokenNames& names, bool in_path) {
+    if (found == nullptr || found->size() >= kMaximumFound) return;
+    const std::size_t equals = parameter.find('=');
+    const std::string_view name = parameter.substr(0, equals);
+    if (!is_one_of(name, names.attributes) && (in_path || !is_one_of(name, names.parameters))) {
+      return;
+    }
+    found->push_back(
+        {name, equals == std::string_view::npos ? std::string_view() : parameter.substr(equals + 1),
+         in_path});
+  }
+};
+
+// A semicolon, encoded or not.
+struct Delimiter {
+  std::size_t begin = std::string_view::npos;
+  std::size_t end = std::string_view::npos;
+};
+
+Delimiter next_delimiter(std::string_view segment, std::size_t from) {
+  while (true) {
+    const std::size_t at = segment.find_first_of(";%", from);
+    if (at == std::string_view::npos) return {};
+    const Character each = character_at(segment, at);
+    if (each.byte == ';') return {at, at + each.size};
+    from = at + each.size;
+  }
 }
 
 // One segment with its parameters ("name;a=1;token=x").
-bool strip_segment(std::string_view segment, const TokenNames& names, std::string& out,
-                   std::vector<FoundToken>& found) {
+bool strip_segment(std::string_view segment, const TokenNames& names, Output& out) {
   bool removed = false;
-  std::size_t end = segment.find(';');
-  out += segment.substr(0, end);
-  while (end != std::string_view::npos) {
-    segment.remove_prefix(end + 1);
-    end = segment.find(';');
-    const std::string_view parameter = segment.substr(0, end);
-    const std::size_t equals = parameter.find('=');
-    if (is_one_of(parameter.substr(0, equals), names.attributes)) {
-      note(found, parameter, equals, true);
+  Delimiter before = next_delimiter(segment, 0);
+  out.keep(segment.substr(0, before.begin));
+  while (before.begin != std::string_view::npos) {
+    Delimiter after = next_delimiter(segment, before.end);
+    if (bears_name(segment.substr(before.end, after.begin - before.end), names.attributes)) {
+      // An encoded delimiter would be of the token.
+      while (after.begin != std::string_view::npos && segment[after.begin] != ';') {
+        after = next_delimiter(segment, after.end);
+      }
+      if (segment[before.begin] == ';') {
+        out.note(segment.substr(before.end, after.begin - before.end), names, true);
+      }
       removed = true;
     } else {
-      out += ';';
-      out += parameter;
+      out.keep(segment.substr(before.begin, after.begin - before.begin));
     }
+    before = after;
   }
   return removed;
 }
 
-bool strip_path(std::string_view path, const TokenNames& names, std::string& out,
-                std::vector<FoundToken>& found) {
+bool strip_path(std::string_view path, const TokenNames& names, Output& out) {
   bool removed = false;
   while (true) {
     const std::size_t end = path.find('/');
-    removed |= strip_segment(path.substr(0, end), names, out, found);
+    removed |= strip_segment(path.substr(0, end), names, out);
     if (end == std::string_view::npos) return removed;
-    out += '/';
+    out.keep("/");
     path.remove_prefix(end + 1);
   }
 }
 
-bool strip_query(std::string_view query, const TokenNames& names, std::string& out,
-                 std::vector<FoundToken>& found) {
+bool strip_query(std::string_view query, const TokenNames& names, Output& out) {
   bool removed = false;
   bool first = true;
   while (true) {
     const std::size_t end = query.find('&');
     const std::string_view parameter = query.substr(0, end);
-    const std::size_t equals = parameter.find('=');
-    const std::string_view name = parameter.substr(0, equals);
-    if (is_one_of(name, names.attributes) || is_one_of(name, names.parameters)) {
-      note(found, parameter, equals, false);
+    if (bears_name(parameter, names.attributes) || bears_name(parameter, names.parameters)) {
+      out.note(parameter, names, false);
       removed = true;
     } else {
-      out += first ? '?' : '&';
-      out += parameter;
+      out.keep(first ? "?" : "&");
+      out.keep(parameter);
       first = false;
     }
     if (end == std::string_view::npos) return removed;
@@ -99,23 +172,74 @@ bool strip_query(std::string_view query, const TokenNames& names, std::string& o
   }
 }
 
+bool strip_target(std::string_view target, const TokenNames& names, Output out) {
+  const std::size_t mark = target.find('?');
+  bool removed = strip_path(target.substr(0, mark), names, out);
+  if (mark != std::string_view::npos) {
+    removed |= strip_query(target.substr(mark + 1), names, out);
+  }
+  return removed;
+}
+
+// --- what may be logged ---
+
+bool is_word(char c) {
+  const char lower = http::to_lower(c);
+  return (lower >= 'a' && lower <= 'z') || http::is_digit(c) || c == '_' || c == '-';
+}
+
+// Whether "name=" stands at `at`, in any spelling.
+bool assigns(std::string_view text, std::size_t at, std::span<const std::string> names) {
+  return std::ranges::any_of(names, [text, at](const std::string& name) {
+    const std::size_t end = after_name(text, at, name);
+    return end < text.size() && character_at(text, end).byte == '=';
+  });
+}
+
 }  // namespace
 
 bool strip_tokens(std::string_view target, const TokenNames& names, std::string& stripped,
                   std::vector<FoundToken>& found) {
   found.clear();
-  if (!may_contain(target, names.attributes) && !may_contain(target, names.parameters))
-    return false;
+  if (names.attributes.empty() && names.parameters.empty()) return false;
+  if (!strip_target(target, names, {nullptr, nullptr})) return false;
   std::string out;
   out.reserve(target.size());
-  const std::size_t mark = target.find('?');
-  bool removed = strip_path(target.substr(0, mark), names, out, found);
-  if (mark != std::string_view::npos) {
-    removed |= strip_query(target.substr(mark + 1), names, out, found);
-  }
-  if (!removed) return false;
+  strip_target(target, names, {&out, &found});
   stripped = std::move(out);
   return true;
+}
+
+std::string_view without_names(std::string_view text, std::span<const std::string> names,
+                               std::string& cleaned) {
+  if (text.find_first_of("=%") == std::string_view::npos) return text;
+  cleaned.clear();
+  const std::size_t mark = std::min(text.find('?'), text.size());
+  std::size_t kept = 0;  // what stands before it is in `cleaned`, or is left out
+  std::size_t before = 0;
+  Character last{'/', 1};
+  for (std::size_t at = 0; at < text.size();) {
+    if (!is_word(last.byte) && assigns(text, at, names)) {
+      const std::size_t end =
+          std::min(text.find_first_of(at > mark ? "&" : "/;?", at), text.size());
+      // The delimiter before it goes as well, or, after "?", the one behind it.
+      const bool is_first = before == mark && mark < at;
+      const bool takes_next = is_first && end < text.size();
+      const bool takes_last = std::string_view(";&?").contains(last.byte) && !takes_next;
+      const std::size_t begin = std::max(kept, takes_last ? before : at);
+      cleaned += text.substr(kept, begin - kept);
+      if (takes_last && before < kept) cleaned.pop_back();  // a "?" that others stood behind
+      kept = at = end + (takes_next ? 1 : 0);
+      if (takes_next) continue;  // `before` and `last` are still those of "?"
+      if (at == text.size()) break;
+    }
+    last = character_at(text, at);
+    before = at;
+    at += last.size;
+  }
+  if (kept == 0) return text;
+  cleaned += text.substr(kept);
+  return cleaned;
 }
 
 void append_normal_path(std::string& out, std::string_view path) {

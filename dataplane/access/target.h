@@ -13,7 +13,8 @@
 
 namespace nearfield::access {
 
-// Names that tokens may have in the targets of any rule.
+// Names that tokens may have in the targets of any rule. They are looked for in every spelling: in
+// whatever case, percent-encoded or not, behind an encoded delimiter.
 struct TokenNames {
   std::vector<std::string> attributes;  // path parameters and query parameters (RFC 9246 2)
   std::vector<std::string> parameters;  // query parameters only
@@ -28,9 +29,17 @@ struct FoundToken {
 // Takes every parameter of these names out, in path and query, with the delimiter that belongs to
 // it (RFC 9246 2.1.15: the one before it, or, when another parameter follows, the one after it).
 // Returns false, and leaves `stripped` alone, when there is none. The views of `found` are into
-// `target`, in the order in which they stand; at most 8, further ones are taken out unseen.
+// `target`, in the order in which they stand; at most 8, further ones are taken out unseen. So is
+// what is not spelt as in `names`: it must not pass for a part of the object's name, and is no
+// token either. Allocates only when it takes something out.
 bool strip_tokens(std::string_view target, const TokenNames& names, std::string& stripped,
                   std::vector<FoundToken>& found);
+
+// For what is logged or shown: a target or URI without anything that reads "name=value", in any
+// spelling and wherever a word may begin. The text itself, without allocation, when there is none;
+// else `cleaned`.
+std::string_view without_names(std::string_view text, std::span<const std::string> names,
+                               std::string& cleaned);
 
 // A path in the normal form of RFC 3986 6.2.2: hexadecimal digits of encodings upper case,
 // unreserved characters decoded.

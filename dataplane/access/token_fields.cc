@@ -22,19 +22,11 @@ bool has_token_cookie(std::string_view field, const std::vector<std::string>& na
 }
 
 // A player's requests name the address it was loaded from, whose token is as good as its own.
-bool refers_with_token(const http::Fields& fields, const TokenNames& names) {
+bool refers_with_token(const http::Fields& fields, const AccessPolicy& policy) {
   bool found = false;
-  const auto holds = [](std::string_view text, const std::string& name) {
-    for (std::size_t at = text.find(name); at != std::string_view::npos;
-         at = text.find(name, at + 1)) {
-      if (text.substr(at + name.size()).starts_with('=')) return true;
-    }
-    return false;
-  };
+  std::string cleaned;
   fields.each_value("Referer", [&](std::string_view value) {
-    const auto in_value = [&](const std::string& name) { return holds(value, name); };
-    found |= std::ranges::any_of(names.attributes, in_value) ||
-             std::ranges::any_of(names.parameters, in_value);
+    found |= loggable(policy, value, cleaned).size() != value.size();
   });
   return found;
 }
@@ -48,6 +40,10 @@ std::string target_without_tokens(const AccessPolicy& policy, std::string_view t
                                                                      : std::string(target);
 }
 
+std::string_view loggable(const AccessPolicy& policy, std::string_view text, std::string& cleaned) {
+  return without_names(text, policy.parts().secret_names, cleaned);
+}
+
 bool carries_token_fields(const AccessPolicy& policy, const http::Fields* fields) {
   if (fields == nullptr) return false;
   const AccessPolicy::Parts& parts = policy.parts();
@@ -55,7 +51,7 @@ bool carries_token_fields(const AccessPolicy& policy, const http::Fields* fields
                           [fields](const std::string& name) { return fields->contains(name); })) {
     return true;
   }
-  bool found = refers_with_token(*fields, parts.names);
+  bool found = refers_with_token(*fields, policy);
   fields->each_value(
       "Cookie", [&](std::string_view value) { found |= has_token_cookie(value, parts.cookies); });
   return found;
@@ -64,7 +60,7 @@ bool carries_token_fields(const AccessPolicy& policy, const http::Fields* fields
 void remove_token_fields(const AccessPolicy& policy, http::Fields& fields) {
   const AccessPolicy::Parts& parts = policy.parts();
   for (const std::string& name : parts.headers) fields.remove(name);
-  if (refers_with_token(fields, parts.names)) fields.remove("Referer");
+  if (refers_with_token(fields, policy)) fields.remove("Referer");
   std::string kept;
   bool removed = false;
   fields.each_value("Cookie", [&](std::string_view value) {

@@ -5,6 +5,7 @@
 #include <boost/json.hpp>
 #include <format>
 
+#include "dataplane/access/check.h"
 #include "dataplane/control/metrics.h"
 #include "dataplane/control/purge_name.h"
 #include "dataplane/control/tls_json.h"
@@ -101,11 +102,14 @@ ApiResponse post_purge(const ApiRequest& request, NodeControl& node) {
                                          : member.error().message));
   }
   const bool whole = member->name == "name";
-  const auto key =
-      whole ? purge_name(member->value, node.query_rules()) : purge_prefix(member->value);
+  const access::AccessPolicy& access = node.access_policy();
+  const auto key = whole ? purge_name(member->value, node.query_rules(), access)
+                         : purge_prefix(member->value, access);
   if (!key) return error(400, key.error().message);
   const std::uint64_t purged = whole ? node.purge(*key) : node.purge_prefix(*key);
-  log(LogLevel::info, "purged {} of {} {}", purged, whole ? "name" : "prefix", *key);
+  std::string cleaned;
+  log(LogLevel::info, "purged {} of {} {}", purged, whole ? "name" : "prefix",
+      access::loggable(access, *key, cleaned));
   return reply(200, {{"schema", 1}, {"purged", purged}, {member->name, *key}});
 }
 

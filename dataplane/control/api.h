@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "cache/base/error.h"
+#include "dataplane/access/policy.h"
 #include "dataplane/control/access_why.h"
 #include "dataplane/control/config_error.h"
 #include "dataplane/control/connections.h"
@@ -34,6 +35,7 @@ class NodeControl {
   virtual NodeSnapshot snapshot() = 0;
   virtual std::string effective_config_json() = 0;
   virtual const http::QueryRules& query_rules() = 0;
+  virtual const access::AccessPolicy& access_policy() = 0;
   // Cache keys; how many objects went.
   virtual std::uint64_t purge(std::string_view name) = 0;
   virtual std::uint64_t purge_prefix(std::string_view prefix) = 0;

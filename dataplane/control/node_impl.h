@@ -75,6 +75,7 @@ struct Node::Impl final : NodeControl {
   NodeSnapshot snapshot() override;
   std::string effective_config_json() override { return config_json(config); }
   const http::QueryRules& query_rules() override { return config.settings.query_rules; }
+  const access::AccessPolicy& access_policy() override { return *config.settings.access; }
   std::uint64_t purge(std::string_view name) override { return store->purge(name); }
   std::uint64_t purge_prefix(std::string_view prefix) override {
     return store->purge_prefix(prefix);

@@ -69,7 +69,6 @@ void Exchange::begin(const http::RequestHead* head) {
   started_wall_ = context_.reactor.wall_now_ms();
   first_byte_ = {};
   renewals_.clear();
-  is_admitted_ = false;
   count(context_.counters.requests);
 }
 

@@ -117,7 +117,7 @@ class Exchange {
   // Who may listen (exchange_access.cc).
   bool admit(http::RequestHead& head);
   void answer_refused(std::uint16_t status);
-  std::string_view logged_path(std::string& stripped) const;
+  std::string_view logged_path(std::string& cleaned) const;
 
   // Decisions.
   void decide();
@@ -188,7 +188,6 @@ class Exchange {
   http::CacheStatus cache_status_;
   std::string cache_status_line_;
   std::vector<access::Renewal> renewals_;
-  bool is_admitted_ = false;  // what may be a token is out of the target
   bool from_cache_ = false;
 
   // For the access record.

@@ -27,7 +27,6 @@ bool Exchange::admit(http::RequestHead& head) {
     head.path_size =
         static_cast<std::uint32_t>(std::min(head.target.find('?'), head.target.size()));
   }
-  is_admitted_ = true;
   if (decision.token_in_fields) access::remove_token_fields(*settings_->access, head.fields);
   if (!decision.allowed()) {
     answer_refused(decision.status());
@@ -46,11 +45,10 @@ void Exchange::answer_refused(std::uint16_t status) {
   finish_head(nullptr);
 }
 
-// A request that ended before admit() may still have its token in the path.
-std::string_view Exchange::logged_path(std::string& stripped) const {
-  if (is_admitted_ || settings_->access->is_open()) return request_->path();
-  stripped = access::target_without_tokens(*settings_->access, request_->target);
-  return std::string_view(stripped).substr(0, stripped.find('?'));
+// A request that ended before admit() may still have its token in the path, and one that no rule is
+// for or that spells it in its own way has it there for good.
+std::string_view Exchange::logged_path(std::string& cleaned) const {
+  return access::loggable(*settings_->access, request_->path(), cleaned);
 }
 
 }  // namespace nearfield::proxy

@@ -187,6 +187,57 @@ def test_tokens_leave_before_the_cache_the_origin_and_the_log(house):
         "/albums/1/a.m4s", "/albums/2/b.m4s", "/albums/vault/c.m4s", "/albums//1/a.m4s"}
 
 
+# Any spelling of a token's name: also where a rule lets everybody through, and where none applies.
+SPELLINGS = (";URISigningPackage=", ";URISigningPackag%65=", ";urisigningpackage=", "%3BURISigningPackage=", "%3bURISigningPackage%3d")
+
+
+def test_a_token_in_any_spelling_leaves_as_well(house):
+    house = house()
+    token = ONE.jwt()
+    for spelling in SPELLINGS:
+        assert house.status(f"/previews{spelling}{token}/a.m4s") == 200
+        assert house.status(f"/albums{spelling}{token}/1/a.m4s") == (200 if spelling == SPELLINGS[0] else 403)
+        assert house.status(f"/nowhere{spelling}{token}/a") == 403
+        answer = house.why(f"/albums{spelling}{token}/1/a.m4s")
+        assert answer["target"] == "/albums/1/a.m4s" and token not in json.dumps(answer)
+    for query in (f"URISigningPackag%65={token}", f"uRISigningPackage={token}", f"%43AT%3d{token}"):
+        assert house.status(f"/previews/a.m4s?{query}") == 200
+        assert house.why(f"/previews/a.m4s?{query}")["target"] == "/previews/a.m4s"
+    assert [asked.target for asked in house.origin.asked] == ["/previews/a.m4s", "/albums/1/a.m4s"]
+    until(lambda: house.log.exists() and len(house.log.read_text().splitlines()) == 3 * len(SPELLINGS) + 3, "the access log")
+    assert token[-24:] not in house.log.read_text() + house.node.log.read_text()
+
+
+def test_without_rules_no_token_is_logged_either(tmp_path, ending):
+    origin = ending.enter_context(contextlib.closing(ScriptedOrigin()))
+    log = tmp_path / "access.jsonl"
+    node = ending.enter_context(Node(group(origin.url), f'[access_log]\npath = "{log}"'))
+    targets = [f"/albums{spelling}SECRET/1" for spelling in SPELLINGS] + ["/albums/1?CAT=SECRET"]
+    for target in targets:
+        origin.on(target, lambda asked: asked.answer(SONG))
+        assert ask(node.port, target).status == 200  # the origin, which may know tokens, has them
+    assert [asked.target for asked in origin.asked] == [target for target in targets if "%65" not in target]  # "%65" is "e" in cache keys
+    status, answer = node.call("POST", "/v1/purge", {"name": f"http://music.example{targets[0]}"})
+    assert (status, answer["purged"]) == (200, 1)
+    until(lambda: log.exists() and len(log.read_text().splitlines()) == len(targets), "the access log")
+    assert {json.loads(line)["path"] for line in log.read_text().splitlines()} == {"/albums/1"}
+    until(lambda: "purged 1 of name http://music.example/albums/1" in node.log.read_text(), "the log")
+    assert "SECRET" not in node.log.read_text()
+
+
+def test_a_listeners_url_purges_what_the_listener_got(house):
+    house = house()
+    token = ONE.jwt()
+    for target in (with_token(token), f"/albums/1;URISigningPackage={token}/a.m4s", f"/albums/1%3burisigningpackage={token}/a.m4s?CMCD=br%3D1"):
+        assert house.status(with_token(token)) == 200
+        status, answer = house.node.call("POST", "/v1/purge", {"name": f"http://music.example{target}"})
+        assert (status, answer) == (200, {"schema": 1, "purged": 1, "name": "http://music.example/albums/1/a.m4s"})
+    assert house.node.call("POST", "/v1/purge", {"prefix": f"http://music.example{with_token(token)}"})[0] == 400
+    assert len(house.origin.asked) == 3
+    until(lambda: house.node.log.read_text().count("purged 1 of name http://music.example/albums/1/a.m4s") == 3, "the log")
+    assert token[-24:] not in house.node.log.read_text()
+
+
 def test_why_and_metrics_tell_the_reason(house):
     house = house()
     expired = ONE.jwt(exp=now() - 5)

@@ -50,6 +50,22 @@ TEST(Explain, GoesOnAfterTheFirstRefusal) {
   STRCMP_CONTAINS("- catu path: '/albums/2/x' starts with '/albums/1/'", text.c_str());
 }
 
+// The target is shown: a token in a spelling of its own must not be.
+TEST(Explain, ShowsNoTokenInAnySpelling) {
+  for (const char* target :
+       {"/albums;URISigningPackag%65=secret/1", "/albums;urisigningpackage=secret/1",
+        "/albums%3BURISigningPackage=secret/1", "/x%3FURISigningPackage=secret",
+        "/albums/1?a=%26CAT%3dsecret"}) {
+    TestRequest request;
+    request.target = target;
+    for (const auto& any : {policy, AccessPolicy::open()}) {
+      const Explanation explanation = explain(*any, request.get(), nullptr);
+      const std::string text = text_of(explanation) + explanation.target;
+      CHECK_FALSE_TEXT(text.contains("secret"), target);
+    }
+  }
+}
+
 TEST(Explain, NeverShowsATokenOrAKey) {
   for (const std::string_view token : {v::kPlain, v::kPlainShared, v::kClientV4, v::kPlainKeyTwo}) {
     TestRequest request = with_jwt(token);

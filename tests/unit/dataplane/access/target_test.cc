@@ -35,10 +35,63 @@ TEST(Target, TakesTokensOutWithTheirDelimiter) {
 }
 
 TEST(Target, LeavesEverythingElse) {
-  for (const char* same :
-       {"/p", "/p?", "/p?a=T", "/p?TT=x", "/p?t=x", "/T=x", "/p;CAT=x", "/p?a=1&&b", "/p?&", "*"}) {
+  for (const char* same : {"/p", "/p?", "/p?a=T", "/p?TT=x", "/T=x", "/p;CAT=x", "/p?a=1&&b",
+                           "/p?&", "*", "/p%3Ba=T", "/p%", "/p?C%41TS=x"}) {
     STRCMP_EQUAL(same, stripped(same).c_str());
     CHECK_TRUE(found.empty());
+  }
+}
+
+// A letter encoded, another case or "%3B" for ';' once let a token pass as part of the name.
+TEST(Target, TakesTokensOutInAnySpelling) {
+  names = {{"Token"}, {"CAT"}};
+  for (const auto& [before, after] : std::initializer_list<std::pair<const char*, const char*>>{
+           {"/p;Tok%65n=x/q", "/p/q"},
+           {"/p;token=x/q", "/p/q"},
+           {"/p;TOKEN=x;v=1/q", "/p;v=1/q"},
+           {"/p%3BToken=x/q", "/p/q"},
+           {"/p%3bToken%3dx/q", "/p/q"},
+           {"/p%3Bv=1%3btoken=x%3Bmore/q", "/p%3Bv=1/q"},
+           {"/p%253BTok%2565n%253Dx/q", "/p/q"},
+           {"/p;%20Token%20=x/q", "/p/q"},
+           {"/p?a=1&Tok%65n=x&b", "/p?a=1&b"},
+           {"/p?TOKEN%3Dx", "/p"},
+           {"/p?cat=x&a=1", "/p?a=1"},
+           {"/p?%43AT=x&a=1", "/p?a=1"},
+       }) {
+    STRCMP_EQUAL(after, stripped(before).c_str());
+    CHECK_TRUE(found.empty());  // none of them is a token
+  }
+}
+
+TEST(Target, WhatIsLoggedHasNoTokenAnywhere) {
+  const std::vector<std::string> secret{"Token", "CAT"};
+  const auto logged = [&secret](std::string_view text) {
+    std::string cleaned;
+    return std::string(without_names(text, secret, cleaned));
+  };
+  for (const auto& [before, after] : std::initializer_list<std::pair<const char*, const char*>>{
+           {"/p;Token=x/q", "/p/q"},
+           {"/p%3btok%65n%3Dx/q", "/p/q"},
+           {"/p;a=1;CAT=x;b=2/q", "/p;a=1;b=2/q"},
+           {"/Token=x/q", "//q"},
+           {"/p%3FToken=x/q", "/p/q"},
+           {"/p%2526token=x", "/p"},
+           {"/p/a,Token=x/q", "/p/a,/q"},
+           {"/p?Token=x", "/p"},
+           {"/p?Token=x&a=1", "/p?a=1"},
+           {"/p?Token=x&token=y&a=1", "/p?a=1"},
+           {"/p?Token=x&token=y", "/p"},
+           {"/p?a=1&cat=x/y&b", "/p?a=1&b"},
+           {"/p?u=http%3A%2F%2Fh%2F%3FToken%3Dx&b", "/p?u=http%3A%2F%2Fh%2F&b"},
+           {"https://h/p;Token=x/q?CAT=y", "https://h/p/q"},
+       }) {
+    STRCMP_EQUAL(after, logged(before).c_str());
+    STRCMP_EQUAL(after, logged(after).c_str());
+  }
+  for (const char* same : {"/p", "/p;a=1?b=2&c", "/p%", "/token", "/p;token", "/concat=1",
+                           "/p?a=Token", "/%", "/=", "?", ""}) {
+    STRCMP_EQUAL(same, logged(same).c_str());
   }
 }
 

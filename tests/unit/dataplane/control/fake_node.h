@@ -97,6 +97,7 @@ class FakeNode final : public NodeControl {
   NodeSnapshot snapshot() override { return sample_snapshot(); }
   std::string effective_config_json() override { return R"({"schema":1})"; }
   const http::QueryRules& query_rules() override { return rules; }
+  const access::AccessPolicy& access_policy() override { return *policy; }
   std::uint64_t purge(std::string_view name) override {
     asked.push_back("purge " + std::string(name));
     return 1;
@@ -121,6 +122,7 @@ class FakeNode final : public NodeControl {
   }
 
   http::QueryRules rules = *http::QueryRules::make(std::vector<std::string>{"CMCD"}, true);
+  std::shared_ptr<const access::AccessPolicy> policy = access::AccessPolicy::open();
   ReloadOutcome outcome;
   ConnectionList list;
   std::vector<std::string> asked;

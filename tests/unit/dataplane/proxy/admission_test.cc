@@ -45,6 +45,21 @@ TEST(Admission, tokens_share_one_object_and_never_reach_the_origin) {
   LONGS_EQUAL(403, node.get("/albums/1/a.m4s").status);
 }
 
+// Where a rule lets everybody through, a token that is spelt in its own way once went on.
+TEST(Admission, a_token_in_any_spelling_goes_no_further) {
+  node.change_settings([](Settings& settings) {
+    settings.access = access::policy_of(access::signed_beside_open());
+  });
+  for (const char* target :
+       {"/player;URISigningPackage=secret/1", "/player;URISigningPackag%65=secret/1",
+        "/player%3burisigningpackage%3dsecret/1", "/player/1?URISigningPackag%65=secret",
+        "/player/1?%43AT=secret"}) {
+    LONGS_EQUAL(200, node.get(target).status);
+  }
+  LONGS_EQUAL(1, node.calls());
+  STRCMP_EQUAL("/player/1", node.call(0).request.path_and_query.c_str());
+}
+
 TEST(Admission, a_token_in_a_field_goes_no_further) {
   const Reply reply = node.get(
       "/albums/1/a.m4s", "CTA-Common-Access-Token: " + std::string(tokens::kCatPlain) + "\r\n");
