@@ -148,9 +148,13 @@ void Exchange::decide() {
 bool Exchange::answer_elsewhere() {
   const HttpsPolicy& policy = settings_->https;
   const http::RequestHead& request = *request_;
-  if (!policy.redirect || request.scheme == http::Scheme::kHttps || request.authority.empty() ||
-      request.is_asterisk()) {
+  if (!policy.redirect || request.scheme == http::Scheme::kHttps || request.is_asterisk()) {
     return false;
+  }
+  if (request.authority.empty()) {
+    // HTTP/1.0 may leave Host out (RFC 9112 3.2), and then there is no name to send anybody to.
+    answer_error(400, "this is only served over https: send Host to be told where");
+    return true;
   }
   count(context_.counters.https_redirects);
   const bool simple = request.method == http::Method::kGet || request.method == http::Method::kHead;

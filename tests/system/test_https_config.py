@@ -319,6 +319,10 @@ def test_sends_clear_text_to_https(files, start, nginx_origin):
     assert (got.status, got["Location"]) == (301, f"https://{NAME}:8443/a?b=c")
     assert "Strict-Transport-Security" not in got
     assert ask(node.port(), "/a", address="::1", method="POST", body=b"x").status == 308
+    with Wire(node.port(), address="::1") as wire:  # HTTP/1.0 may name nobody, and is not served in clear text for that
+        wire.send(b"GET /a HTTP/1.0\r\n\r\n")
+        answer = wire.response()
+        assert answer.status == 400 and b"hello" not in answer.body
     with files.connect(node) as wire:
         got = wire.ask("/a")
         assert (got.status, got.body) == (200, b"hello")

@@ -418,6 +418,10 @@ TEST(Http2Session, clear_text_is_sent_to_https_where_the_policy_says_so) {
   STRCMP_EQUAL("", reply.field("strict-transport-security").c_str());
   LONGS_EQUAL(
       308, node.request("POST /a HTTP/1.1\r\nHost: [::1]:80\r\nContent-Length: 0\r\n\r\n").status);
+  // Without a name there is nowhere to be sent to, which is no reason to be served here.
+  const Reply nameless = node.request("GET /a HTTP/1.0\r\n\r\n");
+  LONGS_EQUAL(400, nameless.status);
+  STRCMP_CONTAINS("only served over https", nameless.body.c_str());
   LONGS_EQUAL(2, node.counter(&Counters::https_redirects));
   LONGS_EQUAL(0, node.calls());
 }
