@@ -372,15 +372,59 @@ bool read_claim(std::int64_t claim, const CborItem& value, Token& token, Reason&
   }
 }
 
-bool read_claims(const CborItem& claims, Token& token, Reason& problem) {
-  if (!claims.is(Type::kMap)) return false;
+std::string claim_name(std::int64_t claim) {
+  switch (claim) {
+    case kIssuer:
+      return "iss";
+    case kAudience:
+      return "aud";
+    case kExpires:
+      return "exp";
+    case kNotBefore:
+      return "nbf";
+    case kIssued:
+      return "iat";
+    case kId:
+      return "cti";
+    case kReplay:
+      return "catreplay";
+    case kVersion:
+      return "catv";
+    case kNetworks:
+      return "catnip";
+    case kUri:
+      return "catu";
+    case kMethods:
+      return "catm";
+    case kHeaders:
+      return "cath";
+    case kTerritories:
+      return "catgeoiso3166";
+    case kRenewal:
+      return "catr";
+    default:
+      return unsupported_name(claim);
+  }
+}
+
+// `wrong`: what cannot be read, in words.
+bool read_claims(const CborItem& claims, Token& token, Reason& problem, std::string& wrong) {
+  if (!claims.is(Type::kMap)) {
+    wrong = "its claims are no map";
+    return false;
+  }
   for (std::size_t i = 0; i < claims.children.size(); i += 2) {
     // Text keys are private agreements and restrict nothing here (RFC 8392 3).
     if (!claims.children[i].is(Type::kInteger)) continue;
-    if (!read_claim(claims.children[i].integer, claims.children[i + 1], token, problem))
+    if (!read_claim(claims.children[i].integer, claims.children[i + 1], token, problem)) {
+      wrong = "its claim " + claim_name(claims.children[i].integer);
       return false;
+    }
   }
-  if (token.single_use && token.id.empty()) return false;  // nothing to know it again by
+  if (token.single_use && token.id.empty()) {  // nothing to know it again by
+    wrong = "its claim catreplay, which wants cti";
+    return false;
+  }
   return true;
 }
 
@@ -425,48 +469,55 @@ std::expected<void, Reason> read_header(const CborItem& protected_header,
 
 }  // namespace
 
-std::expected<Envelope, Reason> parse_common_access_token(std::string_view text) {
-  if (text.size() > kMaximumTokenBytes) return std::unexpected(Reason::kTooLarge);
+std::expected<Envelope, Reason> parse_common_access_token(std::string_view text,
+                                                          std::string* problem) {
+  const auto refuse = [problem](Reason reason, std::string_view what) {
+    if (problem != nullptr) *problem = what;
+    return std::unexpected(reason);
+  };
+  if (text.size() > kMaximumTokenBytes) return refuse(Reason::kTooLarge, "all of it");
   // Padding, which issuers should leave out; when there is some, all that belongs there.
   if (text.ends_with('=')) {
-    if (text.size() % 4 != 0) return std::unexpected(Reason::kMalformed);
+    if (text.size() % 4 != 0) return refuse(Reason::kMalformed, "its padding");
     text.remove_suffix(text.ends_with("==") ? 2 : 1);
   }
   const auto bytes = decode_base64url(text);
-  if (!bytes || bytes->empty()) return std::unexpected(Reason::kMalformed);
+  if (!bytes || bytes->empty()) return refuse(Reason::kMalformed, "it is no base64url");
   auto message = parse_cbor(*bytes);
-  if (!message) return std::unexpected(Reason::kMalformed);
+  if (!message) return refuse(Reason::kMalformed, "it is no CBOR, or too much of it");
   const CborItem* item = &*message;
   if (item->is(Type::kTag) && item->integer == kTagCwt) item = &item->children.front();
   std::optional<Algorithm> tagged;
   if (item->is(Type::kTag)) {
     if (item->integer == kTagSign1) tagged = Algorithm::kEs256;
     if (item->integer == kTagMac0) tagged = Algorithm::kHs256;
-    if (!tagged) return std::unexpected(Reason::kMalformed);
+    if (!tagged) return refuse(Reason::kMalformed, "its tag is neither COSE_Sign1 nor COSE_Mac0");
     item = &item->children.front();
   }
   if (!item->is(Type::kArray) || item->children.size() != 4 ||
       !item->children[0].is(Type::kBytes) || !item->children[2].is(Type::kBytes) ||
       !item->children[3].is(Type::kBytes)) {
-    return std::unexpected(Reason::kMalformed);
+    return refuse(Reason::kMalformed, "it is neither COSE_Sign1 nor COSE_Mac0");
   }
   Envelope envelope;
   if (const auto read = read_header(item->children[0], item->children[1], envelope); !read) {
-    return std::unexpected(read.error());
+    return refuse(read.error(), "its header");
   }
   const Bytes signature = item->children[3].bytes;
   const std::size_t wanted = envelope.algorithm == Algorithm::kEs256 ? 64 : 32;
   if ((tagged && *tagged != envelope.algorithm) || signature.size() != wanted) {
-    return std::unexpected(Reason::kMalformed);
+    return refuse(Reason::kMalformed, "its tag or signature is not that of its algorithm");
   }
   envelope.signature.assign(signature.begin(), signature.end());
   const Bytes payload = item->children[2].bytes;
   envelope.message = signed_structure(envelope.algorithm, item->children[0].bytes, payload);
   const auto claims = parse_cbor(payload);
+  if (!claims) return refuse(Reason::kMalformed, "its claims are no CBOR, or too much of it");
   Token& token = envelope.token;
   token.kind = TokenKind::kCat;
-  Reason problem = Reason::kMalformed;
-  if (!claims || !read_claims(*claims, token, problem)) return std::unexpected(problem);
+  Reason reason = Reason::kMalformed;
+  std::string wrong;
+  if (!read_claims(*claims, token, reason, wrong)) return refuse(reason, wrong);
   if (token.renewal) token.payload = std::string(text_of(payload));
   return envelope;
 }

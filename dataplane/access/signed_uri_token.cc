@@ -222,22 +222,29 @@ std::string sign_compact(const json::object& claims, const Key& key) {
 
 }  // namespace
 
-std::expected<Envelope, Reason> parse_signed_uri_token(std::string_view text) {
-  if (text.size() > kMaximumTokenBytes) return std::unexpected(Reason::kTooLarge);
+std::expected<Envelope, Reason> parse_signed_uri_token(std::string_view text,
+                                                       std::string* problem) {
+  const auto refuse = [problem](Reason reason, std::string_view what) {
+    if (problem != nullptr) *problem = what;
+    return std::unexpected(reason);
+  };
+  if (text.size() > kMaximumTokenBytes) return refuse(Reason::kTooLarge, "all of it");
   const std::size_t first = text.find('.');
   const std::size_t second = first == std::string_view::npos ? first : text.find('.', first + 1);
   if (second == std::string_view::npos || text.find('.', second + 1) != std::string_view::npos) {
-    return std::unexpected(Reason::kMalformed);
+    return refuse(Reason::kMalformed, "it is not three parts with a dot between them");
   }
   Envelope envelope;
   if (const auto read = read_header(text.substr(0, first), envelope); !read) {
-    return std::unexpected(read.error());
+    return refuse(read.error(), "its header (the first part)");
   }
   const auto payload = decode_base64url(text.substr(first + 1, second - first - 1));
+  if (!payload) return refuse(Reason::kMalformed, "its claims (the second part) are no base64url");
   auto signature = decode_base64url(text.substr(second + 1));
   const std::size_t wanted = envelope.algorithm == Algorithm::kEs256 ? 64 : 32;
-  if (!payload || !signature || signature->size() != wanted) {
-    return std::unexpected(Reason::kMalformed);
+  if (!signature || signature->size() != wanted) {
+    return refuse(Reason::kMalformed,
+                  "its signature (the third part) is no base64url, or not of the algorithm's size");
   }
   envelope.signature = std::move(*signature);
   envelope.message = std::string(text.substr(0, second));
@@ -248,13 +255,18 @@ std::expected<Envelope, Reason> parse_signed_uri_token(std::string_view text) {
   unsigned char buffer[kParserMemory];
   json::monotonic_resource memory(buffer);
   const auto claims = parse_object(token.payload, &memory);
-  if (!claims) return std::unexpected(Reason::kMalformed);
+  if (!claims) return refuse(Reason::kMalformed, "its claims (the second part) are no JSON object");
   RenewalClaims renewal;
   for (const auto& [name, value] : *claims) {
-    Reason problem = Reason::kMalformed;
-    if (!read_claim(name, value, token, renewal, problem)) return std::unexpected(problem);
+    Reason reason = Reason::kMalformed;
+    // Only claims that have a meaning here can be wrong.
+    if (!read_claim(name, value, token, renewal, reason)) {
+      return refuse(reason, "its claim " + std::string(name));
+    }
   }
-  if (!settle_renewal(renewal, token)) return std::unexpected(Reason::kMalformed);
+  if (!settle_renewal(renewal, token)) {
+    return refuse(Reason::kMalformed, "its claim cdnistt, which wants cdniets");
+  }
   if (!token.renewal) token.payload = std::string();
   return envelope;
 }

@@ -141,7 +141,9 @@ struct Envelope {
 };
 
 // RFC 7515 compact form. kMalformed, kTooLarge, kAlgorithm, kUnsupportedClaim (critical headers).
-std::expected<Envelope, Reason> parse_signed_uri_token(std::string_view text);
+// `problem`, when given, gets which part it is that cannot be read, in words of ours alone.
+std::expected<Envelope, Reason> parse_signed_uri_token(std::string_view text,
+                                                       std::string* problem = nullptr);
 // Opens a JWE in compact form with "alg": "dir" (RFC 7516); nullopt when no key opens it.
 std::optional<std::string> open_sealed(std::string_view jwe,
                                        std::span<const std::shared_ptr<const Key>> keys);
@@ -150,12 +152,15 @@ std::string renew_signed_uri_token(const Token& token, const Key& key, WallTime 
                                    std::string_view issuer);
 
 // CWT (RFC 8392) in COSE_Sign1 or COSE_Mac0 (RFC 9052), base64url. The same errors.
-std::expected<Envelope, Reason> parse_common_access_token(std::string_view text);
+std::expected<Envelope, Reason> parse_common_access_token(std::string_view text,
+                                                          std::string* problem = nullptr);
 std::string renew_common_access_token(const Token& token, const Key& key, WallTime now,
                                       std::string_view issuer);
 
-inline std::expected<Envelope, Reason> parse_token(TokenKind kind, std::string_view text) {
-  return kind == TokenKind::kCat ? parse_common_access_token(text) : parse_signed_uri_token(text);
+inline std::expected<Envelope, Reason> parse_token(TokenKind kind, std::string_view text,
+                                                   std::string* problem = nullptr) {
+  return kind == TokenKind::kCat ? parse_common_access_token(text, problem)
+                                 : parse_signed_uri_token(text, problem);
 }
 
 // A NumericDate as seconds; nullopt outside of the years 1970 to 9999.
