@@ -11,7 +11,6 @@
 #include "dataplane/access/judge.h"
 #include "dataplane/access/policy_parts.h"
 #include "dataplane/access/renewal.h"
-#include "dataplane/access/time_floor.h"
 #include "dataplane/access/token_tables.h"
 #include "dataplane/net/rate_limit.h"
 
@@ -61,7 +60,8 @@ class WorkLimit {
 
 struct AccessCheck::State {
   State(const CheckOptions& check_options, std::shared_ptr<const AccessPolicy> first_policy,
-        std::shared_ptr<ReplayTable> replay_table, SipHashKey sip_key)
+        std::shared_ptr<ReplayTable> replay_table, SipHashKey sip_key,
+        std::shared_ptr<TimeFloor> shared_floor)
       : options(check_options),
         policy(std::move(first_policy)),
         replay(std::move(replay_table)),
@@ -69,7 +69,9 @@ struct AccessCheck::State {
         bad(check_options.bad_tokens, check_options.bad_token_lifetime, sip_key),
         expressions(check_options.expressions),
         verifying(check_options, sip_key),
-        renewing(check_options, sip_key) {}
+        renewing(check_options, sip_key),
+        time_floor(shared_floor != nullptr ? std::move(shared_floor)
+                                           : std::make_shared<TimeFloor>()) {}
 
   Decision decide(const AccessRequest& request);
   Reason judge_signed(const Rule& rule, RequestView& view, Decision& decision);
@@ -102,23 +104,23 @@ struct AccessCheck::State {
   WorkLimit renewing;
   CheckCounters counters;
   // What times are proven: by a clock that was trusted, and by tokens of each ring.
-  TimeFloor proven_by_clock;
+  std::shared_ptr<TimeFloor> time_floor;
   std::unordered_map<Digest, WallTime, DigestHash> proven_by_ring;
   std::string stripped;
   std::vector<FoundToken> found;
 };
 
 ClockView AccessCheck::State::clock_of(const AccessRequest& request, const KeyRing* ring) {
-  const WallTime floor = policy->parts().clock.not_before;
   ClockView view;
   view.now = request.now;
-  view.is_sane = request.clock_trusted && request.now >= floor;
+  view.is_sane = policy->trusts_clock(request.clock_synchronised, request.now);
   if (view.is_sane) {
-    view.now = proven_by_clock.heed(request.now, request.monotonic_now);
+    view.now = time_floor->heed(request.now, request.monotonic_now);
   } else {
-    proven_by_clock.distrust();
+    time_floor->distrust();
   }
-  view.proven = std::max(floor, proven_by_clock.at(request.monotonic_now));
+  view.proven =
+      std::max<WallTime>(policy->parts().clock.not_before, time_floor->at(request.monotonic_now));
   if (ring != nullptr && !view.is_sane) {
     const auto known = proven_by_ring.find(ring->id);
     if (known != proven_by_ring.end()) view.proven = std::max(view.proven, known->second);
@@ -279,7 +281,8 @@ Reason AccessCheck::State::judge_candidate(const Rule& rule, RequestView& view,
   }
   Judge judge(policy->parts().clock, clock, rule, view, expressions, nullptr);
   const TrustedKey& signer = *rule.ring.find(token->token.key);
-  if (const Reason reason = judge.judge(token->token, signer); reason != Reason::kTokenHolds) {
+  if (const Reason reason = judge.judge(token->token, signer.set.get());
+      reason != Reason::kTokenHolds) {
     return reason;
   }
   if (const Reason reason = use_once(token->token, *signer.key, clock);
@@ -342,8 +345,10 @@ Decision AccessCheck::State::decide(const AccessRequest& request) {
 }
 
 AccessCheck::AccessCheck(const CheckOptions& options, std::shared_ptr<const AccessPolicy> policy,
-                         std::shared_ptr<ReplayTable> replay, SipHashKey key)
-    : state_(std::make_unique<State>(options, std::move(policy), std::move(replay), key)) {}
+                         std::shared_ptr<ReplayTable> replay, SipHashKey key,
+                         std::shared_ptr<TimeFloor> time_floor)
+    : state_(std::make_unique<State>(options, std::move(policy), std::move(replay), key,
+                                     std::move(time_floor))) {}
 
 AccessCheck::~AccessCheck() = default;
 

@@ -21,6 +21,7 @@
 #include "dataplane/access/policy.h"
 #include "dataplane/access/reason.h"
 #include "dataplane/access/replay_table.h"
+#include "dataplane/access/time_floor.h"
 #include "dataplane/http/fields.h"
 #include "dataplane/http/request_head.h"
 #include "dataplane/net/endpoint.h"
@@ -38,9 +39,9 @@ struct AccessRequest {
   // A clock that is set back while it is trusted is not followed at once: see TimeFloor.
   WallTime now{};
   MonotonicTime monotonic_now{};  // of one clock for all requests of an AccessCheck
-  // False while the kernel says that the clock is not synchronised (adjtimex: TIME_ERROR), or
-  // whatever else the node knows.
-  bool clock_trusted = true;
+  // False while the kernel says that the clock is not synchronised (adjtimex: TIME_ERROR) and the
+  // node heeds that. AccessPolicy::trusts_clock() knows the rest.
+  bool clock_synchronised = true;
 };
 
 // A new token for the listener, to be sent with a 2xx or 3xx answer and with no other, and only to
@@ -73,9 +74,11 @@ class AccessCheck {
  public:
   // `replay` may be null: then tokens for one use are refused (kUnsupportedClaim), and tokens that
   // another worker renewed are verified like others. `key`: secret,
-  // for the tables whose keys strangers choose.
+  // for the tables whose keys strangers choose. `time_floor`: what all workers share; null: its
+  // own.
   AccessCheck(const CheckOptions& options, std::shared_ptr<const AccessPolicy> policy,
-              std::shared_ptr<ReplayTable> replay, SipHashKey key);
+              std::shared_ptr<ReplayTable> replay, SipHashKey key,
+              std::shared_ptr<TimeFloor> time_floor = nullptr);
   ~AccessCheck();
   AccessCheck(const AccessCheck&) = delete;
   AccessCheck& operator=(const AccessCheck&) = delete;

@@ -15,8 +15,13 @@ using Verdict = ExplainStep::Verdict;
 
 class Explainer {
  public:
-  Explainer(const AccessPolicy& policy, const AccessRequest& request, const ReplayTable* replay)
-      : policy_(policy), parts_(policy.parts()), request_(request), replay_(replay) {}
+  Explainer(const AccessPolicy& policy, const AccessRequest& request, const ReplayTable* replay,
+            const TimeFloor* time_floor)
+      : policy_(policy),
+        parts_(policy.parts()),
+        request_(request),
+        replay_(replay),
+        time_floor_(time_floor) {}
 
   Explanation run(bool is_open) {
     std::string cleaned;
@@ -30,16 +35,34 @@ class Explainer {
     target_ = request_.target;
     if (strip_tokens(request_.target, parts_.names, stripped, found)) target_ = stripped;
     out_.target = loggable(policy_, target_, cleaned);
-    clock_.now = request_.now;
-    clock_.is_sane = request_.clock_trusted && request_.now >= parts_.clock.not_before;
-    clock_.proven = clock_.is_sane ? request_.now : parts_.clock.not_before;
-    step(Verdict::kInformation, "clock",
-         time_text(request_.now) + (clock_.is_sane ? "" : ", which is not trusted"));
+    read_clock();
     out_.reason = decide(found);
     return std::move(out_);
   }
 
  private:
+  // As the check does, but for what other tokens' "iat" proved to a worker.
+  void read_clock() {
+    clock_.now = request_.now;
+    clock_.is_sane = policy_.trusts_clock(request_.clock_synchronised, request_.now);
+    clock_.proven = parts_.clock.not_before;
+    if (time_floor_ != nullptr) {
+      clock_.proven = std::max<WallTime>(clock_.proven, time_floor_->at(request_.monotonic_now));
+      if (clock_.is_sane) clock_.now = time_floor_->look(request_.now, request_.monotonic_now);
+    }
+    std::string detail = time_text(request_.now);
+    if (!clock_.is_sane) {
+      detail += request_.clock_synchronised
+                    ? ", which is not trusted: it is before this release was made"
+                    : ", which is not trusted: the kernel does not call it synchronised";
+      detail += "; proven to be past " + time_text(clock_.proven);
+    } else if (clock_.now > request_.now) {
+      detail += "; it was set back, and until it has stood so for an hour " +
+                time_text(clock_.now) + " counts";
+    }
+    step(Verdict::kInformation, "clock", std::move(detail));
+  }
+
   void step(Verdict verdict, std::string subject, std::string detail) {
     out_.steps.push_back({verdict, std::move(subject), std::move(detail)});
   }
@@ -103,47 +126,72 @@ class Explainer {
 
   Reason judge_candidate(const Rule& rule, RequestView& view, const Candidate& candidate,
                          const std::string& subject) {
-    auto envelope = parse_token(candidate.kind, candidate.text);
+    std::string problem;
+    auto envelope = parse_token(candidate.kind, candidate.text, &problem);
     if (!envelope) {
+      const std::string name(reason_name(envelope.error()));
       return refuse(subject, envelope.error(),
-                    "cannot be read: " + std::string(reason_name(envelope.error())));
+                    "cannot be read: " + name + (problem.empty() ? "" : ", " + problem));
     }
     Token& token = envelope->token;
-    const std::string algorithm(algorithm_name(envelope->algorithm));
-    const auto keys = select_keys(rule.ring, *envelope);
+    const KeySet* set = nullptr;
+    const Key* signer = nullptr;
+    Reason first = look_at_signature(rule, *envelope, set, signer);
+    Reason sealed = Reason::kTokenHolds;
+    if (!token.sealed_client.empty() && signer == nullptr) {
+      step(Verdict::kInformation, "cdniip", "not opened: the signature does not hold");
+      token.names_networks = false;
+    } else if (!open_sealed_claims(rule.ring, token)) {
+      sealed = refuse("cdniip", Reason::kUnsupportedClaim,
+                      "cannot be opened with the encryption keys of the rule, or is no address");
+      token.names_networks = false;
+    }
+    if (set == nullptr) step(Verdict::kInformation, "iss", "not judged: no key says whose it is");
+    ClockView clock = clock_;
+    if (signer != nullptr && !clock.is_sane && token.issued) {
+      clock.proven = std::max(clock.proven, *token.issued);
+    }
+    const Reason claims =
+        Judge(parts_.clock, clock, rule, view, expressions_, &out_.steps).judge(token, set);
+    const Reason use = signer == nullptr ? Reason::kTokenHolds : judge_use(token, *signer);
+    // The check looks at keys, then at the expiry, and only then at the signature.
+    if (first == Reason::kTokenHolds || first == Reason::kBadSignature) {
+      const Reason expiry =
+          Judge(parts_.clock, clock_, rule, view, expressions_, nullptr).judge_expiry(token);
+      if (expiry != Reason::kTokenHolds) return expiry;
+    }
+    for (const Reason next : {sealed, claims, use}) {
+      if (first == Reason::kTokenHolds) first = next;
+    }
+    return first;
+  }
+
+  // `signer`: null unless the signature holds. `set`: whose issuers count, null when that is open.
+  Reason look_at_signature(const Rule& rule, const Envelope& envelope, const KeySet*& set,
+                           const Key*& signer) {
+    const std::string algorithm(algorithm_name(envelope.algorithm));
+    const auto keys = select_keys(rule.ring, envelope);
     if (!keys) {
       return refuse("key", keys.error(),
                     keys.error() == Reason::kAlgorithm
                         ? "no key of the rule is for " + algorithm
                         : "no key of the rule for " + algorithm + " has the id it names");
     }
-    const auto signer = std::ranges::find_if(*keys, [&](const TrustedKey* each) {
-      return each->key->verify(bytes_of(envelope->message), envelope->signature);
-    });
-    // What the check looks at before the signature, and leaves at that when it refuses.
-    const auto expiry = [&] {
-      return Judge(parts_.clock, clock_, rule, view, expressions_, &out_.steps).judge_expiry(token);
-    };
-    if (signer == keys->end()) {
-      if (const Reason reason = expiry(); reason != Reason::kTokenHolds) return reason;
-      return refuse("signature", Reason::kBadSignature,
-                    std::format("{} does not verify with any of {} keys", algorithm, keys->size()));
+    for (const TrustedKey* each : *keys) {
+      if (!each->key->verify(bytes_of(envelope.message), envelope.signature)) continue;
+      set = each->set.get();
+      signer = each->key.get();
+      step(Verdict::kHolds, "signature",
+           std::format("{} by key '{}' of key set '{}'", algorithm, signer->id(), set->name));
+      return Reason::kTokenHolds;
     }
-    step(Verdict::kHolds, "signature",
-         std::format("{} by key '{}' of key set '{}'", algorithm, (*signer)->key->id(),
-                     (*signer)->set->name));
-    token.key = (*signer)->key->fingerprint();
-    if (!open_sealed_claims(rule.ring, token)) {
-      if (const Reason reason = expiry(); reason != Reason::kTokenHolds) return reason;
-      return refuse("cdniip", Reason::kUnsupportedClaim,
-                    "cannot be opened with the encryption keys of the rule, or is no address");
-    }
-    ClockView clock = clock_;
-    if (!clock.is_sane && token.issued) clock.proven = std::max(clock.proven, *token.issued);
-    Judge judge(parts_.clock, clock, rule, view, expressions_, &out_.steps);
-    const Reason reason = judge.judge(token, **signer);
-    const Reason use = judge_use(token, *(*signer)->key);
-    return reason == Reason::kTokenHolds ? use : reason;
+    const KeySet* first_set = (*keys->begin())->set.get();
+    if (std::ranges::all_of(*keys, [&](const auto* each) { return each->set.get() == first_set; }))
+      set = first_set;
+    return refuse("signature", Reason::kBadSignature,
+                  std::format("{} does not verify with any of {} keys; nobody vouches for what "
+                              "follows",
+                              algorithm, keys->size()));
   }
 
   Reason judge_use(const Token& token, const Key& signer) {
@@ -170,6 +218,7 @@ class Explainer {
   const AccessRequest& request_;
   std::string_view target_;  // without tokens
   const ReplayTable* replay_;
+  const TimeFloor* time_floor_;
   ExpressionCache expressions_{16};
   ClockView clock_;
   Explanation out_;
@@ -178,8 +227,8 @@ class Explainer {
 }  // namespace
 
 Explanation explain(const AccessPolicy& policy, const AccessRequest& request,
-                    const ReplayTable* replay) {
-  return Explainer(policy, request, replay).run(policy.is_open());
+                    const ReplayTable* replay, const TimeFloor* time_floor) {
+  return Explainer(policy, request, replay, time_floor).run(policy.is_open());
 }
 
 }  // namespace nearfield::access

@@ -25,9 +25,11 @@ struct Explanation {
   std::vector<ExplainStep> steps;  // in the order in which they were decided
 };
 
-// Verifies signatures anew: nothing is cached, counted, limited or used up, and later claims are
-// judged also when an earlier one refuses. `replay` may be null. Any thread.
+// Verifies signatures anew: nothing is cached, counted, limited or used up, and claims are judged
+// also when the signature or an earlier one refuses; a token that cannot be read has none.
+// `replay` and `time_floor` may be null: nothing was used, and no clock was heard before. Any
+// thread.
 Explanation explain(const AccessPolicy& policy, const AccessRequest& request,
-                    const ReplayTable* replay);
+                    const ReplayTable* replay, const TimeFloor* time_floor = nullptr);
 
 }  // namespace nearfield::access

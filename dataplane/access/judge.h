@@ -66,8 +66,9 @@ class Judge {
         expressions_(expressions),
         steps_(steps) {}
 
-  // Everything but single use. kTokenHolds, or the first reason why not.
-  Reason judge(const Token& token, const TrustedKey& key);
+  // Everything but single use. kTokenHolds, or the first reason why not. `keys`: where the key that
+  // verified it stands; null, for explanations only: not known, and the issuer is not judged.
+  Reason judge(const Token& token, const KeySet* keys);
   // For rules without tokens: territory and licence. kOpen, or the reason.
   Reason judge_open();
   // Whether "exp" alone refuses; looked at before a signature is verified.

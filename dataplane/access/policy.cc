@@ -423,6 +423,12 @@ FoundRule find_rule(const AccessPolicy::Parts& parts, std::string_view host,
 
 bool AccessPolicy::is_open() const { return parts_->rules.empty(); }
 
+bool AccessPolicy::trusts_clock(bool is_synchronised, WallTime now) const {
+  return is_synchronised && now >= parts_->clock.not_before;
+}
+
+const std::vector<std::string>& AccessPolicy::token_headers() const { return parts_->headers; }
+
 std::string AccessPolicy::summary() const {
   if (is_open()) return "no access rules: everything is open";
   std::size_t keys = 0;

@@ -6,7 +6,9 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <vector>
 
+#include "cache/base/clock.h"
 #include "cache/base/error.h"
 #include "dataplane/access/options.h"
 #include "dataplane/access/prefix_database.h"
@@ -32,6 +34,11 @@ class AccessPolicy {
 
   // True when there is no rule: a caller may then skip the check altogether.
   bool is_open() const;
+  // Whether a clock that says `now` is to be believed where that decides who may listen:
+  // `is_synchronised` by the word of whoever knows, and not before ClockOptions::not_before.
+  bool trusts_clock(bool is_synchronised, WallTime now) const;
+  // The request fields that rules take tokens from.
+  const std::vector<std::string>& token_headers() const;
   // What is in force, for a log line: "3 rules, 2 key sets with 5 keys, territory database of
   // 2026-11-01".
   std::string summary() const;

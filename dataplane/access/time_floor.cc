@@ -3,23 +3,81 @@
 #include <algorithm>
 
 namespace nearfield::access {
+namespace {
+
+using std::chrono::microseconds;
+
+// WallTime counts whole seconds: the clock said its second and up to one more.
+constexpr std::int64_t kSecond = 1'000'000;
+
+std::int64_t count(MonotonicTime time) {
+  return std::chrono::floor<microseconds>(time.time_since_epoch()).count();
+}
+
+std::int64_t offset_of(WallTime now, MonotonicTime monotonic_now) {
+  return microseconds(now.time_since_epoch()).count() - count(monotonic_now);
+}
+
+WallTime wall_time_at(std::int64_t offset, MonotonicTime monotonic_now) {
+  const microseconds since_epoch(offset + count(monotonic_now));
+  return WallTime(std::chrono::floor<std::chrono::seconds>(since_epoch));
+}
+
+}  // namespace
+
+bool TimeFloor::is_behind(Offset reading, Offset known) const {
+  return known != kNone && known - reading >= 2 * kSecond;
+}
+
+bool TimeFloor::is_believed(MonotonicTime monotonic_now, std::int64_t behind_since) const {
+  return behind_since != kNone &&
+         count(monotonic_now) - behind_since >= microseconds(kBelievedAfter).count();
+}
 
 WallTime TimeFloor::at(MonotonicTime monotonic_now) const {
-  if (floor_ == WallTime()) return floor_;
-  const auto passed = std::max(monotonic_now - floor_at_, MonotonicTime::duration(0));
-  return floor_ + std::chrono::floor<std::chrono::seconds>(passed);
+  const Offset known = offset_.load(std::memory_order_relaxed);
+  return known == kNone ? WallTime() : wall_time_at(known, monotonic_now);
+}
+
+WallTime TimeFloor::look(WallTime now, MonotonicTime monotonic_now) const {
+  const Offset known = offset_.load(std::memory_order_relaxed);
+  if (!is_behind(offset_of(now, monotonic_now), known) ||
+      is_believed(monotonic_now, behind_since_.load(std::memory_order_relaxed))) {
+    return now;
+  }
+  return wall_time_at(known, monotonic_now);
 }
 
 WallTime TimeFloor::heed(WallTime now, MonotonicTime monotonic_now) {
-  const WallTime floor = at(monotonic_now);
-  if (now < floor) {
-    if (!behind_since_) behind_since_ = monotonic_now;
-    if (monotonic_now - *behind_since_ < kBelievedAfter) return floor;
+  const Offset reading = offset_of(now, monotonic_now);
+  const auto has_news = [&](Offset known, std::int64_t behind_since) {
+    if (is_behind(reading, known)) {
+      return behind_since == kNone || is_believed(monotonic_now, behind_since);
+    }
+    return behind_since != kNone || known < reading || known >= reading + kSecond;
+  };
+  if (has_news(offset_.load(std::memory_order_relaxed),
+               behind_since_.load(std::memory_order_relaxed))) {
+    const std::scoped_lock lock(mutex_);
+    const Offset known = offset_.load(std::memory_order_relaxed);
+    const std::int64_t behind_since = behind_since_.load(std::memory_order_relaxed);
+    if (!is_behind(reading, known)) {
+      offset_.store(std::clamp(known, reading, reading + kSecond - 1), std::memory_order_relaxed);
+      behind_since_.store(kNone, std::memory_order_relaxed);
+    } else if (is_believed(monotonic_now, behind_since)) {
+      offset_.store(reading, std::memory_order_relaxed);
+      behind_since_.store(kNone, std::memory_order_relaxed);
+    } else if (behind_since == kNone) {
+      behind_since_.store(count(monotonic_now), std::memory_order_relaxed);
+    }
   }
-  floor_ = now;
-  floor_at_ = monotonic_now;
-  behind_since_.reset();
-  return now;
+  return look(now, monotonic_now);
+}
+
+void TimeFloor::distrust() {
+  if (behind_since_.load(std::memory_order_relaxed) == kNone) return;
+  const std::scoped_lock lock(mutex_);
+  behind_since_.store(kNone, std::memory_order_relaxed);
 }
 
 }  // namespace nearfield::access

@@ -17,6 +17,7 @@ json::object access_status_object(const AccessSnapshot& access) {
   }
   return {{"rules", access.rules},
           {"clock_trusted", access.clock_trusted},
+          {"clock_behind_seconds", access.clock_behind.count()},
           {"allowed", allowed},
           {"refused", refused}};
 }

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <array>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 
@@ -13,7 +14,10 @@ namespace nearfield::control {
 // Counters are sums over workers; members as in access::CheckCounters.
 struct AccessSnapshot {
   std::size_t rules = 0;  // in force; 0: everything is open and nothing is counted
+  // AccessPolicy::trusts_clock()
   bool clock_trusted = true;
+  // How much later than by the clock requests are judged, because it was set back (TimeFloor).
+  std::chrono::seconds clock_behind{0};
   std::array<std::uint64_t, access::kReasons> decisions{};
   std::uint64_t known_good = 0;
   std::uint64_t known_bad = 0;

@@ -79,18 +79,19 @@ Result<WhyQuestion> parse_why_question(std::string_view body) {
 }
 
 std::string why_json(const access::AccessPolicy& policy, const WhyQuestion& question,
-                     const access::ReplayTable* replayed, bool clock_trusted, WallTime now) {
-  const access::Explanation explanation = access::explain(policy,
-                                                          {.method = question.method,
-                                                           .scheme = question.scheme,
-                                                           .authority = question.authority,
-                                                           .target = question.target,
-                                                           .fields = &question.fields,
-                                                           .client = question.client,
-                                                           .now = now,
-                                                           .monotonic_now = {},
-                                                           .clock_trusted = clock_trusted},
-                                                          replayed);
+                     const access::ReplayTable* replayed, const WhyClock& clock) {
+  const access::Explanation explanation =
+      access::explain(policy,
+                      {.method = question.method,
+                       .scheme = question.scheme,
+                       .authority = question.authority,
+                       .target = question.target,
+                       .fields = &question.fields,
+                       .client = question.client,
+                       .now = clock.now,
+                       .monotonic_now = clock.monotonic_now,
+                       .clock_synchronised = clock.synchronised},
+                      replayed, clock.floor);
   json::array steps;
   for (const access::ExplainStep& step : explanation.steps) {
     steps.push_back(json::object{

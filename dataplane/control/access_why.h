@@ -28,7 +28,14 @@ Result<WhyQuestion> parse_why_question(std::string_view body);
 
 // {"schema": 1, "allowed": false, "reason": "expired", "rule": "albums", "target": "/albums/1/...",
 //  "steps": [{"verdict": "refuses", "subject": "exp", "detail": "..."}]}
+// As access::AccessRequest has it.
+struct WhyClock {
+  WallTime now{};
+  MonotonicTime monotonic_now{};
+  bool synchronised = true;
+  const access::TimeFloor* floor = nullptr;
+};
 std::string why_json(const access::AccessPolicy& policy, const WhyQuestion& question,
-                     const access::ReplayTable* replayed, bool clock_trusted, WallTime now);
+                     const access::ReplayTable* replayed, const WhyClock& clock);
 
 }  // namespace nearfield::control

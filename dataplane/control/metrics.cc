@@ -220,8 +220,12 @@ void add_access(Families& families, const AccessSnapshot& access) {
   families.gauge("nearfield_access_rules", "Rules of who may listen in force",
                  static_cast<double>(access.rules));
   families.gauge("nearfield_access_clock_trusted",
-                 "0 while the kernel's word on the clock is wanted and it says not synchronised",
+                 "0 while the clock is before the release's build date, or the kernel's word on it "
+                 "is wanted and says not synchronised",
                  access.clock_trusted ? 1 : 0);
+  families.gauge("nearfield_access_clock_behind_seconds",
+                 "How much later than by the clock requests are judged, because it was set back",
+                 static_cast<double>(access.clock_behind.count()));
 }
 
 ClientMetric::Histogram first_byte_histogram(const origin::OriginStatistics& statistics) {

@@ -11,7 +11,6 @@
 #include <utility>
 #include <vector>
 
-#include "dataplane/control/clock_watch.h"
 #include "dataplane/control/node_impl.h"
 #include "dataplane/control/notify.h"
 #include "dataplane/control/process_limits.h"
@@ -104,7 +103,8 @@ Result<void> Node::Impl::make_shared_parts() {
   for (const std::string& warning : config.warnings) log(LogLevel::warn, "{}", warning);
   for (const std::string& warning : directory->warnings()) log(LogLevel::warn, "{}", warning);
   look_at_expiry();
-  watch_clock(loop, config.access, shared->clock_trusted);
+  clock_watch = std::make_unique<ClockWatch>(loop, config, *shared);
+  clock_watch->begin();
   auto log_writer =
       AccessLog::create(config.access_log.path, worker_count, config.access_log.buffer_bytes);
   if (!log_writer) return std::unexpected(log_writer.error());
@@ -407,7 +407,9 @@ NodeSnapshot Node::Impl::snapshot() {
   result.access_log_path = config.access_log.path;
   result.access_log = access_log->statistics();
   result.access.rules = config.access.options.rules.size();
-  result.access.clock_trusted = shared->clock_trusted;
+  const ClockState clock = clock_watch->state();
+  result.access.clock_trusted = clock.is_trusted();
+  result.access.clock_behind = clock.behind;
   for (const auto& worker : workers) worker->add_to(result);
   if (transports) add_values(transports->values(), result.transport_values);
   return result;

@@ -14,6 +14,7 @@
 
 #include "dataplane/control/access_log.h"
 #include "dataplane/control/api.h"
+#include "dataplane/control/clock_watch.h"
 #include "dataplane/control/config_json.h"
 #include "dataplane/control/control_server.h"
 #include "dataplane/control/event_loop.h"
@@ -82,7 +83,10 @@ struct Node::Impl final : NodeControl {
   }
   std::string access_why(const WhyQuestion& question) override {
     return why_json(*config.settings.access, question, shared->replayed_tokens.get(),
-                    shared->clock_trusted, wall_now());
+                    {.now = wall_now(),
+                     .monotonic_now = std::chrono::steady_clock::now(),
+                     .synchronised = shared->clock_synchronised,
+                     .floor = shared->time_floor.get()});
   }
   ConnectionList connections(const ConnectionQuestion& question) override {
     return ask_connections(workers, question);
@@ -110,6 +114,7 @@ struct Node::Impl final : NodeControl {
   EventLoop loop;
   std::unique_ptr<cache::Store> store;
   std::unique_ptr<proxy::SharedState> shared;
+  std::unique_ptr<ClockWatch> clock_watch;
   std::shared_ptr<origin::SystemResolver> resolver;
   std::shared_ptr<const origin::OriginDirectory> directory;
   std::unique_ptr<AccessLog> access_log;

@@ -21,7 +21,7 @@ WorkerContext::WorkerContext(SharedState& shared_state, net::Reactor& worker_rea
       settings(std::move(first_settings)),
       access_sink(sink),
       access(settings->access_check, settings->access, shared_state.replayed_tokens,
-             SipHashKey::random()),
+             SipHashKey::random(), shared_state.time_floor),
       reaper_(&WorkerContext::reap, this) {}
 
 WorkerContext::~WorkerContext() {

@@ -21,7 +21,7 @@ bool Exchange::admit(http::RequestHead& head) {
        .client = host_->exchange_peer().address,
        .now = context_.reactor.wall_now(),
        .monotonic_now = context_.reactor.now(),
-       .clock_trusted = context_.shared.clock_trusted.load(std::memory_order_relaxed)});
+       .clock_synchronised = context_.shared.clock_synchronised.load(std::memory_order_relaxed)});
   if (decision.target.size() != head.target.size()) {
     head.target = std::string(decision.target);
     head.path_size =

@@ -14,6 +14,7 @@
 #include "cache/store.h"
 #include "dataplane/access/reason.h"
 #include "dataplane/access/replay_table.h"
+#include "dataplane/access/time_floor.h"
 #include "dataplane/net/prefix_limiter.h"
 #include "dataplane/net/reactor.h"
 #include "dataplane/origin/client.h"
@@ -36,8 +37,9 @@ struct SharedState {
   std::atomic<std::uint32_t> fetches{0};
   std::atomic<std::uint64_t> held_request_bytes{0};  // of content (request_content.h)
   std::unique_ptr<FetchTable> table;
-  // False while the kernel says that the wall clock is not synchronised.
-  std::atomic<bool> clock_trusted{true};
+  // False while the kernel says that the wall clock is not synchronised, where that is asked for.
+  std::atomic<bool> clock_synchronised{true};
+  std::shared_ptr<access::TimeFloor> time_floor = std::make_shared<access::TimeFloor>();
   // Tokens for one use, over reloads.
   std::shared_ptr<access::ReplayTable> replayed_tokens = std::make_shared<access::ReplayTable>();
 };

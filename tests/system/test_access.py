@@ -247,6 +247,9 @@ def test_why_and_metrics_tell_the_reason(house):
     assert told[1]["rule"] == "albums" and told[1]["target"] == "/albums/1/a.m4s"
     assert {"verdict": "refuses", "subject": "exp"}.items() <= next(step for step in told[1]["steps"] if step["subject"] == "exp").items()
     assert expired[40:64] not in json.dumps(told)
+    spoilt_steps = {step["subject"]: step["verdict"] for step in told[2]["steps"]}
+    assert spoilt_steps["signature"] == "refuses" and spoilt_steps["exp"] == spoilt_steps["cdniuc"] == "holds"
+    assert any("its header" in step["detail"] for step in house.why(with_token("a.b.c"))["steps"])
     assert house.decisions() == {}  # asking decides nothing
     assert house.why("/albums/1/a.m4s", Cookie=f"URISigningPackage={ONE.jwt()}")["allowed"]
 
@@ -260,7 +263,7 @@ def test_why_and_metrics_tell_the_reason(house):
         assert f'\nnearfield_access_decisions_total{{reason="{reason}"}} {number}\n' in metrics
     assert '\nnearfield_access_verifications_total{kind="signature"} ' in metrics
     access = house.node.status()["access"]
-    assert access == {"rules": 3, "clock_trusted": True, "allowed": 3, "refused": 4}
+    assert access == {"rules": 3, "clock_trusted": True, "clock_behind_seconds": 0, "allowed": 3, "refused": 4}
 
 
 def test_a_ticket_is_used_once_whatever_is_asked_with_it(house):
@@ -307,6 +310,21 @@ def test_keys_rotate(house):
     status, answer = house.node.call("POST", "/v1/reload")
     assert status == 422 and str(house.keys) in answer["problems"][0]["reason"] and answer["problems"][0]["key"] == "access"
     assert house.status(new) == 200
+
+
+def test_a_refused_reload_tells_all_that_is_wrong_and_where(house):
+    house = house()
+    text = house.node.config.read_text()
+    replace(house.node.config, text.replace(f'"{house.keys}"', '"/nowhere.json"').replace("[access]\n", '[access]\nnetwork_database = "/nowhere.mmdb"\n')
+            + '[[access.rules]]\nhost = "a.example:80"\npath = "/.."\nmode = "open"\n')
+    status, answer = house.node.call("POST", "/v1/reload")
+    lines = house.node.config.read_text().splitlines()
+    told = {each["key"]: lines[each["line"] - 1] for each in answer["problems"]}
+    last = text.count("[[access.rules]]")
+    assert status == 422 and told == {
+        "access.network_database": 'network_database = "/nowhere.mmdb"', "access.key_sets[0].files[0]": 'files = ["/nowhere.json"]',
+        f"access.rules[{last}].host": 'host = "a.example:80"', f"access.rules[{last}].path": 'path = "/.."'}, answer
+    assert house.status(with_token(ONE.jwt())) == 200
 
 
 def test_rules_follow_a_reload_on_connections_that_are_open(house):

@@ -86,7 +86,7 @@ AccessRequest TestRequest::get() const {
   request.client = *net::Address::parse(client);
   request.now = now;
   request.monotonic_now = monotonic_now;
-  request.clock_trusted = clock_trusted;
+  request.clock_synchronised = clock_trusted;
   return request;
 }
 

@@ -90,6 +90,53 @@ TEST(Clock, SetRightAfterItWasAheadItIsBelievedInAnHour) {
   CHECK_REASON(kTokenHolds, gate.reason(request));
 }
 
+// One worker saw the clock ahead, another did not: listeners hear the same of both, and so does the
+// operator.
+TEST(Clock, SetBackItIsBehindForAllWorkersAndInExplanations) {
+  const auto policy = policy_of(options);
+  const auto floor = std::make_shared<TimeFloor>();
+  AccessCheck here({}, policy, nullptr, {1, 2}, floor);
+  AccessCheck there({}, policy, nullptr, {3, 4}, floor);
+  TestRequest request = with_jwt(v::kPlain);
+  request.now = kNow + std::chrono::hours(24 * 365);
+  CHECK_REASON(kExpired, here.check(request.get()).reason);
+  request.now = kNow;
+  CHECK_REASON(kExpired, there.check(request.get()).reason);
+  CHECK_REASON(kExpired, here.check(request.get()).reason);
+  const Explanation explanation = explain(*policy, request.get(), nullptr, floor.get());
+  CHECK_REASON(kExpired, explanation.reason);
+  STRCMP_CONTAINS("it was set back, and until it has stood so for an hour 2028-01-15T08:00:00Z",
+                  explanation.steps[0].detail.c_str());
+  request.now += seconds(3590);
+  request.monotonic_now += seconds(3600);
+  CHECK_REASON(kTokenHolds, explain(*policy, request.get(), nullptr, floor.get()).reason);
+  CHECK_REASON(kTokenHolds, there.check(request.get()).reason);
+  CHECK_REASON(kTokenHolds, here.check(request.get()).reason);
+}
+
+// A clock of the seventies proves nothing past, so that tokens that have run out pass as well.
+TEST(Clock, BeforeTheBuildDateTokensThatRanOutPassUntilThatIsProven) {
+  Gate gate(options);
+  TestRequest request = with_jwt(v::kPlain);
+  request.now = kNow + seconds(7200);
+  CHECK_REASON(kExpired, Gate(options).reason(request));
+  request.now = WallTime(seconds(1000));
+  CHECK_REASON(kTokenHolds, gate.reason(request));
+  const auto policy = policy_of(options);
+  CHECK_FALSE(policy->trusts_clock(true, request.now));
+  CHECK_FALSE(policy->trusts_clock(false, kNow));
+  CHECK_TRUE(policy->trusts_clock(true, kNow));
+  const Explanation explanation = explain(*policy, request.get(), nullptr);
+  CHECK_REASON(kTokenHolds, explanation.reason);
+  STRCMP_EQUAL(
+      "1970-01-01T00:16:40Z, which is not trusted: it is before this release was made; proven to "
+      "be past 2026-11-01T00:00:00Z",
+      explanation.steps[0].detail.c_str());
+  const auto floor = std::make_shared<TimeFloor>();
+  floor->heed(kNow + seconds(7200), request.monotonic_now);
+  CHECK_REASON(kExpired, explain(*policy, request.get(), nullptr, floor.get()).reason);
+}
+
 TEST(Clock, TokensForOneUseStayUsedWhenAnUntrustedClockRanAhead) {
   Gate gate(options);
   CHECK_REASON(kTokenHolds, gate.reason(untrusted(v::kSingleUse)));

@@ -66,6 +66,73 @@ TEST(Explain, ShowsNoTokenInAnySpelling) {
   }
 }
 
+TEST(Explain, GoesOnAfterASignatureThatDoesNotHold) {
+  std::string spoilt(v::kIssuer);
+  spoilt[spoilt.size() - 9] = spoilt[spoilt.size() - 9] == 'A' ? 'B' : 'A';
+  TestRequest request = with_jwt(spoilt);
+  const Explanation explanation = explain(*policy, request.get(), nullptr);
+  CHECK_REASON(kBadSignature, explanation.reason);
+  std::string text = text_of(explanation);
+  for (const char* line :
+       {"- signature: ES256 does not verify with any of 1 keys; nobody vouches for what follows",
+        "+ exp: ", "+ iss: 'label'", "+ cdniuc: "}) {
+    STRCMP_CONTAINS(line, text.c_str());
+  }
+  // Long expired as well: one reason, and both lines.
+  request.now = kNow + std::chrono::hours(3);
+  const Explanation late = explain(*policy, request.get(), nullptr);
+  CHECK_REASON(kExpired, late.reason);
+  CHECK_TRUE(Gate().reason(request) == late.reason);
+  text = text_of(late);
+  STRCMP_CONTAINS("- signature: ", text.c_str());
+  STRCMP_CONTAINS("- exp: ", text.c_str());
+}
+
+TEST(Explain, GoesOnWhereNoKeyOrNoEncryptionKeyFits) {
+  std::string text = text_of(explain(*policy, with_jwt(v::kUnknownKid).get(), nullptr));
+  STRCMP_CONTAINS("- key: no key of the rule for ES256 has the id it names", text.c_str());
+  STRCMP_CONTAINS("  iss: not judged", text.c_str());
+  STRCMP_CONTAINS("+ cdniuc: ", text.c_str());
+  const Explanation sealed = explain(*policy, with_jwt(v::kClientGarbage).get(), nullptr);
+  CHECK_REASON(kUnsupportedClaim, sealed.reason);
+  text = text_of(sealed);
+  STRCMP_CONTAINS("- cdniip: cannot be opened", text.c_str());
+  STRCMP_CONTAINS("+ cdniuc: ", text.c_str());
+  CHECK_TRUE(text.find("cdniip") == text.rfind("cdniip"));
+}
+
+TEST(Explain, SaysWhatIsMalformed) {
+  const auto jwt = [](std::string_view header, std::string_view claims) {
+    std::string token;
+    append_base64url(token, bytes_of(header));
+    token += '.';
+    append_base64url(token, bytes_of(claims));
+    token += '.';
+    append_base64url(token, Digest());
+    return token;
+  };
+  constexpr std::string_view kHeader = R"({"alg":"HS256"})";
+  const std::vector<std::pair<std::string, const char*>> cases = {
+      {"zzzz", "malformed, it is not three parts with a dot between them"},
+      {"a.b.c", "malformed, its header (the first part)"},
+      {jwt("{}", "{}"), "malformed, its header (the first part)"},
+      {jwt(R"({"alg":"none"})", "{}"), "algorithm, its header (the first part)"},
+      {jwt(kHeader, "[]"), "malformed, its claims (the second part) are no JSON object"},
+      {jwt(kHeader, R"({"exp":"s3cret"})"), "malformed, its claim exp"},
+      {jwt(kHeader, R"({"cdnistt":1})"), "malformed, its claim cdnistt, which wants cdniets"},
+      {jwt(kHeader, "{}") + "AAAA", "malformed, its signature (the third part)"},
+      {std::string(8193, 'a'), "too_large, all of it"}};
+  for (const auto& [token, problem] : cases) {
+    const Explanation explanation = explain(*policy, with_jwt(token).get(), nullptr);
+    CHECK_TRUE(explanation.reason == Gate().reason(with_jwt(token)));
+    const std::string text = text_of(explanation);
+    STRCMP_CONTAINS((std::string("cannot be read: ") + problem).c_str(), text.c_str());
+    CHECK_FALSE(text.contains("s3cret"));
+  }
+  const std::string cat = text_of(explain(*policy, with_cat("AAAA").get(), nullptr));
+  STRCMP_CONTAINS("malformed, it is ", cat.c_str());
+}
+
 TEST(Explain, NeverShowsATokenOrAKey) {
   for (const std::string_view token : {v::kPlain, v::kPlainShared, v::kClientV4, v::kPlainKeyTwo}) {
     TestRequest request = with_jwt(token);

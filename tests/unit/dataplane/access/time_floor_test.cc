@@ -23,7 +23,6 @@ TEST(TimeFloor, KnowsNothingBeforeAClockIsTrusted) {
 TEST(TimeFloor, RisesWithTheClockAndBetweenItsReadings) {
   floor.heed(wall(0), at(seconds(0)));
   CHECK(floor.at(at(milliseconds(1999))) == wall(1));
-  CHECK(floor.at(at(seconds(-3))) == wall(0));
   // A step forward is followed.
   CHECK(floor.heed(wall(500), at(seconds(2))) == wall(500));
   CHECK(floor.at(at(seconds(3))) == wall(501));
@@ -46,4 +45,24 @@ TEST(TimeFloor, TheHourBeginsAgainWhenTheClockWasNotTrustedOrCaughtUp) {
   CHECK(floor.heed(wall(4700), at(seconds(3700))) == wall(4700));
   CHECK(floor.heed(wall(3800), at(seconds(3800))) == wall(4800));
   CHECK(floor.heed(wall(7300), at(seconds(7300))) == wall(8300));
+}
+
+// Seconds are whole ones: another reading of the same clock may be a second off.
+TEST(TimeFloor, AClockThatIsSlewedIsFollowed) {
+  floor.heed(wall(100), at(milliseconds(0)));
+  CHECK(floor.heed(wall(100), at(milliseconds(999))) == wall(100));
+  CHECK(floor.heed(wall(160), at(milliseconds(61'500))) == wall(160));
+  CHECK(floor.heed(wall(220), at(milliseconds(122'000))) == wall(220));
+  CHECK(floor.look(wall(220), at(milliseconds(122'000))) == wall(220));
+}
+
+TEST(TimeFloor, LookingChangesNothing) {
+  CHECK(floor.look(wall(1000), at(seconds(0))) == wall(1000));
+  CHECK(floor.at(at(seconds(0))) == WallTime());
+  floor.heed(wall(1000), at(seconds(0)));
+  CHECK(floor.look(wall(0), at(seconds(0))) == wall(1000));
+  // The hour has not begun by that.
+  CHECK(floor.heed(wall(3600), at(seconds(3600))) == wall(4600));
+  CHECK(floor.look(wall(7200), at(seconds(7200))) == wall(7200));
+  CHECK(floor.heed(wall(7200), at(seconds(7200))) == wall(7200));
 }

@@ -33,7 +33,7 @@ TEST_GROUP(AccessWhy) {
   std::string answer_text(const std::string& body) {
     const auto question = parse_why_question(body);
     CHECK_TEXT(question.has_value(), question ? "" : question.error().message.c_str());
-    return why_json(*policy, *question, nullptr, true, access::kNow);
+    return why_json(*policy, *question, nullptr, {.now = access::kNow});
   }
 };
 

@@ -71,6 +71,7 @@ inline NodeSnapshot sample_snapshot() {
   snapshot.tls.pool.failed[static_cast<std::size_t>(tls::HandshakeFailure::not_tls)] = 5;
   snapshot.access.rules = 6;
   snapshot.access.clock_trusted = false;
+  snapshot.access.clock_behind = std::chrono::seconds(90);
   snapshot.access.decisions[static_cast<std::size_t>(access::Reason::kTokenHolds)] = 21;
   snapshot.access.decisions[static_cast<std::size_t>(access::Reason::kExpired)] = 5;
   snapshot.access.known_good = 18;

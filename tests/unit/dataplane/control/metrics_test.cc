@@ -60,6 +60,7 @@ TEST(Metrics, ShowsTheNumbers) {
   expect_line("nearfield_access_renewals_total 1");
   expect_line("nearfield_access_rules 6");
   expect_line("nearfield_access_clock_trusted 0");
+  expect_line("nearfield_access_clock_behind_seconds 90");
   expect_line("nearfield_build_info{version=\"1.2.3\",transport=\"uring\"} 1");
 }
 

@@ -28,6 +28,7 @@ TEST(Snapshot, StatusSaysWhatTheNodeIs) {
   CHECK_EQUAL(1, origin.at("failures").at("timed_out").to_number<int>());
   CHECK_EQUAL(6, status.at("access").at("rules").to_number<int>());
   CHECK_FALSE(status.at("access").at("clock_trusted").as_bool());
+  CHECK_EQUAL(90, status.at("access").at("clock_behind_seconds").to_number<int>());
   CHECK_EQUAL(21, status.at("access").at("allowed").to_number<int>());
   CHECK_EQUAL(5, status.at("access").at("refused").to_number<int>());
   CHECK_EQUAL(13, status.at("access_log").at("dropped").to_number<int>());
