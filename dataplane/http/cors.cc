@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "dataplane/http/text.h"
+
 namespace nearfield::http {
 namespace {
 
@@ -22,6 +24,19 @@ void add_if_absent(Fields& response, std::string_view name, std::string_view val
   if (!value.empty() && !response.contains(name)) response.add(name, value);
 }
 
+// A list of field names with those of `more` that it does not have; `longer` is where it then is.
+std::string_view joined(const std::string& list, std::span<const std::string> more,
+                        std::string& longer) {
+  if (more.empty()) return list;
+  longer = list;
+  for (const std::string& name : more) {
+    if (list_contains(longer, name)) continue;
+    longer += longer.empty() ? "" : ", ";
+    longer += name;
+  }
+  return longer;
+}
+
 }  // namespace
 
 bool is_preflight(const RequestHead& request) {
@@ -29,8 +44,8 @@ bool is_preflight(const RequestHead& request) {
          request.fields.contains("Access-Control-Request-Method");
 }
 
-void append_preflight_fields(Fields& response, const RequestHead& request,
-                             const CorsConfig& config) {
+void append_preflight_fields(Fields& response, const RequestHead& request, const CorsConfig& config,
+                             std::span<const std::string> also_allowed) {
   if (!config.enabled) return;
   const std::string_view origin = allowed_origin(request, config);
   // Also where nothing is allowed: the answer would differ for another origin.
@@ -38,7 +53,8 @@ void append_preflight_fields(Fields& response, const RequestHead& request,
   if (origin.empty()) return;
   response.add("Access-Control-Allow-Origin", origin);
   response.add("Access-Control-Allow-Methods", config.allowed_methods);
-  response.add("Access-Control-Allow-Headers", config.allowed_fields);
+  std::string longer;
+  response.add("Access-Control-Allow-Headers", joined(config.allowed_fields, also_allowed, longer));
   if (config.allow_credentials && origin != "*") {
     response.add("Access-Control-Allow-Credentials", "true");
   }
@@ -48,7 +64,8 @@ void append_preflight_fields(Fields& response, const RequestHead& request,
   response.add("Access-Control-Max-Age", seconds);
 }
 
-void add_cors_fields(Fields& response, const RequestHead& request, const CorsConfig& config) {
+void add_cors_fields(Fields& response, const RequestHead& request, const CorsConfig& config,
+                     std::span<const std::string> also_exposed) {
   if (!config.enabled) return;
   add_if_absent(response, "Timing-Allow-Origin", config.timing_allow_origin);
   // An origin that speaks CORS itself is not half-overruled.
@@ -60,7 +77,9 @@ void add_cors_fields(Fields& response, const RequestHead& request, const CorsCon
   }
   if (origin.empty()) return;
   response.add("Access-Control-Allow-Origin", origin);
-  add_if_absent(response, "Access-Control-Expose-Headers", config.exposed_fields);
+  std::string longer;
+  add_if_absent(response, "Access-Control-Expose-Headers",
+                joined(config.exposed_fields, also_exposed, longer));
   if (config.allow_credentials && origin != "*") {
     add_if_absent(response, "Access-Control-Allow-Credentials", "true");
   }

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <chrono>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -36,12 +37,13 @@ struct CorsConfig {
 // OPTIONS with Origin and Access-Control-Request-Method.
 bool is_preflight(const RequestHead& request);
 // The fields of a 204 answer. An origin that is not allowed gets none, and its browser refuses by
-// itself.
-void append_preflight_fields(Fields& response, const RequestHead& request,
-                             const CorsConfig& config);
+// itself. `also_allowed`: names of request fields beside those of the configuration.
+void append_preflight_fields(Fields& response, const RequestHead& request, const CorsConfig& config,
+                             std::span<const std::string> also_allowed = {});
 // For any other response, on the listener's side only (never stored): Allow-Origin, Expose-Headers,
 // Timing-Allow-Origin and, when the origin is echoed, Vary: Origin. Does nothing to a name that is
-// there already.
-void add_cors_fields(Fields& response, const RequestHead& request, const CorsConfig& config);
+// there already. `also_exposed`: names of response fields beside those of the configuration.
+void add_cors_fields(Fields& response, const RequestHead& request, const CorsConfig& config,
+                     std::span<const std::string> also_exposed = {});
 
 }  // namespace nearfield::http

@@ -187,7 +187,10 @@ bool Exchange::answer_here() {
     if (!preflight && !last_hop) return false;
     begin_head(204);
     http::Fields fields;
-    if (preflight) http::append_preflight_fields(fields, request, settings_->cors);
+    if (preflight) {
+      http::append_preflight_fields(fields, request, settings_->cors,
+                                    settings_->access->token_headers());
+    }
     fields.append_to(head_text_);
     append_field("Allow", "GET, HEAD, OPTIONS");
     finish_head(&fields);

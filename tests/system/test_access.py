@@ -399,6 +399,17 @@ licence = [{{ {window} }}]
     assert house.decisions() == {"open": 2, "outside_licence": 2}
 
 
+def test_a_page_may_send_its_token_in_the_header_and_read_the_next(house):
+    house = house(RULES + 'renewal_key = "one"\n', keys=(ONE.private(),))
+    origin = "Origin: https://player.example"
+    with Wire(house.node.port) as wire:
+        allowed = wire.ask("/albums/1/a.m4s", origin, "Access-Control-Request-Method: GET", "Access-Control-Request-Headers: cta-common-access-token",
+                           method="OPTIONS")
+        assert allowed.status == 204 and "CTA-Common-Access-Token" in allowed["Access-Control-Allow-Headers"].split(", ")
+        song = wire.ask("/albums/1/a.m4s", origin, f"CTA-Common-Access-Token: {ONE.cat()}")
+        assert song.status == 200 and "CTA-Common-Access-Token" in song["Access-Control-Expose-Headers"].split(", ")
+
+
 # --- renewal ------------------------------------------------------------------------------------------------------------------
 
 

@@ -40,6 +40,19 @@ TEST(Cors, EveryoneByDefault) {
   CHECK_FALSE(response.contains("Vary"));
 }
 
+TEST(Cors, FieldsThatANodeTakesItselfAreAllowedAndExposedOnce) {
+  const std::vector<std::string> names = {"X-Token", "range"};
+  Fields response;
+  append_preflight_fields(response, preflight("https://p"), {}, names);
+  const std::string allowed(*response.find("Access-Control-Allow-Headers"));
+  TEXT_EQUAL((CorsConfig().allowed_fields + ", X-Token").c_str(), allowed);
+  response.clear();
+  CorsConfig config;
+  config.exposed_fields = "";
+  add_cors_fields(response, preflight("https://p"), config, names);
+  TEXT_EQUAL("X-Token, range", *response.find("Access-Control-Expose-Headers"));
+}
+
 TEST(Cors, NamedOriginsAreEchoedAndOthersGetNothing) {
   CorsConfig config;
   config.allowed_origins = {"https://p", "https://q"};

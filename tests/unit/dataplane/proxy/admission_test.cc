@@ -92,6 +92,13 @@ TEST(Admission, a_preflight_needs_no_token) {
       "https://player.example\r\n"
       "Access-Control-Request-Method: GET\r\n\r\n");
   LONGS_EQUAL(204, reply.status);
+  // The page may send its token in the field that the rules take it from, and read its successor.
+  STRCMP_CONTAINS(", CTA-Common-Access-Token", reply.field("Access-Control-Allow-Headers").c_str());
+  const Reply song =
+      node.get("/albums/1/a.m4s", "Origin: https://player.example\r\nCTA-Common-Access-Token: " +
+                                      std::string(tokens::kCatPlain) + "\r\n");
+  LONGS_EQUAL(200, song.status);
+  STRCMP_CONTAINS(", CTA-Common-Access-Token", song.field("Access-Control-Expose-Headers").c_str());
 }
 
 TEST(Admission, who_is_refused_is_told_before_any_content_is_taken) {
