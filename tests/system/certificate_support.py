@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 VERSIONS = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
+BOTH_SIDES = (ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH)
 _USES = ("digital_signature", "content_commitment", "key_encipherment", "data_encipherment", "key_agreement", "key_cert_sign", "crl_sign",
          "encipher_only", "decipher_only")
 
@@ -59,16 +60,18 @@ class Authority:
                 .not_valid_before(now - datetime.timedelta(days=30)).not_valid_after(now + datetime.timedelta(days=days))
                 .add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False))
 
-    def issue(self, *names: str, kind: str = "ecdsa", days: float = 90, to: Leaf | None = None, more: tuple[x509.ExtensionType, ...] = ()) -> Leaf:
+    def issue(self, *names: str, kind: str = "ecdsa", days: float = 90, to: Leaf | None = None, more: tuple[x509.ExtensionType, ...] = (),
+              uses: tuple[x509.ObjectIdentifier, ...] = BOTH_SIDES, is_named: bool = True) -> Leaf:
         """For DNS names, since a month ago; `kind` is ecdsa (P-256) or rsa (2048 bits). `to`: in the place of another. `more` extensions are
-        not critical."""
+        not critical. Without `is_named` the first name stands in the subject alone."""
         key = ec.generate_private_key(ec.SECP256R1()) if kind == "ecdsa" else rsa.generate_private_key(public_exponent=65537, key_size=2048)
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, names[0])])
         begun = functools.reduce(lambda made, each: made.add_extension(each, critical=False), more, self._begun(subject, key.public_key(), days))
-        made = (begun.add_extension(x509.SubjectAlternativeName([x509.DNSName(name) for name in names]), critical=False)
-                .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        if is_named:
+            begun = begun.add_extension(x509.SubjectAlternativeName([x509.DNSName(name) for name in names]), critical=False)
+        made = (begun.add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
                 .add_extension(_usage("digital_signature"), critical=True)
-                .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]), critical=False)
+                .add_extension(x509.ExtendedKeyUsage(uses), critical=False)
                 .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key()), critical=False)
                 .sign(self._key, hashes.SHA256()))
         if to is None:

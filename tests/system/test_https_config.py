@@ -4,6 +4,7 @@ client certificates, handshakes that nobody finishes, drain and takeover."""
 from __future__ import annotations
 
 import contextlib
+import json
 import re
 import resource
 import signal
@@ -90,7 +91,11 @@ def test_says_what_is_wrong_with_its_files(program, files):
     def ends(**config) -> str:
         node = program("--config", files.write("http://127.0.0.1:9", **config))
         assert node.ends() == 1, node.log
-        return node.lines[-1]
+        checked = program("--config", files.config, "--check")
+        assert checked.ends() == 1, "the check says what a start would say, and where"
+        said = node.lines[-1].removeprefix("nearfield-dataplane: ")
+        assert re.fullmatch(rf"{re.escape(str(files.config))}:[0-9]+: [a-z_\[\]0-9.]+: {re.escape(said)}", checked.lines[-1]), checked.log
+        return said
 
     files.write("http://127.0.0.1:9")
     assert program("--config", files.config, "--check").ends() == 0
@@ -100,12 +105,30 @@ def test_says_what_is_wrong_with_its_files(program, files):
     files.leaf = Leaf(good.chain, files.ca.issue("other.example").key)
     assert f"{files.leaf.key} does not belong to the first certificate of" in ends()
     files.leaf = Leaf(good.chain, good.chain)
-    assert "is not a private key in PEM" in ends()
+    assert "holds certificates but no private key" in ends()
     files.leaf = good
     short = files.place / "ticket.keys"
     short.write_bytes(b"x" * 47)
+    short.chmod(0o600)
     assert "ticket.keys have 47 bytes" in ends(tls=f'ticket_keys = "{short}"')
     assert "nowhere.pem" in ends(tls=f'client_certificates = "required"\nclient_ca = "{files.place}/nowhere.pem"')
+
+
+def test_warns_of_secrets_that_others_read(program, files, start):
+    tickets, keys = files.place / "tickets", files.place / "keys.json"
+    tickets.write_bytes(content(48))
+    keys.write_text(json.dumps({"keys": [{"kty": "oct", "alg": "HS256", "kid": "one", "k": "A" * 43}]}))
+    exposed = [(files.leaf.key, "private key"), (tickets, "file of ticket keys"), (keys, "key set with secrets")]
+    for place, _ in exposed:
+        place.chmod(0o604)
+    files.write("http://127.0.0.1:9", tls=f'ticket_keys = "{tickets}"', more=f'[[access.key_sets]]\nname = "a"\nfiles = ["{keys}"]\n')
+    checked = program("--config", files.config, "--check")
+    assert checked.ends() == 0
+    node = start()
+    for place, what in exposed:
+        warning = f"the {what} {place} can be read or written by everyone: chmod o-rw it"
+        assert f"warning: {warning}" in checked.log
+        node.says(warning)
 
 
 def test_clear_text_on_the_tls_port_is_told_so(files, start):

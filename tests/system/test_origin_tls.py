@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from certificate_support import Authority, Leaf
+from cryptography.x509.oid import ExtendedKeyUsageOID
 from link_support import at_home
 from node_support import Node, configuration, group, until
 from origin_support import Asked, Nginx, SecureOrigin, content, free_port
@@ -189,7 +190,20 @@ def refused(node: Node, path: str = "/song") -> str:
 
 def test_another_name_is_refused(ca, nginx):
     with Node(group(nginx.url, more=tls(ca, 'server_name = "other.example"'))) as node:
-        refused(node)
+        assert f"it is not for 'other.example' but for {NAME}" in refused(node)
+
+
+def test_a_common_name_is_no_name(ca):
+    """RFC 9525: an authority has checked the names in the extension."""
+    with contextlib.closing(SecureNginx(ca.issue(NAME, is_named=False))) as nginx, Node(group(nginx.url, more=tls(ca))) as node:
+        assert f"it is not for '{NAME}': it has no subject alternative name" in refused(node)
+
+
+@pytest.mark.parametrize("version", ["1.2", "1.3"])
+def test_a_certificate_for_other_uses_is_refused(ca, version):
+    leaf = ca.issue(NAME, uses=(ExtendedKeyUsageOID.CLIENT_AUTH,))
+    with contextlib.closing(SecureNginx(leaf, f"ssl_protocols TLSv{version};")) as nginx, Node(group(nginx.url, more=tls(ca))) as node:
+        assert "its extended key usage does not name what it is used for" in refused(node)
 
 
 def test_an_address_is_verified_too(ca, nginx):
@@ -229,7 +243,7 @@ def test_an_older_version_than_wanted_is_refused(ca, leaf):
 
 def test_a_server_without_tls_is_named(ca, nginx):
     with Node(group(f"https://127.0.0.1:{nginx.port}", more=tls(ca))) as node:
-        refused(node)
+        assert "does not speak TLS on this port" in refused(node)
 
 
 def test_one_that_is_not_trusted_is_not_asked_in_a_loop(stranger, nginx):
@@ -262,6 +276,7 @@ def test_a_reload_uses_files_that_changed(ca, stranger, nginx, tmp_path):
         bundle.write_text("nothing")
         status, answer = node.call("POST", "/v1/reload")
         assert status == 422 and "bundle.pem" in str(answer)
+        assert [(each["key"], each["line"] > 0) for each in answer["problems"]] == [("origin[0].tls", True)]
         data = nginx.put("/reloaded/2", content(1000))
         assert ask(node.port, "/reloaded/2").body == data, "what worked works on"
 
