@@ -70,6 +70,22 @@ void check_origins(const Config& config, const Complain& complain,
   }
 }
 
+// What somebody wrote to be protected by, and nothing looks at.
+void check_idle_keys(const Config& config, const Complain& complain) {
+  if (config.settings.https.hsts.count() > 0 && config.tls.listen.empty()) {
+    complain("https.hsts",
+             "is only said over TLS, which this node does not speak: write [tls] with listen and "
+             "certificates, or leave it out");
+  }
+  const auto& rules = config.access.options.rules;
+  for (std::size_t i = 0; i < rules.size(); ++i) {
+    if (rules[i].mode != access::Mode::kOpen || rules[i].key_sets.empty()) continue;
+    complain(std::format("access.rules[{}].key_sets", i),
+             "is of no use with mode = \"open\", which asks for no token: make the mode "
+             "\"signed\", or remove it");
+  }
+}
+
 void check_together(Config& config, const Complain& complain) {
   check_listening(config, complain);
   check_dpdk(config, complain);
@@ -83,6 +99,7 @@ void check_together(Config& config, const Complain& complain) {
   if (limits.target_bytes > limits.header_bytes) {
     complain("limits.target_bytes", "is larger than limits.header_bytes, which the target is in");
   }
+  check_idle_keys(config, complain);
   config.access_log.buffer_bytes = std::bit_ceil(config.access_log.buffer_bytes);
   auto rules = http::QueryRules::make(config.query_drop, config.query_forward_dropped);
   if (rules) {

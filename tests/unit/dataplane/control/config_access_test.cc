@@ -219,6 +219,14 @@ TEST(ConfigAccess, MistakesAreFoundWithLineAndKey) {
          "[[access.key_sets]]\ninline_sets = [\"{}\"]\n");
 }
 
+// Whoever names keys means that tokens are looked at.
+TEST(ConfigAccess, AnOpenRuleHasNoUseForKeySets) {
+  STRCMP_CONTAINS("access.rules[0].key_sets: is of no use with mode = \"open\"",
+                  errors_of(kMinimum + std::string("[[access.rules]]\nmode = \"open\"\n"
+                                                   "key_sets = [\"label\"]\n"))
+                      .c_str());
+}
+
 TEST(ConfigAccess, FilesAreReadWithTheConfiguration) {
   const std::string keys = "{\"keys\": [" + std::string(access::vectors::kPublicKeyOne) + "]}";
   const std::string rule =

@@ -158,6 +158,9 @@ TEST(ConfigTls, HttpsWantsWhatItTalksAbout) {
   STRCMP_CONTAINS(
       "https.redirect: sends listeners to TLS, which this node does not speak",
       errors_of("[node]\nlisten = [\":80\"]\n" + kOrigin + "[https]\nredirect = true\n").c_str());
+  STRCMP_CONTAINS(
+      "https.hsts: is only said over TLS, which this node does not speak",
+      errors_of("[node]\nlisten = [\":80\"]\n" + kOrigin + "[https]\nhsts = \"365d\"\n").c_str());
   expect_part("https.hsts_subdomains: is part of hsts, which is 0s",
               "[https]\nhsts_subdomains = true\n");
   expect_part("https.hsts_preload: is taken by browsers only with hsts = \"365d\"",
