@@ -308,7 +308,7 @@ def test_keys_rotate(house):
     # A key set that cannot be used is named, and changes nothing.
     house.keys.write_text('{"keys": [{"kty": "oct", "kid": "x", "alg": "HS256", "k": "AAAA"}]}')
     status, answer = house.node.call("POST", "/v1/reload")
-    assert status == 422 and str(house.keys) in answer["problems"][0]["reason"] and answer["problems"][0]["key"] == "access"
+    assert status == 422 and str(house.keys) in answer["problems"][0]["reason"] and answer["problems"][0]["key"] == "access.key_sets[0].files[0]"
     assert house.status(new) == 200
 
 

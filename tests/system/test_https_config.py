@@ -200,7 +200,7 @@ def test_wrong_files_change_nothing(files, start, nginx_origin):
         status, answer = node.call("POST", "/v1/reload")
         assert status == 422
         [told] = answer["problems"]
-        assert told["key"] == "tls"
+        assert told["key"] == "tls.certificates[0]" and told["line"] > 0
         return told["reason"]
 
     with files.connect(node) as open_meanwhile:
