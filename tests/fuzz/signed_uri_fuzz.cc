@@ -65,7 +65,10 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   AccessRequest request = world.request(target, fields);
   const Decision decision = world.check(request);
   const Explanation explanation = explain(world.policy(), request, nullptr);
-  FUZZ_CHECK(explanation.target == decision.target);
+  std::string cleaned;
+  std::string cleaned_again;
+  FUZZ_CHECK(explanation.target == loggable(world.policy(), decision.target, cleaned));
+  FUZZ_CHECK(loggable(world.policy(), explanation.target, cleaned_again) == explanation.target);
   FUZZ_CHECK(explanation.reason == decision.reason || decision.reason == Reason::kBusy);
   const bool has_signature = std::ranges::any_of(explanation.steps, [](const ExplainStep& step) {
     return step.subject == "signature" && step.verdict == ExplainStep::Verdict::kHolds;
