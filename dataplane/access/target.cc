@@ -143,6 +143,10 @@ bool strip_segment(std::string_view segment, const TokenNames& names, Output& ou
 }
 
 bool strip_path(std::string_view path, const TokenNames& names, Output& out) {
+  if (!path.contains(';') && !path.contains('%')) {  // nearly every path, at memchr's speed
+    out.keep(path);
+    return false;
+  }
   bool removed = false;
   while (true) {
     const std::size_t end = path.find('/');
@@ -212,7 +216,7 @@ bool strip_tokens(std::string_view target, const TokenNames& names, std::string&
 
 std::string_view without_names(std::string_view text, std::span<const std::string> names,
                                std::string& cleaned) {
-  if (text.find_first_of("=%") == std::string_view::npos) return text;
+  if (!text.contains('=') && !text.contains('%')) return text;
   cleaned.clear();
   const std::size_t mark = std::min(text.find('?'), text.size());
   std::size_t kept = 0;  // what stands before it is in `cleaned`, or is left out
