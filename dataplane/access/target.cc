@@ -58,21 +58,25 @@ std::size_t after_blanks(std::string_view text, std::size_t at) {
   return at;
 }
 
+enum class Case { exact, any };
+
 // Where the name that stands at `at` ends; npos when another one does.
-std::size_t after_name(std::string_view text, std::size_t at, std::string_view name) {
+std::size_t after_name(std::string_view text, std::size_t at, std::string_view name, Case which) {
   for (const char wanted : name) {
     if (at >= text.size()) return std::string_view::npos;
     const Character each = character_at(text, at);
-    if (http::to_lower(each.byte) != http::to_lower(wanted)) return std::string_view::npos;
+    const bool is_same = which == Case::exact ? each.byte == wanted
+                                              : http::to_lower(each.byte) == http::to_lower(wanted);
+    if (!is_same) return std::string_view::npos;
     at += each.size;
   }
   return after_blanks(text, at);
 }
 
-bool bears_name(std::string_view parameter, std::span<const std::string> names) {
+bool bears_name(std::string_view parameter, std::span<const std::string> names, Case which) {
   const std::size_t begin = after_blanks(parameter, 0);
-  return std::ranges::any_of(names, [parameter, begin](const std::string& name) {
-    const std::size_t end = after_name(parameter, begin, name);
+  return std::ranges::any_of(names, [parameter, begin, which](const std::string& name) {
+    const std::size_t end = after_name(parameter, begin, name, which);
     return end != std::string_view::npos &&
            (end == parameter.size() || character_at(parameter, end).byte == '=');
   });
@@ -125,7 +129,8 @@ bool strip_segment(std::string_view segment, const TokenNames& names, Output& ou
   out.keep(segment.substr(0, before.begin));
   while (before.begin != std::string_view::npos) {
     Delimiter after = next_delimiter(segment, before.end);
-    if (bears_name(segment.substr(before.end, after.begin - before.end), names.attributes)) {
+    if (bears_name(segment.substr(before.end, after.begin - before.end), names.attributes,
+                   Case::any)) {
       // An encoded delimiter would be of the token.
       while (after.begin != std::string_view::npos && segment[after.begin] != ';') {
         after = next_delimiter(segment, after.end);
@@ -163,7 +168,9 @@ bool strip_query(std::string_view query, const TokenNames& names, Output& out) {
   while (true) {
     const std::size_t end = query.find('&');
     const std::string_view parameter = query.substr(0, end);
-    if (bears_name(parameter, names.attributes) || bears_name(parameter, names.parameters)) {
+    // "CAT" is the token's; "cat" may be any word, and name another object.
+    if (bears_name(parameter, names.attributes, Case::any) ||
+        bears_name(parameter, names.parameters, Case::exact)) {
       out.note(parameter, names, false);
       removed = true;
     } else {
@@ -195,7 +202,7 @@ bool is_word(char c) {
 // Whether "name=" stands at `at`, in any spelling.
 bool assigns(std::string_view text, std::size_t at, std::span<const std::string> names) {
   return std::ranges::any_of(names, [text, at](const std::string& name) {
-    const std::size_t end = after_name(text, at, name);
+    const std::size_t end = after_name(text, at, name, Case::any);
     return end < text.size() && character_at(text, end).byte == '=';
   });
 }

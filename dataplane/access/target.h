@@ -13,11 +13,11 @@
 
 namespace nearfield::access {
 
-// Names that tokens may have in the targets of any rule. They are looked for in every spelling: in
-// whatever case, percent-encoded or not, behind an encoded delimiter.
+// Names that tokens may have in the targets of any rule. They are looked for in every spelling:
+// percent-encoded or not, behind an encoded delimiter, attributes in whatever case.
 struct TokenNames {
   std::vector<std::string> attributes;  // path parameters and query parameters (RFC 9246 2)
-  std::vector<std::string> parameters;  // query parameters only
+  std::vector<std::string> parameters;  // query parameters only; short words, whose case counts
 };
 
 struct FoundToken {
