@@ -25,13 +25,15 @@ WallTime wall_time_at(std::int64_t offset, MonotonicTime monotonic_now) {
 
 }  // namespace
 
-bool TimeFloor::is_behind(Offset reading, Offset known) const {
+bool TimeFloor::is_behind(Offset reading, Offset known) {
   return known != kNone && known - reading >= 2 * kSecond;
 }
 
-bool TimeFloor::is_believed(MonotonicTime monotonic_now, std::int64_t behind_since) const {
-  return behind_since != kNone &&
-         count(monotonic_now) - behind_since >= microseconds(kBelievedAfter).count();
+bool TimeFloor::is_believed(Offset reading, MonotonicTime monotonic_now) const {
+  const bool is_lower = is_behind(reading, lowest_.load(std::memory_order_acquire));
+  const std::int64_t since = behind_since_.load(std::memory_order_relaxed);
+  return !is_lower && since != kNone &&
+         count(monotonic_now) - since >= microseconds(kBelievedAfter).count();
 }
 
 WallTime TimeFloor::at(MonotonicTime monotonic_now) const {
@@ -41,34 +43,35 @@ WallTime TimeFloor::at(MonotonicTime monotonic_now) const {
 
 WallTime TimeFloor::look(WallTime now, MonotonicTime monotonic_now) const {
   const Offset known = offset_.load(std::memory_order_relaxed);
-  if (!is_behind(offset_of(now, monotonic_now), known) ||
-      is_believed(monotonic_now, behind_since_.load(std::memory_order_relaxed))) {
-    return now;
-  }
+  const Offset reading = offset_of(now, monotonic_now);
+  if (!is_behind(reading, known) || is_believed(reading, monotonic_now)) return now;
   return wall_time_at(known, monotonic_now);
 }
 
 WallTime TimeFloor::heed(WallTime now, MonotonicTime monotonic_now) {
   const Offset reading = offset_of(now, monotonic_now);
-  const auto has_news = [&](Offset known, std::int64_t behind_since) {
-    if (is_behind(reading, known)) {
-      return behind_since == kNone || is_believed(monotonic_now, behind_since);
-    }
-    return behind_since != kNone || known < reading || known >= reading + kSecond;
+  const auto begins_hour = [&] {
+    return behind_since_.load(std::memory_order_relaxed) == kNone ||
+           is_behind(reading, lowest_.load(std::memory_order_relaxed));
   };
-  if (has_news(offset_.load(std::memory_order_relaxed),
-               behind_since_.load(std::memory_order_relaxed))) {
+  const auto has_news = [&] {
+    const Offset known = offset_.load(std::memory_order_relaxed);
+    if (is_behind(reading, known)) return begins_hour() || is_believed(reading, monotonic_now);
+    return behind_since_.load(std::memory_order_relaxed) != kNone || known < reading ||
+           known >= reading + kSecond;
+  };
+  if (has_news()) {
     const std::scoped_lock lock(mutex_);
     const Offset known = offset_.load(std::memory_order_relaxed);
-    const std::int64_t behind_since = behind_since_.load(std::memory_order_relaxed);
     if (!is_behind(reading, known)) {
       offset_.store(std::clamp(known, reading, reading + kSecond - 1), std::memory_order_relaxed);
       behind_since_.store(kNone, std::memory_order_relaxed);
-    } else if (is_believed(monotonic_now, behind_since)) {
+    } else if (begins_hour()) {
+      behind_since_.store(count(monotonic_now), std::memory_order_relaxed);
+      lowest_.store(reading, std::memory_order_release);
+    } else if (is_believed(reading, monotonic_now)) {
       offset_.store(reading, std::memory_order_relaxed);
       behind_since_.store(kNone, std::memory_order_relaxed);
-    } else if (behind_since == kNone) {
-      behind_since_.store(count(monotonic_now), std::memory_order_relaxed);
     }
   }
   return look(now, monotonic_now);

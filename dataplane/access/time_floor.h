@@ -5,8 +5,9 @@
 // Once a trusted clock has said a time, the time is at least that and what the monotonic clock
 // counted since. A clock that says less is not followed until it has done so, trusted, for an hour:
 // then what was ahead is taken as the mistake, so that one wrong answer of a time server does not
-// close a node for good. Less than two seconds back is a clock that is slewed, and followed at
-// once. Nothing of it outlives the process.
+// close a node for good. The hour begins anew when it is set back further: one small step must not
+// buy a large one. Less than two seconds back is a clock that is slewed, and followed at once.
+// Nothing of it outlives the process.
 //
 // Any thread. Readings that say nothing new, nearly all, write nothing.
 #pragma once
@@ -30,7 +31,7 @@ class TimeFloor {
   WallTime heed(WallTime now, MonotonicTime monotonic_now);
   // What heed() would return, with nothing remembered.
   WallTime look(WallTime now, MonotonicTime monotonic_now) const;
-  // To be called when the clock is not trusted: what it said until then counts for nothing.
+  // To be called when the clock is not trusted: the hour begins anew, the floor stays.
   void distrust();
   // The time is at least this; the epoch when no clock was trusted yet.
   WallTime at(MonotonicTime monotonic_now) const;
@@ -40,12 +41,16 @@ class TimeFloor {
   using Offset = std::int64_t;
   static constexpr Offset kNone = std::numeric_limits<Offset>::min();
 
-  bool is_behind(Offset reading, Offset known) const;
-  bool is_believed(MonotonicTime monotonic_now, std::int64_t behind_since) const;
+  // By more than slewing and rounding explain; `known` may be kNone.
+  static bool is_behind(Offset reading, Offset known);
+  bool is_believed(Offset reading, MonotonicTime monotonic_now) const;
 
   std::mutex mutex_;  // of those who write
   std::atomic<Offset> offset_{kNone};
-  std::atomic<std::int64_t> behind_since_{kNone};  // monotonic microseconds
+  // While the clock is behind: since when (monotonic microseconds), and the lowest it said since. A
+  // lower one is stored after its time, so that nobody sees it with the time of the one before.
+  std::atomic<std::int64_t> behind_since_{kNone};
+  std::atomic<Offset> lowest_{kNone};
 };
 
 }  // namespace nearfield::access

@@ -19,14 +19,14 @@ bool kernel_trusts_clock() {
   return state >= 0 && state != TIME_ERROR;  // -1: it may not be asked
 }
 
-WallTime wall_now() {
-  return std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now());
-}
-
 constexpr std::string_view kUntil =
     "until then licences do not begin, and tokens that have run out may still pass";
 
 }  // namespace
+
+WallTime wall_now() {
+  return std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now());
+}
 
 ClockState clock_state(const access::AccessPolicy& policy, bool is_synchronised,
                        const access::TimeFloor& floor, WallTime now, MonotonicTime monotonic_now) {
@@ -40,6 +40,8 @@ std::optional<ClockNotice> clock_notice(const std::optional<ClockState>& was,
                                         const ClockState& is) {
   const Trust before = was ? was->trust : Trust::trusted;
   const bool was_behind = was && was->behind.count() > 0;
+  // A second step, and not a slower clock or rounding.
+  const bool is_further = was && is.behind > was->behind + std::chrono::seconds(2);
   switch (is.trust) {
     case Trust::not_synchronised:
       if (is.trust == before) return std::nullopt;
@@ -58,7 +60,7 @@ std::optional<ClockNotice> clock_notice(const std::optional<ClockState>& was,
     case Trust::trusted:
       break;
   }
-  if (is.behind.count() > 0 && !was_behind) {
+  if (is.behind.count() > 0 && (!was_behind || is_further)) {
     return ClockNotice{
         LogLevel::warn,
         std::format("the clock was set back by {} s, to {:%FT%TZ}: requests are judged by what it "

@@ -17,6 +17,9 @@
 
 namespace nearfield::control {
 
+// By the machine's clock.
+WallTime wall_now();
+
 struct ClockState {
   enum class Trust : std::uint8_t {
     trusted,

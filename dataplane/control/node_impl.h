@@ -34,10 +34,6 @@ inline std::chrono::milliseconds wall_now_ms() {
       std::chrono::system_clock::now().time_since_epoch());
 }
 
-inline WallTime wall_now() {
-  return std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now());
-}
-
 inline void say(const std::vector<TlsNotice>& notices) {
   for (const auto& [level, text] : notices) log(level, "{}", text);
 }

@@ -107,7 +107,7 @@ TEST(Clock, SetBackItIsBehindForAllWorkersAndInExplanations) {
   CHECK_REASON(kExpired, explanation.reason);
   STRCMP_CONTAINS("it was set back, and until it has stood so for an hour 2028-01-15T08:00:00Z",
                   explanation.steps[0].detail.c_str());
-  request.now += seconds(3590);
+  request.now += seconds(3599);
   request.monotonic_now += seconds(3600);
   CHECK_REASON(kTokenHolds, explain(*policy, request.get(), nullptr, floor.get()).reason);
   CHECK_REASON(kTokenHolds, there.check(request.get()).reason);

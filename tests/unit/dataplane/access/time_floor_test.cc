@@ -47,6 +47,19 @@ TEST(TimeFloor, TheHourBeginsAgainWhenTheClockWasNotTrustedOrCaughtUp) {
   CHECK(floor.heed(wall(7300), at(seconds(7300))) == wall(8300));
 }
 
+// A small step back, soon believed, must not let a large one pass.
+TEST(TimeFloor, TheHourBeginsAgainWhenTheClockIsSetBackFurther) {
+  floor.heed(wall(1000), at(seconds(0)));
+  CHECK(floor.heed(wall(997), at(seconds(0))) == wall(1000));
+  CHECK(floor.look(wall(-96'400), at(seconds(3600))) == wall(4600));
+  CHECK(floor.heed(wall(-96'400), at(seconds(3600))) == wall(4600));
+  // Nor one to where nobody had been, once the hour of another is over.
+  CHECK(floor.look(wall(-200'000), at(seconds(7200))) == wall(8200));
+  // Less far back than it was is no news.
+  CHECK(floor.heed(wall(5000), at(seconds(7199))) == wall(8199));
+  CHECK(floor.heed(wall(5001), at(seconds(7200))) == wall(5001));
+}
+
 // Seconds are whole ones: another reading of the same clock may be a second off.
 TEST(TimeFloor, AClockThatIsSlewedIsFollowed) {
   floor.heed(wall(100), at(milliseconds(0)));

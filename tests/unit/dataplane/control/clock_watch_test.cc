@@ -60,6 +60,10 @@ TEST(ClockWatch, WarnsOfOneThatIsSetBackUntilItIsBelieved) {
   STRCMP_CONTAINS("the clock was set back by 7200 s, to 2027-01-15T08:00:00Z",
                   text(clock_notice(right, behind), LogLevel::warn).c_str());
   CHECK_FALSE(clock_notice(behind, behind).has_value());
+  // And again when it is set back further.
+  STRCMP_CONTAINS(
+      "set back by 10800 s",
+      text(clock_notice(behind, look(access::kNow - seconds(3600))), LogLevel::warn).c_str());
   STRCMP_CONTAINS("the clock is trusted",
                   text(clock_notice(behind, right), LogLevel::info).c_str());
 }
