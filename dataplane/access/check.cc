@@ -231,20 +231,21 @@ void AccessCheck::State::know_renewed(const Rule& rule, const Candidate& candida
 void AccessCheck::State::renew(const Rule& rule, RequestView& view, const Candidate& candidate,
                                GoodToken& good_token, const ClockView& clock, Decision& decision) {
   const AccessRequest& request = view.request();
-  // Times of tokens this node signs must be right.
+  // Times of tokens this node signs must be right, and by the clock that they are judged by: while
+  // that is ahead of the request's (TimeFloor), a token made by the latter would have expired.
   if (!clock.is_sane) return;
   const auto plan = plan_renewal(rule, good_token.token, candidate, view.path(), clock.now);
   if (!plan) return;
   const Key& key = *rule.renewal_key;
   const std::optional<MadeRenewal>& last = good_token.renewal;
   const bool is_fresh = last && last->key == key.fingerprint() &&
-                        last->issuer == rule.renewal_issuer && request.now >= last->made_at &&
-                        request.now - last->made_at <= good_token.token.renewal->lifetime / 4;
+                        last->issuer == rule.renewal_issuer && clock.now >= last->made_at &&
+                        clock.now - last->made_at <= good_token.token.renewal->lifetime / 4;
   if (!is_fresh) {
     if (key.algorithm() == Algorithm::kEs256 && !renewing.allow(request)) return;
-    std::string text = make_renewed_token(rule, good_token.token, request.now);
+    std::string text = make_renewed_token(rule, good_token.token, clock.now);
     if (text.size() > kMaximumTokenBytes) text.clear();  // nobody would take it
-    good_token.renewal = {std::move(text), request.now, key.fingerprint(), rule.renewal_issuer};
+    good_token.renewal = {std::move(text), clock.now, key.fingerprint(), rule.renewal_issuer};
   }
   const std::string text = good_token.renewal->text;
   if (text.empty()) return;

@@ -98,6 +98,21 @@ TEST(Renewal, AChainOutlivesItsFirstToken) {
   CHECK_REASON(kExpired, gate.reason(request));
 }
 
+// The time by which tokens are judged is the one they are made by: a token of the clock's own would
+// have expired, and end the chain.
+TEST(Renewal, AChainOutlivesAClockThatIsSetBack) {
+  Gate gate(options);
+  std::string token = token_of(gate.check(with_jwt(v::kRenew)));
+  for (int i = 1; i <= 3; ++i) {
+    TestRequest request = with_cookie(token);
+    request.now = kNow - seconds(600) + seconds(45 * i);
+    request.monotonic_now += seconds(45 * i);
+    const Decision decision = gate.check(request);
+    CHECK_REASON(kTokenHolds, decision.reason);
+    token = token_of(decision);
+  }
+}
+
 TEST(Renewal, IsNotMadeBeforeItIsDueAndOnceForMany) {
   Gate gate(options);
   const std::string token = token_of(gate.check(with_jwt(v::kRenew)));
