@@ -54,6 +54,12 @@ Candidates find_candidates(const Rule& rule, std::span<const FoundToken> in_targ
 // "query parameter URISigningPackage"
 std::string place_text(const Candidate& candidate);
 
+// What a request with several tokens is refused for, when `refused` follows `first` (kNoToken: none
+// before): the first, but who should try again must hear so, whatever another token is worth.
+constexpr Reason refusal_of(Reason first, Reason refused) {
+  return first == Reason::kNoToken || refused == Reason::kBusy ? refused : first;
+}
+
 // The keys of the ring that may verify it: of its algorithm, and of its key id when it has one.
 // kAlgorithm or kUnknownKey when there is none.
 std::expected<TriedKeys, Reason> select_keys(const KeyRing& ring, const Envelope& envelope);

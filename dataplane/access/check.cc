@@ -303,8 +303,7 @@ Reason AccessCheck::State::judge_signed(const Rule& rule, RequestView& view, Dec
       first = reason;
       break;
     }
-    // Who should try again must hear so, whatever another token is worth.
-    if (first == Reason::kNoToken || reason == Reason::kBusy) first = reason;
+    first = refusal_of(first, reason);
   }
   return first;
 }

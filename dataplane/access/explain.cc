@@ -111,7 +111,7 @@ class Explainer {
                        place_text(each), each.text.size()));
       const Reason reason = judge_candidate(rule, view, each, subject);
       if (is_allowed(reason)) return reason;
-      if (first == Reason::kNoToken) first = reason;
+      first = refusal_of(first, reason);
     }
     if (candidates.empty()) {
       step(Verdict::kRefuses, "token", "there is none where this rule looks for one");

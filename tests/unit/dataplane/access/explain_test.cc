@@ -194,6 +194,17 @@ TEST(Explain, AgreesWithTheCheck) {
   }
 }
 
+// One token is wrong, for the other there is no room now: the listener should come again.
+TEST(Explain, AgreesWithTheCheckAboutATableThatIsFull) {
+  const auto replay = std::make_shared<ReplayTable>(1);
+  replay->use(Digest{}, kNow, kNow + std::chrono::hours(9));
+  AccessCheck check({}, policy, replay, {1, 2});
+  TestRequest request = with_jwt(v::kAlgorithmNone);
+  request.fields.add("Cookie", "URISigningPackage=" + std::string(v::kSingleUse));
+  CHECK_REASON(kBusy, check.check(request.get()).reason);
+  CHECK_REASON(kBusy, explain(*policy, request.get(), replay.get()).reason);
+}
+
 TEST(Explain, UsesNothingUp) {
   ReplayTable replay;
   explain(*policy, with_jwt(v::kSingleUse).get(), &replay);
