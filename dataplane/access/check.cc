@@ -164,7 +164,7 @@ std::expected<GoodToken*, Reason> AccessCheck::State::verify(const Rule& rule, R
   const auto keys = select_keys(rule.ring, *envelope);
   if (!keys) return std::unexpected(keys.error());
   const ClockView clock = clock_of(request, &rule.ring);
-  Judge early(policy->parts().clock, clock, rule, view, expressions, nullptr);
+  Judge early(policy->parts(), clock, rule, view, expressions, nullptr);
   if (const Reason expiry = early.judge_expiry(envelope->token); expiry != Reason::kTokenHolds) {
     return std::unexpected(expiry);
   }
@@ -280,7 +280,7 @@ Reason AccessCheck::State::judge_candidate(const Rule& rule, RequestView& view,
     proven = std::max(proven, *token->token.issued);
     clock.proven = std::max(clock.proven, proven);
   }
-  Judge judge(policy->parts().clock, clock, rule, view, expressions, nullptr);
+  Judge judge(policy->parts(), clock, rule, view, expressions, nullptr);
   const TrustedKey& signer = *rule.ring.find(token->token.key);
   if (const Reason reason = judge.judge(token->token, signer.set.get());
       reason != Reason::kTokenHolds) {
@@ -334,7 +334,7 @@ Decision AccessCheck::State::decide(const AccessRequest& request) {
       break;
     case Mode::kOpen: {
       const ClockView clock = clock_of(request, nullptr);
-      decision.reason = Judge(parts.clock, clock, *rule, view, expressions, nullptr).judge_open();
+      decision.reason = Judge(parts, clock, *rule, view, expressions, nullptr).judge_open();
       break;
     }
     case Mode::kSigned:

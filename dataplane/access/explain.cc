@@ -94,7 +94,7 @@ class Explainer {
                      kModes[static_cast<std::size_t>(rule->mode)]));
     if (rule->mode == Mode::kDenied) return Reason::kDeniedByRule;
     if (rule->mode == Mode::kOpen) {
-      return Judge(parts_.clock, clock_, *rule, view, expressions_, &out_.steps).judge_open();
+      return Judge(parts_, clock_, *rule, view, expressions_, &out_.steps).judge_open();
     }
     return judge_signed(*rule, view, found);
   }
@@ -152,12 +152,12 @@ class Explainer {
       clock.proven = std::max(clock.proven, *token.issued);
     }
     const Reason claims =
-        Judge(parts_.clock, clock, rule, view, expressions_, &out_.steps).judge(token, set);
+        Judge(parts_, clock, rule, view, expressions_, &out_.steps).judge(token, set);
     const Reason use = signer == nullptr ? Reason::kTokenHolds : judge_use(token, *signer);
     // The check looks at keys, then at the expiry, and only then at the signature.
     if (first == Reason::kTokenHolds || first == Reason::kBadSignature) {
       const Reason expiry =
-          Judge(parts_.clock, clock_, rule, view, expressions_, nullptr).judge_expiry(token);
+          Judge(parts_, clock_, rule, view, expressions_, nullptr).judge_expiry(token);
       if (expiry != Reason::kTokenHolds) return expiry;
     }
     for (const Reason next : {sealed, claims, use}) {

@@ -12,7 +12,12 @@ namespace {
 std::string shown(std::string_view text) {
   constexpr std::size_t kLongest = 200;
   std::string out = "'";
-  for (const char c : text.substr(0, kLongest)) {
+  std::size_t end = std::min(kLongest, text.size());
+  // Not within a character of UTF-8.
+  while (end < text.size() && end > 0 && (static_cast<unsigned char>(text[end]) & 0xc0) == 0x80) {
+    --end;
+  }
+  for (const char c : text.substr(0, end)) {
     out += static_cast<unsigned char>(c) < 0x20 || c == 0x7f ? '?' : c;
   }
   out += text.size() > kLongest ? "...'" : "'";
@@ -267,8 +272,11 @@ bool Judge::client(const Token& token) {
 bool Judge::match(const Match& match, std::string_view text, Reason why, std::string_view subject) {
   const std::optional<bool> result = expressions_.matches(match, text);
   return require(result.value_or(false), result ? why : Reason::kMalformed, subject, [&] {
+    // What is no token to the rule, as of its spelling, still stands in the text.
+    std::string cleaned;
+    const std::string_view loggable = without_names(text, policy_.secret_names, cleaned);
     const bool is_digest = match.type == MatchType::kSha256 || match.type == MatchType::kSha512_256;
-    return shown(text) + " " + std::string(match_type_name(match.type)) + " " +
+    return shown(loggable) + " " + std::string(match_type_name(match.type)) + " " +
            (is_digest ? hex(bytes_of(match.value)) : shown(match.value)) +
            (result ? "" : " (which is no expression)");
   });

@@ -57,9 +57,10 @@ class RequestView {
 
 class Judge {
  public:
-  Judge(const ClockOptions& clock_options, const ClockView& clock, const Rule& rule,
+  Judge(const AccessPolicy::Parts& policy, const ClockView& clock, const Rule& rule,
         RequestView& request, ExpressionCache& expressions, std::vector<ExplainStep>* steps)
-      : options_(clock_options),
+      : policy_(policy),
+        options_(policy.clock),
         clock_(clock),
         rule_(rule),
         request_(request),
@@ -102,6 +103,7 @@ class Judge {
   bool is_allowed(Territory territory) const;
   std::chrono::seconds leeway(const Token& token) const;
 
+  const AccessPolicy::Parts& policy_;
   const ClockOptions& options_;
   const ClockView& clock_;
   const Rule& rule_;

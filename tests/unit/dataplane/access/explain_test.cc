@@ -55,9 +55,11 @@ TEST(Explain, ShowsNoTokenInAnySpelling) {
   for (const char* target :
        {"/albums;URISigningPackag%65=secret/1", "/albums;urisigningpackage=secret/1",
         "/albums%3BURISigningPackage=secret/1", "/x%3FURISigningPackage=secret",
-        "/albums/1?a=%26CAT%3dsecret"}) {
+        "/albums/1?a=%26CAT%3dsecret", "/albums/1/a.m4s?next=%2F%3FURISigningPackage%3Dsecret"}) {
     TestRequest request;
     request.target = target;
+    // One that is read, so that its claims are shown beside the target.
+    request.fields.add("Cookie", "URISigningPackage=" + std::string(v::kPlain));
     for (const auto& any : {policy, AccessPolicy::open()}) {
       const Explanation explanation = explain(*any, request.get(), nullptr);
       const std::string text = text_of(explanation) + explanation.target;
