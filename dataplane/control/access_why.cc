@@ -3,9 +3,11 @@
 
 #include <boost/json.hpp>
 #include <format>
+#include <iterator>
 #include <utility>
 
 #include "dataplane/access/explain.h"
+#include "dataplane/control/json_text.h"
 #include "dataplane/control/url.h"
 
 namespace nearfield::control {
@@ -92,18 +94,26 @@ std::string why_json(const access::AccessPolicy& policy, const WhyQuestion& ques
                        .monotonic_now = clock.monotonic_now,
                        .clock_synchronised = clock.synchronised},
                       replayed, clock.floor);
-  json::array steps;
+  // By hand: what tokens say need not be UTF-8, and JSON must be.
+  std::string body =
+      std::format(R"({{"schema":1,"allowed":{})", access::is_allowed(explanation.reason));
+  const auto member = [&body](std::string_view name, std::string_view text) {
+    std::format_to(std::back_inserter(body), R"(,"{}":)", name);
+    append_json_string(body, text);
+  };
+  member("reason", access::reason_name(explanation.reason));
+  member("rule", explanation.rule);
+  member("target", explanation.target);
+  body += R"(,"steps":[)";
   for (const access::ExplainStep& step : explanation.steps) {
-    steps.push_back(json::object{
-        {"verdict", text_of(step.verdict)}, {"subject", step.subject}, {"detail", step.detail}});
+    std::format_to(std::back_inserter(body), R"({}{{"verdict":"{}")",
+                   &step == explanation.steps.data() ? "" : ",", text_of(step.verdict));
+    member("subject", step.subject);
+    member("detail", step.detail);
+    body += '}';
   }
-  json::object body{{"schema", 1},
-                    {"allowed", access::is_allowed(explanation.reason)},
-                    {"reason", access::reason_name(explanation.reason)},
-                    {"rule", explanation.rule},
-                    {"target", explanation.target}};
-  body.emplace("steps", std::move(steps));
-  return json::serialize(body);
+  body += "]}";
+  return body;
 }
 
 }  // namespace nearfield::control

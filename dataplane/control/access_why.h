@@ -26,8 +26,6 @@ struct WhyQuestion {
 
 Result<WhyQuestion> parse_why_question(std::string_view body);
 
-// {"schema": 1, "allowed": false, "reason": "expired", "rule": "albums", "target": "/albums/1/...",
-//  "steps": [{"verdict": "refuses", "subject": "exp", "detail": "..."}]}
 // As access::AccessRequest has it.
 struct WhyClock {
   WallTime now{};
@@ -35,6 +33,8 @@ struct WhyClock {
   bool synchronised = true;
   const access::TimeFloor* floor = nullptr;
 };
+// {"schema": 1, "allowed": false, "reason": "expired", "rule": "albums", "target": "/albums/1/...",
+//  "steps": [{"verdict": "refuses", "subject": "exp", "detail": "..."}]}
 std::string why_json(const access::AccessPolicy& policy, const WhyQuestion& question,
                      const access::ReplayTable* replayed, const WhyClock& clock);
 

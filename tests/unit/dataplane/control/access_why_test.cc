@@ -133,6 +133,33 @@ TEST(AccessWhy, NeverShowsAToken) {
   }
 }
 
+// Anyone's token is shown in words, also when these are no text.
+TEST(AccessWhy, AnswersJsonWhateverTheTokenSays) {
+  std::string claims;
+  access::append_cbor_head(claims, 5, 1);
+  access::append_cbor_integer(claims, 1);  // iss
+  access::append_cbor_text(claims, "a\xff\"" + std::string(198, 'b') + "\u00e9\u00e9");
+  std::string header;
+  access::append_cbor_head(header, 5, 1);  // {1: 5}: HMAC 256/256
+  access::append_cbor_integer(header, 1);
+  access::append_cbor_integer(header, 5);
+  std::string message;
+  access::append_cbor_head(message, 4, 4);
+  access::append_cbor_bytes(message, access::bytes_of(header));
+  access::append_cbor_head(message, 5, 0);
+  access::append_cbor_bytes(message, access::bytes_of(claims));
+  access::append_cbor_bytes(message, access::Digest());
+  std::string url = "https://music.example/albums/1/a?CAT=";
+  access::append_base64url(url, access::bytes_of(message));
+  const json::value answer = json::parse(answer_text(body_of(url)));
+  bool shows_issuer = false;
+  for (const json::value& step : answer.at("steps").as_array()) {
+    shows_issuer |= step.at("subject") == "iss" &&
+                    std::string_view(step.at("detail").as_string()).contains("a\ufffd\"bbb");
+  }
+  CHECK(shows_issuer);
+}
+
 TEST(AccessWhy, WithoutRulesThereIsNothingToExplain) {
   policy = access::AccessPolicy::open();
   const json::value answer = json::parse(answer_text(body_of("https://music.example/a")));
