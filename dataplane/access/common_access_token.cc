@@ -58,8 +58,36 @@ enum Claim : std::int64_t {
 // RFC 8392 9.1: below this claims are for private use.
 constexpr std::int64_t kPrivateUseBelow = -65536;
 
-std::string unsupported_name(std::int64_t claim) {
+std::string claim_name(std::int64_t claim) {
   switch (claim) {
+    case kIssuer:
+      return "iss";
+    case kAudience:
+      return "aud";
+    case kExpires:
+      return "exp";
+    case kNotBefore:
+      return "nbf";
+    case kIssued:
+      return "iat";
+    case kId:
+      return "cti";
+    case kReplay:
+      return "catreplay";
+    case kVersion:
+      return "catv";
+    case kNetworks:
+      return "catnip";
+    case kUri:
+      return "catu";
+    case kMethods:
+      return "catm";
+    case kHeaders:
+      return "cath";
+    case kTerritories:
+      return "catgeoiso3166";
+    case kRenewal:
+      return "catr";
     case kConfirmation:
       return "cnf";
     case kGeohash:
@@ -367,43 +395,8 @@ bool read_claim(std::int64_t claim, const CborItem& value, Token& token, Reason&
     case kIf:
       return true;
     default:
-      if (claim >= kPrivateUseBelow) note_unsupported(token, unsupported_name(claim));
+      if (claim >= kPrivateUseBelow) note_unsupported(token, claim_name(claim));
       return true;
-  }
-}
-
-std::string claim_name(std::int64_t claim) {
-  switch (claim) {
-    case kIssuer:
-      return "iss";
-    case kAudience:
-      return "aud";
-    case kExpires:
-      return "exp";
-    case kNotBefore:
-      return "nbf";
-    case kIssued:
-      return "iat";
-    case kId:
-      return "cti";
-    case kReplay:
-      return "catreplay";
-    case kVersion:
-      return "catv";
-    case kNetworks:
-      return "catnip";
-    case kUri:
-      return "catu";
-    case kMethods:
-      return "catm";
-    case kHeaders:
-      return "cath";
-    case kTerritories:
-      return "catgeoiso3166";
-    case kRenewal:
-      return "catr";
-    default:
-      return unsupported_name(claim);
   }
 }
 
