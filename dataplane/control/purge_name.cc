@@ -6,21 +6,6 @@
 #include "dataplane/control/url.h"
 
 namespace nearfield::control {
-namespace {
-
-bool is_hex(char c) {
-  return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F');
-}
-
-bool has_broken_escape(std::string_view text) {
-  for (std::size_t i = 0; i < text.size(); ++i) {
-    if (text[i] != '%') continue;
-    if (i + 2 >= text.size() || !is_hex(text[i + 1]) || !is_hex(text[i + 2])) return true;
-  }
-  return false;
-}
-
-}  // namespace
 
 Result<std::string> purge_name(std::string_view url, const http::QueryRules& rules,
                                const access::AccessPolicy& access) {
@@ -40,7 +25,7 @@ Result<std::string> purge_name(std::string_view url, const http::QueryRules& rul
 Result<std::string> purge_prefix(std::string_view url, const access::AccessPolicy& access) {
   const auto parts = Url::parse(url);
   if (!parts) return std::unexpected(parts.error());
-  if (has_broken_escape(url)) {
+  if (!http::is_well_encoded(url)) {
     return failure("the prefix ends within a percent-encoding: end it before the '%' or after");
   }
   if (const std::string target = parts->target();

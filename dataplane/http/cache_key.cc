@@ -15,14 +15,6 @@ bool is_decodable(char c) {
   return (lower >= 'a' && lower <= 'z') || is_digit(c) || c == '-' || c == '_' || c == '~';
 }
 
-bool is_well_encoded(std::string_view text) {
-  for (std::size_t i = text.find('%'); i != std::string_view::npos; i = text.find('%', i + 3)) {
-    if (i + 2 >= text.size() || hex_value(text[i + 1]) < 0 || hex_value(text[i + 2]) < 0)
-      return false;
-  }
-  return true;
-}
-
 // Appends with percent-encodings normalised. Text with a broken encoding stays as it is throughout:
 // decoding a part of it could complete the broken one ("%2%46" -> "%2F"), and give one resource the
 // key of another.
@@ -81,6 +73,14 @@ void append_query(std::string& out, std::string_view query, const QueryRules& ru
 }
 
 }  // namespace
+
+bool is_well_encoded(std::string_view text) {
+  for (std::size_t i = text.find('%'); i != std::string_view::npos; i = text.find('%', i + 3)) {
+    if (i + 2 >= text.size() || hex_value(text[i + 1]) < 0 || hex_value(text[i + 2]) < 0)
+      return false;
+  }
+  return true;
+}
 
 Result<QueryRules> QueryRules::make(std::span<const std::string> patterns, bool forward_dropped) {
   if (patterns.size() > kMaxPatterns) {

@@ -38,6 +38,9 @@ class QueryRules {
   bool forward_dropped_ = true;
 };
 
+// Whether every '%' begins an encoding: is followed by two hexadecimal digits.
+bool is_well_encoded(std::string_view text);
+
 // Appends the key. When the rules leave nothing of a query the '?' goes as well; a bare '?' as
 // received stays.
 void append_cache_key(std::string& out, Scheme scheme, std::string_view authority,
