@@ -53,10 +53,10 @@ struct Renewal {
 
 struct Decision {
   Reason reason = Reason::kNoRules;
-  // The target without any token that stands in it: what names the object, is forwarded, and may be
-  // logged; all of them are taken out, also those that were not looked at. Equal to the request's
-  // when there was none. Valid until the next check() of the same AccessCheck, and no longer than
-  // the request's target.
+  // The target without any token that stands in it: what names the object and is forwarded; to log
+  // it, see loggable(). All of them are taken out, also those that were not looked at. Equal to the
+  // request's when there was none. Valid until the next check() of the same AccessCheck, and no
+  // longer than the request's target.
   std::string_view target;
   // Name of the rule ("" without one); valid as long as the policy.
   std::string_view rule;

@@ -35,7 +35,8 @@ struct Character {
   std::size_t size;  // of its spelling
 };
 
-// What stands at `at`, decoded; encodings of encodings ("%253B") all the way.
+// What stands at `at`, decoded; encodings of encodings ("%25253B") as encoders make them: the '%'
+// only, however often.
 Character character_at(std::string_view text, std::size_t at) {
   if (text[at] != '%') return {text[at], 1};
   std::size_t last = at;

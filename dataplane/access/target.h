@@ -13,8 +13,9 @@
 
 namespace nearfield::access {
 
-// Names that tokens may have in the targets of any rule. They are looked for in every spelling:
-// percent-encoded or not, behind an encoded delimiter, attributes in whatever case.
+// Names that tokens may have in the targets of any rule. They are looked for percent-encoded or
+// not, also when that was encoded again (the '%' of it); attributes in whatever case, and in paths
+// behind an encoded ';' too. A query is cut at '&' only: ';' and "%26" are parts of its values.
 struct TokenNames {
   std::vector<std::string> attributes;  // path parameters and query parameters (RFC 9246 2)
   std::vector<std::string> parameters;  // query parameters only; short words, whose case counts
