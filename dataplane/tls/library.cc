@@ -12,6 +12,7 @@
 #include <format>
 #include <mutex>
 
+#include "dataplane/tls/point_multiplication.h"
 #include "dataplane/tls/secrets.h"
 
 namespace nearfield::tls {
@@ -19,7 +20,10 @@ namespace nearfield::tls {
 Result<void> start_library() {
   static std::once_flag once;
   static psa_status_t status = PSA_SUCCESS;
-  std::call_once(once, [] { status = psa_crypto_init(); });
+  std::call_once(once, [] {
+    wipe_freed_numbers();
+    status = psa_crypto_init();
+  });
   if (status != PSA_SUCCESS)
     return failure(std::format(
         "the TLS library does not start (psa_crypto_init: {}): no randomness or no memory",

@@ -5,7 +5,7 @@
 
 #include "dataplane/access/jwk_set.h"
 #include "tests/unit/dataplane/access/access_fixture.h"
-#include "tests/unit/dataplane/access/memory_search.h"
+#include "tests/unit/memory_search.h"
 
 using namespace nearfield::access;
 namespace v = nearfield::access::vectors;

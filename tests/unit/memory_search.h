@@ -6,9 +6,9 @@
 #include <cstdint>
 #include <span>
 
-namespace nearfield::access {
+namespace nearfield {
 
 // How often the bytes stand somewhere but in `wanted` itself.
 std::size_t count_in_memory(std::span<const std::uint8_t> wanted);
 
-}  // namespace nearfield::access
+}  // namespace nearfield

@@ -1,4 +1,4 @@
-#include "tests/unit/dataplane/access/memory_search.h"
+#include "tests/unit/memory_search.h"
 
 #include <fcntl.h>
 #include <unistd.h>
@@ -11,7 +11,7 @@
 #include <memory>
 #include <string_view>
 
-namespace nearfield::access {
+namespace nearfield {
 namespace {
 
 // A sanitizer's shadow is larger than any heap of a test.
@@ -67,4 +67,4 @@ std::size_t count_in_memory(std::span<const std::uint8_t> wanted) {
   return count;
 }
 
-}  // namespace nearfield::access
+}  // namespace nearfield
