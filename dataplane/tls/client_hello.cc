@@ -116,16 +116,6 @@ bool read_numbers(Reader list, int length_bytes, int number_bytes, auto&& each) 
   return list.ok() && numbers.ok();
 }
 
-bool read_shares(Reader data, ClientHello& hello) {
-  Reader list = data.vector(2);
-  while (list.ok() && !list.empty()) {
-    const std::size_t group = list.number(2);
-    list.vector(2);
-    if (list.ok()) mark(hello.shares, kGroups, group);
-  }
-  return data.ok() && list.ok();
-}
-
 bool read_extension(std::size_t type, Reader data, ClientHello& hello) {
   switch (type) {
     case 0:
@@ -145,8 +135,6 @@ bool read_extension(std::size_t type, Reader data, ClientHello& hello) {
       return true;
     case 43:
       return read_numbers(data, 1, 2, [&](std::size_t v) { hello.tls13 |= v == 0x0304; });
-    case 51:
-      return read_shares(data, hello);
     case 45:
       return read_numbers(data, 1, 1, [&](std::size_t v) { hello.psk_with_ephemeral |= v == 1; });
     default:
@@ -163,7 +151,6 @@ bool ClientHello::offers_signature(std::uint16_t signature) const {
 }
 
 bool ClientHello::offers_group(std::uint16_t group) const { return marked(groups, kGroups, group); }
-bool ClientHello::shares_group(std::uint16_t group) const { return marked(shares, kGroups, group); }
 
 std::string normal_server_name(std::span<const std::byte> name) {
   std::string text = text_of(name);

@@ -31,7 +31,6 @@ struct ClientHello {
   // Bit i: kSuites[i], kGroups[i], kSignatures[i] is offered.
   std::uint16_t suites = 0;
   std::uint8_t groups = 0;
-  std::uint8_t shares = 0;  // as groups: a key share of it is there (RFC 8446 4.2.8)
   std::uint16_t signatures = 0;
   bool chacha_first = false;  // ChaCha20 comes before every AES suite: a device without AES
   // SNI in lower case without a final dot; empty when there is none or it is no DNS name.
@@ -43,7 +42,6 @@ struct ClientHello {
   bool offers(std::uint16_t suite) const;
   bool offers_signature(std::uint16_t signature) const;
   bool offers_group(std::uint16_t group) const;
-  bool shares_group(std::uint16_t group) const;
 };
 
 // A DNS name as it may stand in SNI, in lower case without a final dot; empty: it is not one.

@@ -16,12 +16,6 @@ namespace {
 
 constexpr std::size_t kMaximumCertificates = 1024;
 constexpr std::size_t kMaximumCaBytes = 4 * 1024 * 1024;
-constexpr std::uint16_t kP256 = 0x0017;
-constexpr std::uint16_t kP384 = 0x0018;
-// The library keeps a pointer to it. P-384 stays for clients' certificates, whose curves the
-// library looks up in the same list.
-constexpr std::array<std::uint16_t, 3> kWithoutX25519 = {kP256, kP384,
-                                                         MBEDTLS_SSL_IANA_TLS_GROUP_NONE};
 
 void add(CertificateSet& set, const Certificate& certificate) {
   const Certificate*& place = certificate.key_type() == KeyType::ecdsa ? set.ecdsa : set.rsa;
@@ -67,15 +61,13 @@ Result<void> load_client_ca(ServerSettings::Parts& parts) {
   return {};
 }
 
-Result<void> set_up_configs(ServerSettings::Parts& parts, bool x25519) {
+Result<void> set_up_configs(ServerSettings::Parts& parts) {
   const ServerOptions& options = parts.options;
   for (const Aead aead : {Aead::aes_128_gcm, Aead::aes_256_gcm, Aead::chacha20_poly1305}) {
-    auto& configs = x25519 ? parts.configs.all_groups : parts.configs.without_x25519;
-    std::unique_ptr<LibraryConfig>& config = configs[static_cast<std::size_t>(aead)];
+    std::unique_ptr<LibraryConfig>& config = parts.configs[static_cast<std::size_t>(aead)];
     config = std::make_unique<LibraryConfig>(MBEDTLS_SSL_IS_SERVER, options.random);
     const Result<void> set = config->set_up(options.tls12, {aead}, aead, options.protocols);
     if (!set) return set;
-    if (!x25519) mbedtls_ssl_conf_groups(config->get(), kWithoutX25519.data());
     install_server_callbacks(config->get(), options.ticket_keys != nullptr);
     mbedtls_ssl_conf_session_tickets(config->get(), options.ticket_keys != nullptr
                                                         ? MBEDTLS_SSL_SESSION_TICKETS_ENABLED
@@ -129,12 +121,7 @@ const LibraryConfig& ServerSettings::Parts::config_for(const ClientHello& hello)
     aead = Aead::chacha20_poly1305;
   else if (!offers(Aead::aes_128_gcm))
     aead = offers(Aead::aes_256_gcm) ? Aead::aes_256_gcm : Aead::chacha20_poly1305;
-  // A handshake with P-256 costs this library an eighth less CPU than one with X25519 (measured),
-  // if it costs no round trip: in TLS 1.3 the client must have sent a share of it, in TLS 1.2 our
-  // order decides.
-  const bool p256 = hello.tls13 ? hello.shares_group(kP256) && !hello.shares_group(kP384)
-                                : hello.offers_group(kP256);
-  return *(p256 ? configs.without_x25519 : configs.all_groups)[static_cast<std::size_t>(aead)];
+  return *configs[static_cast<std::size_t>(aead)];
 }
 
 const Certificate* ServerSettings::Parts::choose(const ClientHello& hello, bool tls13) const {
@@ -194,9 +181,7 @@ Result<std::shared_ptr<const ServerSettings>> ServerSettings::make(const ServerO
   }
   index(*parts);
   if (Result<void> loaded = load_client_ca(*parts); !loaded) return std::unexpected(loaded.error());
-  for (const bool x25519 : {true, false})
-    if (Result<void> set = set_up_configs(*parts, x25519); !set)
-      return std::unexpected(set.error());
+  if (Result<void> set = set_up_configs(*parts); !set) return std::unexpected(set.error());
   return std::shared_ptr<const ServerSettings>(new ServerSettings(std::move(parts)));
 }
 

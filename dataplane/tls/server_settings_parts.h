@@ -37,12 +37,9 @@ struct ServerSettings::Parts {
   CertificateSet fallback;
   mbedtls_x509_crt client_ca{};
   std::array<std::byte, 32> client_authority{};
-  // By the AEAD it prefers, with X25519 and without it: the library lets the client's order decide
-  // in TLS 1.3, so each offers one suite there, and no group before the one we want.
-  struct Configs {
-    std::array<std::unique_ptr<LibraryConfig>, 3> all_groups;
-    std::array<std::unique_ptr<LibraryConfig>, 3> without_x25519;
-  } configs;
+  // By the AEAD it prefers: the library lets the client's order decide in TLS 1.3, so each offers
+  // one suite there.
+  std::array<std::unique_ptr<LibraryConfig>, 3> configs;
   std::vector<std::string> warnings;
 
   Parts();

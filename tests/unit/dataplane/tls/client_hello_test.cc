@@ -91,19 +91,7 @@ TEST(ClientHello, FindsWhatAServerWantsToKnow) {
   STRCMP_EQUAL("http/1.1", seen.protocols[1].c_str());
   CHECK_TRUE(seen.offers(0x1301) && seen.offers(0x1302) && !seen.offers(0x1303));
   CHECK_TRUE(seen.offers_group(0x001d) && !seen.offers_group(0x0018));
-  LONGS_EQUAL(0, seen.shares);
   CHECK_TRUE(seen.offers_signature(0x0403) && !seen.offers_signature(0x0401));
-}
-
-TEST(ClientHello, SharesAreToldFromGroups) {
-  const std::string x25519 = std::string("\x00\x1d", 2) + vector_of(std::string(32, 'x'), 2);
-  const std::string p256 = std::string("\x00\x17", 2) + vector_of(std::string(65, 'p'), 2);
-  hello.extensions = extension(10, vector_of(std::string("\x00\x1d\x00\x17\x00\x18", 6), 2)) +
-                     extension(51, vector_of(x25519 + p256, 2));
-  const ClientHello seen = complete();
-  CHECK_TRUE(seen.shares_group(0x001d) && seen.shares_group(0x0017) && !seen.shares_group(0x0018));
-  hello.extensions = extension(51, vector_of(x25519 + p256.substr(0, 60), 2));
-  refused(HandshakeFailure::malformed);
 }
 
 TEST(ClientHello, EarlyDataIsAnnouncedByAnEmptyExtension) {

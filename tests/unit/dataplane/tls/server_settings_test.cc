@@ -9,7 +9,6 @@
 #include <utility>
 
 #include "CppUTest/TestHarness.h"
-#include "dataplane/tls/server_settings_parts.h"
 #include "tests/unit/dataplane/tls/handshake_test_support.h"
 
 using namespace nearfield;
@@ -76,28 +75,6 @@ TEST(ServerSettings, TheMostExactNameWins) {
     STRCMP_EQUAL("CN=first.example", served(settings, "unknown.example", version).c_str());
     STRCMP_EQUAL("CN=first.example", served(settings, "", version).c_str());
   }
-}
-
-TEST(ServerSettings, P256IsTakenWhereItCostsNoRoundTrip) {
-  options.certificates = {authority.host("first.example")};
-  const auto settings = server_settings(options);
-  // Bits are in the order of kGroups: X25519, P-256, P-384.
-  const auto first_group = [&](bool tls13, std::uint8_t groups, std::uint8_t shares) {
-    ClientHello hello;
-    hello.tls13 = tls13;
-    hello.groups = groups;
-    hello.shares = shares;
-    return settings->parts().config_for(hello).get()->MBEDTLS_PRIVATE(group_list)[0];
-  };
-  LONGS_EQUAL(0x0017, first_group(false, 0b111, 0));
-  LONGS_EQUAL(0x001d, first_group(false, 0b101, 0));
-  LONGS_EQUAL(0x001d, first_group(false, 0, 0));
-  LONGS_EQUAL(0x0017, first_group(true, 0b111, 0b011));
-  LONGS_EQUAL(0x0017, first_group(true, 0b111, 0b010));
-  LONGS_EQUAL(0x001d, first_group(true, 0b111, 0b001));
-  LONGS_EQUAL(0x001d, first_group(true, 0b111, 0));
-  // The library would take whichever of the two the client put first.
-  LONGS_EQUAL(0x001d, first_group(true, 0b111, 0b111));
 }
 
 TEST(ServerSettings, NamesAreComparedWithoutCase) {
