@@ -117,11 +117,11 @@ TEST_GROUP(Secrets) {
     std::size_t count = 0;
     for (const std::vector<std::uint8_t>* order : {&secret, &reversed}) {
       for (const std::size_t half : {0, 16}) {
-        count += count_in_memory(std::span(*order).subspan(half, 16));
+        count += nearfield::count_in_memory(std::span(*order).subspan(half, 16));
       }
     }
     wipe(reversed);
-    return count + count_in_memory(bytes_of(std::string_view(encoded).substr(16)));
+    return count + nearfield::count_in_memory(bytes_of(std::string_view(encoded).substr(16)));
   }
   void wipe_text(std::string & text) {
     wipe({reinterpret_cast<std::uint8_t*>(text.data()), text.size()});
