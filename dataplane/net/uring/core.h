@@ -81,8 +81,9 @@ class Core {
   static constexpr unsigned kSubmissionsPerStream = 4;
   static constexpr std::size_t kScratches = 256;
   // For what is made to be sent: stays in a core's second-level cache, and is submitted whenever it
-  // is full.
-  static constexpr std::size_t kStagingBytes = 512 * 1024;
+  // is full. Half of it made 256 KiB on 256 connections cost a quarter more CPU, twice as much
+  // nothing less (measured over loopback).
+  static constexpr std::size_t kStagingBytes = 1024 * 1024;
 
   explicit Core(const UringOptions& wanted);
   ~Core();
