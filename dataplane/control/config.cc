@@ -29,12 +29,15 @@ constexpr std::uint64_t kDefaultRamBytes = 1024 * 1024 * 1024;
 // What the descriptors of an ordinary session carry, so that a first look begins without a warning.
 constexpr std::uint32_t kQuickLookConnections = 10'000;
 
-// Complaints by key path; where that stands in the file is the callee's knowledge.
-using Complain = std::function<void(std::string_view key, std::string reason)>;
+// Whether `path` is `key` or lies in it: "https.hsts_preload" does not lie in "https.hsts".
+bool is_of_key(std::string_view path, std::string_view key) {
+  return path.starts_with(key) &&
+         (path.size() == key.size() || path[key.size()] == '.' || path[key.size()] == '[');
+}
 
 // Gets what was wrong with single values as well.
 using LookIntoFiles =
-    std::function<void(Config& config, const std::vector<ConfigError>& said, const Complain&)>;
+    std::function<void(Config& config, const std::vector<ConfigError>& said, const ComplainOfKey&)>;
 
 // "origin group 'music': servers[1].weight is 0: use 1 to 1000" -> "servers[1].weight" and the
 // rest.
@@ -48,7 +51,7 @@ std::pair<std::string, std::string> split_origin_error(const std::string& messag
   return {rest.substr(0, space), rest.substr(space + 1)};
 }
 
-void check_origins(const Config& config, const Complain& complain,
+void check_origins(const Config& config, const ComplainOfKey& complain,
                    const std::set<std::size_t>& already_wrong) {
   if (config.origins.empty()) {
     complain("origin", "is missing: write an [[origin]] with name, hosts and servers");
@@ -71,7 +74,7 @@ void check_origins(const Config& config, const Complain& complain,
 }
 
 // What somebody wrote to be protected by, and nothing looks at.
-void check_idle_keys(const Config& config, const Complain& complain) {
+void check_idle_keys(const Config& config, const ComplainOfKey& complain) {
   if (config.settings.https.hsts.count() > 0 && config.tls.listen.empty()) {
     complain("https.hsts",
              "is only said over TLS, which this node does not speak: write [tls] with listen and "
@@ -86,7 +89,7 @@ void check_idle_keys(const Config& config, const Complain& complain) {
   }
 }
 
-void check_together(Config& config, const Complain& complain) {
+void check_together(Config& config, const ComplainOfKey& complain) {
   check_listening(config, complain);
   check_dpdk(config, complain);
   const http::CorsConfig& cors = config.settings.cors;
@@ -121,7 +124,7 @@ std::set<std::size_t> groups_named(const ConfigErrors& errors) {
 }
 
 void read_addresses(const std::vector<std::string>& texts, const char* flag,
-                    std::vector<net::Endpoint>& to, const Complain& complain) {
+                    std::vector<net::Endpoint>& to, const ComplainOfKey& complain) {
   for (const std::string& text : texts) {
     if (const auto endpoint = net::Endpoint::parse(text)) {
       to.push_back(*endpoint);
@@ -131,7 +134,7 @@ void read_addresses(const std::vector<std::string>& texts, const char* flag,
   }
 }
 
-void read_transport_flags(const QuickLook& flags, Config& config, const Complain& complain) {
+void read_transport_flags(const QuickLook& flags, Config& config, const ComplainOfKey& complain) {
   if (!flags.transport.empty()) {
     if (const auto transport = parse_transport_choice(flags.transport)) {
       config.transport = *transport;
@@ -220,10 +223,10 @@ static std::expected<Config, ConfigErrors> parse_config(std::string_view text,
   visit_config(reader, config);
   reader.finish();
   const std::vector<ConfigError> said = errors.errors;
-  const Complain complain = [&](std::string_view key, std::string reason) {
+  const ComplainOfKey complain = [&](std::string_view key, std::string reason) {
     // One complaint a key: what was wrong with its value explains that there is none now.
     const bool known = std::ranges::any_of(
-        said, [&](const ConfigError& error) { return error.key.starts_with(key); });
+        said, [&](const ConfigError& error) { return is_of_key(error.key, key); });
     if (!known) reader.complain(key, std::move(reason));
   };
   check_origins(config, complain, groups_named(errors));
@@ -247,7 +250,7 @@ std::expected<Config, ConfigErrors> load_config(const std::string& path, ConfigF
   }
   return parse_config(
       *text, path,
-      [&](Config& config, const std::vector<ConfigError>& said, const Complain& complain) {
+      [&](Config& config, const std::vector<ConfigError>& said, const ComplainOfKey& complain) {
         // Rules that were not understood would be taken for others.
         const bool is_access_known = std::ranges::none_of(
             said, [](const ConfigError& error) { return error.key.starts_with("access."); });
@@ -265,7 +268,7 @@ std::expected<Config, ConfigErrors> load_config(const std::string& path, ConfigF
 
 std::expected<Config, ConfigErrors> config_from_flags(const QuickLook& flags) {
   ConfigErrors errors;
-  const Complain complain = [&](std::string_view key, std::string reason) {
+  const ComplainOfKey complain = [&](std::string_view key, std::string reason) {
     errors.add({.file = "", .line = 0, .key = std::string(key), .reason = std::move(reason)});
   };
   Config config;

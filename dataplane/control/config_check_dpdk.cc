@@ -7,9 +7,7 @@
 namespace nearfield::control {
 namespace {
 
-using Complain = std::function<void(std::string_view key, std::string reason)>;
-
-void check_port(const DpdkPortConfig& port, const std::string& key, const Complain& complain) {
+void check_port(const DpdkPortConfig& port, const std::string& key, const ComplainOfKey& complain) {
   if (port.name.empty()) {
     complain(key + ".name", "is missing: write a PCI address, or a virtual device");
   }
@@ -20,7 +18,7 @@ void check_port(const DpdkPortConfig& port, const std::string& key, const Compla
   }
 }
 
-void check_twice(const DpdkConfig& dpdk, const Complain& complain) {
+void check_twice(const DpdkConfig& dpdk, const ComplainOfKey& complain) {
   std::set<std::string> devices;
   std::set<std::string> taps;
   std::set<net::Address> addresses;
@@ -45,7 +43,7 @@ void check_twice(const DpdkConfig& dpdk, const Complain& complain) {
 }
 
 void check_listeners(const Config& config, const std::vector<net::Endpoint>& list,
-                     std::string_view key, const Complain& complain) {
+                     std::string_view key, const ComplainOfKey& complain) {
   for (const net::Endpoint& listen : list) {
     if (listen.port == 0) {
       complain(key, "has port 0, which only the kernel can choose: name a port");
@@ -63,7 +61,7 @@ void check_listeners(const Config& config, const std::vector<net::Endpoint>& lis
 
 }  // namespace
 
-void check_dpdk(Config& config, const Complain& complain) {
+void check_dpdk(Config& config, const ComplainOfKey& complain) {
   if (config.transport != TransportChoice::dpdk) return;
   DpdkConfig& dpdk = config.dpdk;
   if (dpdk.ports.empty()) {

@@ -4,10 +4,8 @@
 // Only reads. `complain` gets a key's path and what is wrong with it; `warnings` what is bearable.
 #pragma once
 
-#include <functional>
 #include <memory>
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include "cache/base/clock.h"
@@ -15,8 +13,6 @@
 #include "dataplane/control/config.h"
 
 namespace nearfield::control {
-
-using ComplainOfKey = std::function<void(std::string_view key, std::string reason)>;
 
 // The rules, keys and databases of [access], ready to be used; null when something was complained
 // of.

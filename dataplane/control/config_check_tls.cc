@@ -7,8 +7,6 @@
 namespace nearfield::control {
 namespace {
 
-using Complain = std::function<void(std::string_view key, std::string reason)>;
-
 // What browsers ask of a domain before they take it into their preload lists.
 constexpr std::chrono::hours kPreloadAge(24 * 365);
 
@@ -23,7 +21,7 @@ bool covers(const net::Endpoint& wide, const net::Endpoint& narrow) {
 
 // The kernel would refuse the second of the two, as if another process had the port.
 void check_one_list(const std::vector<net::Endpoint>& list, std::string_view key,
-                    const Complain& complain) {
+                    const ComplainOfKey& complain) {
   for (const net::Endpoint& wide : list) {
     for (const net::Endpoint& narrow : list) {
       if (wide == narrow || !covers(wide, narrow)) continue;
@@ -34,7 +32,7 @@ void check_one_list(const std::vector<net::Endpoint>& list, std::string_view key
   }
 }
 
-void check_both_lists(const Config& config, const Complain& complain) {
+void check_both_lists(const Config& config, const ComplainOfKey& complain) {
   for (const net::Endpoint& tls : config.tls.listen) {
     for (const net::Endpoint& clear : config.listen) {
       if (!covers(tls, clear) && !covers(clear, tls)) continue;
@@ -47,7 +45,7 @@ void check_both_lists(const Config& config, const Complain& complain) {
   }
 }
 
-void check_admin(const Config& config, const Complain& complain) {
+void check_admin(const Config& config, const ComplainOfKey& complain) {
   if (!config.admin) return;
   const auto clashes = [&](const net::Endpoint& listen) {
     return covers(listen, *config.admin) || covers(*config.admin, listen);
@@ -60,7 +58,7 @@ void check_admin(const Config& config, const Complain& complain) {
   }
 }
 
-void check_certificates(TlsConfig& tls, const Complain& complain) {
+void check_certificates(TlsConfig& tls, const ComplainOfKey& complain) {
   if (!tls.listen.empty() && tls.certificates.empty()) {
     complain("tls.certificates",
              "is missing: name the certificate of tls.listen, like certificates = [{ certificate = "
@@ -83,7 +81,7 @@ void check_certificates(TlsConfig& tls, const Complain& complain) {
   }
 }
 
-void check_tls(TlsConfig& tls, const Complain& complain) {
+void check_tls(TlsConfig& tls, const ComplainOfKey& complain) {
   check_certificates(tls, complain);
   const bool asks = tls.client_certificates != tls::ClientCertificates::none;
   if (asks && tls.client_ca_file.empty()) {
@@ -102,7 +100,7 @@ void check_tls(TlsConfig& tls, const Complain& complain) {
   }
 }
 
-void check_https(const Config& config, const Complain& complain) {
+void check_https(const Config& config, const ComplainOfKey& complain) {
   const proxy::HttpsPolicy& https = config.settings.https;
   if (https.redirect && config.tls.listen.empty()) {
     complain("https.redirect",
@@ -121,7 +119,7 @@ void check_https(const Config& config, const Complain& complain) {
 
 }  // namespace
 
-void check_listening(Config& config, const Complain& complain) {
+void check_listening(Config& config, const ComplainOfKey& complain) {
   if (config.listen.empty() && config.tls.listen.empty() && config.tls.certificates.empty()) {
     complain("node.listen",
              "is missing: name at least one address, like listen = [\":80\"], here or in [tls]");

@@ -2,17 +2,12 @@
 // Part of loading a configuration (config.cc).
 #pragma once
 
-#include <functional>
-#include <string>
-#include <string_view>
-
 #include "dataplane/control/config.h"
 
 namespace nearfield::control {
 
 // `complain` gets the key's path and what is wrong with it. Fills in what `config` left to us: the
 // key file of a certificate that names none.
-void check_listening(Config& config,
-                     const std::function<void(std::string_view key, std::string reason)>& complain);
+void check_listening(Config& config, const ComplainOfKey& complain);
 
 }  // namespace nearfield::control

@@ -4,7 +4,9 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace nearfield::control {
@@ -29,5 +31,9 @@ struct ConfigErrors {
   void add(ConfigError error);
   std::string text() const;  // a line each, without a final newline
 };
+
+// Takes what is wrong with the key of that path; where it stands in a file is the callee's
+// knowledge.
+using ComplainOfKey = std::function<void(std::string_view key, std::string reason)>;
 
 }  // namespace nearfield::control

@@ -161,6 +161,11 @@ TEST(ConfigTls, HttpsWantsWhatItTalksAbout) {
   STRCMP_CONTAINS(
       "https.hsts: is only said over TLS, which this node does not speak",
       errors_of("[node]\nlisten = [\":80\"]\n" + kOrigin + "[https]\nhsts = \"365d\"\n").c_str());
+  // What is wrong with a key says nothing of another whose name begins alike.
+  const std::string both = errors_of("[node]\nlisten = [\":80\"]\n" + kOrigin +
+                                     "[https]\nhsts = \"365d\"\nhsts_subdomains = 1\n");
+  STRCMP_CONTAINS("https.hsts: is only said over TLS", both.c_str());
+  STRCMP_CONTAINS("https.hsts_subdomains: ", both.c_str());
   expect_part("https.hsts_subdomains: is part of hsts, which is 0s",
               "[https]\nhsts_subdomains = true\n");
   expect_part("https.hsts_preload: is taken by browsers only with hsts = \"365d\"",
