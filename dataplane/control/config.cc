@@ -256,7 +256,7 @@ std::expected<Config, ConfigErrors> load_config(const std::string& path, ConfigF
             said, [](const ConfigError& error) { return error.key.starts_with("access."); });
         if (is_access_known) {
           auto policy = read_access(config.access.options, complain, config.warnings);
-          if (policy) config.settings.access = std::move(policy);
+          if (policy) config.settings.admit_by(std::move(policy));
         }
         if (files == ConfigFiles::all) {
           check_tls_files(

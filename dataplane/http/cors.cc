@@ -24,28 +24,28 @@ void add_if_absent(Fields& response, std::string_view name, std::string_view val
   if (!value.empty() && !response.contains(name)) response.add(name, value);
 }
 
-// A list of field names with those of `more` that it does not have; `longer` is where it then is.
-std::string_view joined(const std::string& list, std::span<const std::string> more,
-                        std::string& longer) {
-  if (more.empty()) return list;
-  longer = list;
-  for (const std::string& name : more) {
-    if (list_contains(longer, name)) continue;
-    longer += longer.empty() ? "" : ", ";
-    longer += name;
+void add_names(std::string& list, std::span<const std::string> names) {
+  for (const std::string& name : names) {
+    if (list_contains(list, name)) continue;
+    list += list.empty() ? "" : ", ";
+    list += name;
   }
-  return longer;
 }
 
 }  // namespace
+
+void allow_and_expose(CorsConfig& config, std::span<const std::string> names) {
+  add_names(config.allowed_fields, names);
+  add_names(config.exposed_fields, names);
+}
 
 bool is_preflight(const RequestHead& request) {
   return request.method == Method::kOptions && request.fields.contains("Origin") &&
          request.fields.contains("Access-Control-Request-Method");
 }
 
-void append_preflight_fields(Fields& response, const RequestHead& request, const CorsConfig& config,
-                             std::span<const std::string> also_allowed) {
+void append_preflight_fields(Fields& response, const RequestHead& request,
+                             const CorsConfig& config) {
   if (!config.enabled) return;
   const std::string_view origin = allowed_origin(request, config);
   // Also where nothing is allowed: the answer would differ for another origin.
@@ -53,8 +53,7 @@ void append_preflight_fields(Fields& response, const RequestHead& request, const
   if (origin.empty()) return;
   response.add("Access-Control-Allow-Origin", origin);
   response.add("Access-Control-Allow-Methods", config.allowed_methods);
-  std::string longer;
-  response.add("Access-Control-Allow-Headers", joined(config.allowed_fields, also_allowed, longer));
+  response.add("Access-Control-Allow-Headers", config.allowed_fields);
   if (config.allow_credentials && origin != "*") {
     response.add("Access-Control-Allow-Credentials", "true");
   }
@@ -64,8 +63,7 @@ void append_preflight_fields(Fields& response, const RequestHead& request, const
   response.add("Access-Control-Max-Age", seconds);
 }
 
-void add_cors_fields(Fields& response, const RequestHead& request, const CorsConfig& config,
-                     std::span<const std::string> also_exposed) {
+void add_cors_fields(Fields& response, const RequestHead& request, const CorsConfig& config) {
   if (!config.enabled) return;
   add_if_absent(response, "Timing-Allow-Origin", config.timing_allow_origin);
   // An origin that speaks CORS itself is not half-overruled.
@@ -77,9 +75,7 @@ void add_cors_fields(Fields& response, const RequestHead& request, const CorsCon
   }
   if (origin.empty()) return;
   response.add("Access-Control-Allow-Origin", origin);
-  std::string longer;
-  add_if_absent(response, "Access-Control-Expose-Headers",
-                joined(config.exposed_fields, also_exposed, longer));
+  add_if_absent(response, "Access-Control-Expose-Headers", config.exposed_fields);
   if (config.allow_credentials && origin != "*") {
     add_if_absent(response, "Access-Control-Allow-Credentials", "true");
   }

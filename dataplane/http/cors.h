@@ -34,16 +34,18 @@ struct CorsConfig {
   std::string timing_allow_origin = "*";
 };
 
+// Adds the names that the lists do not have to those of allowed and of exposed fields.
+void allow_and_expose(CorsConfig& config, std::span<const std::string> names);
+
 // OPTIONS with Origin and Access-Control-Request-Method.
 bool is_preflight(const RequestHead& request);
 // The fields of a 204 answer. An origin that is not allowed gets none, and its browser refuses by
-// itself. `also_allowed`: names of request fields beside those of the configuration.
-void append_preflight_fields(Fields& response, const RequestHead& request, const CorsConfig& config,
-                             std::span<const std::string> also_allowed = {});
+// itself.
+void append_preflight_fields(Fields& response, const RequestHead& request,
+                             const CorsConfig& config);
 // For any other response, on the listener's side only (never stored): Allow-Origin, Expose-Headers,
 // Timing-Allow-Origin and, when the origin is echoed, Vary: Origin. Does nothing to a name that is
-// there already. `also_exposed`: names of response fields beside those of the configuration.
-void add_cors_fields(Fields& response, const RequestHead& request, const CorsConfig& config,
-                     std::span<const std::string> also_exposed = {});
+// there already.
+void add_cors_fields(Fields& response, const RequestHead& request, const CorsConfig& config);
 
 }  // namespace nearfield::http

@@ -51,10 +51,7 @@ bool Exchange::answer_here() {
     if (!preflight && !last_hop) return false;
     begin_head(204);
     http::Fields fields;
-    if (preflight) {
-      http::append_preflight_fields(fields, request, settings_->cors,
-                                    settings_->access->token_headers());
-    }
+    if (preflight) http::append_preflight_fields(fields, request, settings_->cors);
     fields.append_to(head_text_);
     append_field("Allow", "GET, HEAD, OPTIONS");
     finish_head(&fields);

@@ -1,9 +1,7 @@
 // See exchange.h. This file: what a response looks like, from head to last byte, and its record.
 #include <array>
 #include <charconv>
-#include <span>
 #include <utility>
-#include <vector>
 
 #include "cache/base/assert.h"
 #include "dataplane/http/conditional.h"
@@ -112,17 +110,14 @@ void Exchange::finish_head(const http::Fields* stored) {
   }
   if (settings_->cors.enabled && request_ != nullptr) {
     http::Fields added;
-    std::span<const std::string> exposed = settings_->access->token_headers();
-    // A token may ask for its successor in another field than it came in.
-    std::vector<std::string> with_renewals;
-    if (!renewals_.empty()) {
-      with_renewals.assign(exposed.begin(), exposed.end());
-      for (const access::Renewal& renewal : renewals_) {
-        if (renewal.field_name != "Set-Cookie") with_renewals.push_back(renewal.field_name);
+    http::add_cors_fields(added, *request_, settings_->cors);
+    // A token may ask for its successor in another field than any rule takes tokens from.
+    for (const access::Renewal& renewal : renewals_) {
+      if (renewal.field_name != "Set-Cookie" && added.contains("Access-Control-Allow-Origin") &&
+          !http::list_contains(settings_->cors.exposed_fields, renewal.field_name)) {
+        added.add("Access-Control-Expose-Headers", renewal.field_name);
       }
-      exposed = with_renewals;
     }
-    http::add_cors_fields(added, *request_, settings_->cors, exposed);
     for (const http::Field& field : added) {
       if (stored == nullptr || !stored->contains(field.name) ||
           http::equals_ignoring_case(field.name, "Vary")) {

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "dataplane/access/policy.h"
@@ -46,10 +47,16 @@ struct Settings {
   // Tell listeners in Cache-Status what happened (RFC 9211).
   bool send_cache_status = true;
   HttpsPolicy https;
-  // Who may listen; never null.
+  // Who may listen; never null. admit_by() exchanges it.
   std::shared_ptr<const access::AccessPolicy> access = access::AccessPolicy::open();
   // Sizes of what each worker remembers of tokens; of the first settings only.
   access::CheckOptions access_check;
+
+  // Pages of other origins may then send the fields that `policy` takes tokens from, and read them.
+  void admit_by(std::shared_ptr<const access::AccessPolicy> policy) {
+    http::allow_and_expose(cors, policy->token_headers());
+    access = std::move(policy);
+  }
 };
 
 }  // namespace nearfield::proxy

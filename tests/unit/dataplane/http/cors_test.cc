@@ -42,14 +42,16 @@ TEST(Cors, EveryoneByDefault) {
 
 TEST(Cors, FieldsThatANodeTakesItselfAreAllowedAndExposedOnce) {
   const std::vector<std::string> names = {"X-Token", "range"};
+  CorsConfig config;
+  config.exposed_fields = "";
+  allow_and_expose(config, names);
+  allow_and_expose(config, names);
   Fields response;
-  append_preflight_fields(response, preflight("https://p"), {}, names);
+  append_preflight_fields(response, preflight("https://p"), config);
   const std::string allowed(*response.find("Access-Control-Allow-Headers"));
   TEXT_EQUAL((CorsConfig().allowed_fields + ", X-Token").c_str(), allowed);
   response.clear();
-  CorsConfig config;
-  config.exposed_fields = "";
-  add_cors_fields(response, preflight("https://p"), config, names);
+  add_cors_fields(response, preflight("https://p"), config);
   TEXT_EQUAL("X-Token, range", *response.find("Access-Control-Expose-Headers"));
 }
 

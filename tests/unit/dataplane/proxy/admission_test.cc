@@ -18,7 +18,7 @@ TEST_GROUP(Admission) {
       call.answer(200, {{"Cache-Control", "max-age=600"}}, "of " + call.request.path_and_query);
     };
     node.change_settings(
-        [](Settings& settings) { settings.access = access::policy_of(access::signed_options()); });
+        [](Settings& settings) { settings.admit_by(access::policy_of(access::signed_options())); });
   }
   std::string with(std::string_view token) { return "/albums/1/a.m4s?CAT=" + std::string(token); }
 };
@@ -48,7 +48,7 @@ TEST(Admission, tokens_share_one_object_and_never_reach_the_origin) {
 // Where a rule lets everybody through, a token that is spelt in its own way once went on.
 TEST(Admission, a_token_in_any_spelling_goes_no_further) {
   node.change_settings([](Settings& settings) {
-    settings.access = access::policy_of(access::signed_beside_open());
+    settings.admit_by(access::policy_of(access::signed_beside_open()));
   });
   for (const char* target :
        {"/player;URISigningPackage=secret/1", "/player;URISigningPackag%65=secret/1",
@@ -78,10 +78,10 @@ TEST(Admission, rules_follow_a_reload) {
   node.change_settings([](Settings& settings) {
     access::AccessOptions denied = access::signed_options();
     denied.rules[0].mode = access::Mode::kDenied;
-    settings.access = access::policy_of(denied);
+    settings.admit_by(access::policy_of(denied));
   });
   LONGS_EQUAL(403, node.get(with(tokens::kCatPlain)).status);
-  node.change_settings([](Settings& settings) { settings.access = access::AccessPolicy::open(); });
+  node.change_settings([](Settings& settings) { settings.admit_by(access::AccessPolicy::open()); });
   LONGS_EQUAL(200, node.get("/albums/1/a.m4s").status);
 }
 
