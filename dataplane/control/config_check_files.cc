@@ -3,10 +3,8 @@
 #include "dataplane/control/config_check_files.h"
 
 #include <format>
-#include <utility>
 
 #include "dataplane/origin/directory.h"
-#include "dataplane/tls/secret_file.h"
 #include "dataplane/tls/server_settings.h"
 #include "dataplane/tls/ticket_keys.h"
 
@@ -29,13 +27,8 @@ void check_listeners(const TlsConfig& config, WallTime now, const ComplainOfKey&
     if (!good) complain("tls.client_ca", good.error().message);
   }
   if (!config.tickets || config.ticket_keys_file.empty()) return;
-  if (const auto keys = tls::TicketKeys::load(config.ticket_keys_file); !keys) {
-    complain("tls.ticket_keys", keys.error().message);
-  }
-  if (auto warning = tls::exposure_warning("file of ticket keys", config.ticket_keys_file);
-      !warning.empty()) {
-    warnings.push_back(std::move(warning));
-  }
+  const auto keys = tls::TicketKeys::load(config.ticket_keys_file, warnings);
+  if (!keys) complain("tls.ticket_keys", keys.error().message);
 }
 
 void check_origins(const Config& config, WallTime now, const ComplainOfKey& complain,

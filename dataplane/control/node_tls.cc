@@ -5,8 +5,6 @@
 #include <format>
 #include <utility>
 
-#include "dataplane/tls/secret_file.h"
-
 namespace nearfield::control {
 
 std::vector<TlsNotice> expiry_notices(const std::vector<tls::CertificateExpiry>& certificates,
@@ -50,7 +48,7 @@ Result<NodeTls::Prepared> NodeTls::prepare(const TlsConfig& wanted, WallTime now
   Prepared prepared;
   if (wanted.listen.empty()) return prepared;
   if (wanted.tickets && !wanted.ticket_keys_file.empty()) {
-    auto loaded = tls::TicketKeys::load(wanted.ticket_keys_file);
+    auto loaded = tls::TicketKeys::load(wanted.ticket_keys_file, prepared.warnings);
     if (!loaded) return std::unexpected(loaded.error());
     prepared.ticket_keys = *std::move(loaded);
     if (ticket_keys_ != nullptr && wanted.ticket_keys_file == config_.ticket_keys_file) {
@@ -77,6 +75,7 @@ void NodeTls::use(Prepared prepared, const TlsConfig& wanted) {
   if (prepared.settings == nullptr) return;
   if (prepared.replacement) prepared.ticket_keys->replace_by(*prepared.replacement);
   ticket_keys_ = std::move(prepared.ticket_keys);
+  ticket_warnings_ = std::move(prepared.warnings);
   TlsConfig now = wanted;
   now.listen = config_.listen;
   now.helpers = config_.helpers;
@@ -97,10 +96,7 @@ std::vector<TlsNotice> NodeTls::notices(WallTime now) const {
       notices.push_back({LogLevel::warn, text});
     }
   }
-  if (ticket_keys_ != nullptr && !config_.ticket_keys_file.empty()) {
-    std::string exposed = tls::exposure_warning("file of ticket keys", config_.ticket_keys_file);
-    if (!exposed.empty()) notices.push_back({LogLevel::warn, std::move(exposed)});
-  }
+  for (const std::string& text : ticket_warnings_) notices.push_back({LogLevel::warn, text});
   return notices;
 }
 

@@ -47,6 +47,7 @@ class NodeTls {
     std::shared_ptr<const tls::ServerSettings> settings;
     std::shared_ptr<tls::TicketKeys> ticket_keys;
     std::shared_ptr<tls::TicketKeys> replacement;  // what `ticket_keys` will hold, if not null
+    std::vector<std::string> warnings;             // of the ticket keys' file
   };
   Result<Prepared> prepare(const TlsConfig& wanted, WallTime now) const;
   // The keys of `wanted` that follow a reload.
@@ -70,6 +71,7 @@ class NodeTls {
 
   TlsConfig config_;
   std::shared_ptr<tls::TicketKeys> ticket_keys_;
+  std::vector<std::string> ticket_warnings_;
   TlsService service_;
   std::string engine_warning_;  // before engine_, whose choice writes it
   const tls::AeadEngine* engine_;

@@ -8,6 +8,7 @@
 
 #include "cache/base/assert.h"
 #include "dataplane/tls/library.h"
+#include "dataplane/tls/secret_file.h"
 #include "dataplane/tls/secrets.h"
 
 namespace nearfield::tls {
@@ -55,11 +56,14 @@ std::shared_ptr<TicketKeys> TicketKeys::make(WallTime now, RandomSource random) 
   return keys;
 }
 
-Result<std::shared_ptr<TicketKeys>> TicketKeys::load(const std::string& file, RandomSource random) {
-  std::shared_ptr<TicketKeys> keys(new TicketKeys(file, std::move(random)));
+Result<std::shared_ptr<TicketKeys>> TicketKeys::load(const std::string& file,
+                                                     std::vector<std::string>& warnings) {
+  std::shared_ptr<TicketKeys> keys(new TicketKeys(file, system_random));
   Result<std::vector<Entry>> entries = read(file);
   if (!entries) return std::unexpected(entries.error());
   keys->entries_ = *std::move(entries);
+  if (std::string exposed = exposure_warning("file of ticket keys", file); !exposed.empty())
+    warnings.push_back(std::move(exposed));
   return keys;
 }
 

@@ -45,9 +45,9 @@ class TicketKeys {
   static std::shared_ptr<TicketKeys> make(WallTime now, RandomSource random = system_random);
   // Keys from `file`: 1 to kMaximumKeys entries of 48 bytes, each 16 bytes name and 32 bytes key,
   // nothing else (`head -c 48 /dev/urandom` makes one). The first encrypts. Other lengths and two
-  // equal names are refused.
+  // equal names are refused; `warnings` gets what is unwise but usable: that others can read it.
   static Result<std::shared_ptr<TicketKeys>> load(const std::string& file,
-                                                  RandomSource random = system_random);
+                                                  std::vector<std::string>& warnings);
   TicketKeys(const TicketKeys&) = delete;
   TicketKeys& operator=(const TicketKeys&) = delete;
   ~TicketKeys();

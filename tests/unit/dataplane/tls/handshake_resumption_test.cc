@@ -43,6 +43,7 @@ TEST_GROUP(HandshakeResumption) {
   std::string host = "node.example";
   std::vector<std::string> protocols = {"h2"};
   WallTime now = real_now();
+  std::vector<std::string> warnings;
 
   void setup() override {
     options.certificates = {authority.host("node.example", KeyKind::p256, {"other.example"})};
@@ -100,17 +101,17 @@ TEST(HandshakeResumption, ItResumesAfterAReloadWithOtherCertificates) {
 
 TEST(HandshakeResumption, ItResumesOnAnotherNodeWithTheSameKeyFile) {
   const std::string file = authority.write("tickets", std::string(48, 'k'));
-  options.ticket_keys = *TicketKeys::load(file);
+  options.ticket_keys = *TicketKeys::load(file, warnings);
   for (const auto version : {MBEDTLS_SSL_VERSION_TLS1_2, MBEDTLS_SSL_VERSION_TLS1_3}) {
-    options.ticket_keys = *TicketKeys::load(file);
+    options.ticket_keys = *TicketKeys::load(file, warnings);
     const Outcome first = connect(version, {});
-    options.ticket_keys = *TicketKeys::load(file);
+    options.ticket_keys = *TicketKeys::load(file, warnings);
     CHECK_TRUE(connect(version, first.session).resumed);
     // A new key in front, the old one behind it: still good. The old one gone: a full handshake.
-    options.ticket_keys =
-        *TicketKeys::load(authority.write("both", std::string(48, 'n') + std::string(48, 'k')));
+    options.ticket_keys = *TicketKeys::load(
+        authority.write("both", std::string(48, 'n') + std::string(48, 'k')), warnings);
     CHECK_TRUE(connect(version, first.session).resumed);
-    options.ticket_keys = *TicketKeys::load(authority.write("new", std::string(48, 'n')));
+    options.ticket_keys = *TicketKeys::load(authority.write("new", std::string(48, 'n')), warnings);
     CHECK_FALSE(connect(version, first.session).resumed);
   }
 }
@@ -147,7 +148,8 @@ TEST(HandshakeResumption, ClientCertificatesSurviveAndTheSettingBinds) {
 }
 
 TEST(HandshakeResumption, RenewalEndsAWeekAfterTheFullHandshake) {
-  options.ticket_keys = *TicketKeys::load(authority.write("tickets", std::string(48, 'k')));
+  options.ticket_keys =
+      *TicketKeys::load(authority.write("tickets", std::string(48, 'k')), warnings);
   const auto aged = [&](const Bytes& session, std::chrono::seconds age) {
     return with_ticket(session, *options.ticket_keys, std::byte{'k'},
                        [&](SessionTicket& ticket) { ticket.full_handshake -= age; });
@@ -165,7 +167,8 @@ TEST(HandshakeResumption, RenewalEndsAWeekAfterTheFullHandshake) {
 }
 
 TEST(HandshakeResumption, ItEndsWithTheClientsCertificate) {
-  options.ticket_keys = *TicketKeys::load(authority.write("tickets", std::string(48, 'k')));
+  options.ticket_keys =
+      *TicketKeys::load(authority.write("tickets", std::string(48, 'k')), warnings);
   options.client_certificates = ClientCertificates::required;
   options.client_ca_file = authority.ca_file();
   // 2,030,000,000 seconds: far enough for this test, near enough to be told from none.

@@ -13,6 +13,7 @@ TEST_GROUP(TicketKeys) {
   TestAuthority folder;
   WallTime now{std::chrono::seconds(1'800'000'000)};
   Bytes content = Bytes(100, std::byte{5});
+  std::vector<std::string> warnings;
 
   Bytes sealed(TicketKeys & keys) {
     Bytes ticket(content.size() + TicketKeys::kOverheadBytes);
@@ -86,7 +87,7 @@ TEST(TicketKeys, AnOutputTooSmallIsLeftAlone) {
 
 TEST(TicketKeys, TheFileIsChecked) {
   const auto refused = [&](const std::string& text, const char* why) {
-    const auto loaded = TicketKeys::load(folder.write("tickets", text));
+    const auto loaded = TicketKeys::load(folder.write("tickets", text), warnings);
     CHECK_FALSE(loaded.has_value());
     STRCMP_CONTAINS(why, loaded.error().message.c_str());
   };
@@ -95,19 +96,19 @@ TEST(TicketKeys, TheFileIsChecked) {
   refused(std::string(49, 'a'), "have 49 bytes");
   refused(std::string(48 * 17, 'a'), "more than 768 bytes");
   refused(std::string(96, 'a'), "two keys of one name");
-  CHECK_FALSE(TicketKeys::load(folder.file("nothing")).has_value());
+  CHECK_FALSE(TicketKeys::load(folder.file("nothing"), warnings).has_value());
 }
 
 TEST(TicketKeys, TheFilesFirstKeySealsAndAReloadBringsTheNext) {
   const std::string file = folder.write("tickets", std::string(48, 'a'));
-  const auto keys = *TicketKeys::load(file);
+  const auto keys = *TicketKeys::load(file, warnings);
   const Bytes ticket = sealed(*keys);
   now += 100 * TicketKeys::kRotation;  // only the file rotates
   CHECK_TRUE(opened(*keys, ticket) == TicketKeys::Opened::current);
   folder.write("tickets", std::string(48, 'b') + std::string(48, 'a'));
-  keys->replace_by(**TicketKeys::load(file));
+  keys->replace_by(**TicketKeys::load(file, warnings));
   CHECK_TRUE(opened(*keys, ticket) == TicketKeys::Opened::older);
-  CHECK_FALSE(TicketKeys::load(folder.write("tickets", "broken")).has_value());
-  const auto other = *TicketKeys::load(folder.write("tickets", std::string(48, 'b')));
+  CHECK_FALSE(TicketKeys::load(folder.write("tickets", "broken"), warnings).has_value());
+  const auto other = *TicketKeys::load(folder.write("tickets", std::string(48, 'b')), warnings);
   CHECK_TRUE(opened(*other, sealed(*keys)) == TicketKeys::Opened::current);
 }
