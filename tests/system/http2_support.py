@@ -64,17 +64,21 @@ class Http2:
     def __init__(self, port: int, *pairs: tuple[int, int], greet: bool = True, timeout_s: float = 15.0, context: ssl.SSLContext | None = None):
         self.socket = socket.create_connection((dialled(port, "127.0.0.1"), port), timeout=timeout_s)
         self.scheme = "http"
-        if context is not None:
-            self.scheme = "https"
-            context.set_alpn_protocols(["h2"])
-            self.socket = context.wrap_socket(self.socket, server_hostname=NAME, suppress_ragged_eofs=False)
         self.encoder, self.decoder = Encoder(), Decoder()
         self.buffer = b""
-        if greet:
-            self.send(PREFACE, settings(*pairs))
-            assert self.next().type == SETTINGS
-            self.send(frame(SETTINGS, ACK))
-            self.await_frame(lambda each: each.type == SETTINGS and each.flags & ACK)
+        try:
+            if context is not None:
+                self.scheme = "https"
+                context.set_alpn_protocols(["h2"])
+                self.socket = context.wrap_socket(self.socket, server_hostname=NAME, suppress_ragged_eofs=False)
+            if greet:
+                self.send(PREFACE, settings(*pairs))
+                assert self.next().type == SETTINGS
+                self.send(frame(SETTINGS, ACK))
+                self.await_frame(lambda each: each.type == SETTINGS and each.flags & ACK)
+        except BaseException:
+            self.socket.close()
+            raise
 
     def __enter__(self) -> Http2:
         return self

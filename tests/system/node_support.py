@@ -42,6 +42,11 @@ def until(condition: Callable[[], Any], what: str, patience_s: float = PATIENCE_
         time.sleep(0.005)
 
 
+def spawn(*command: object, death: str = "KILL", **options: Any) -> subprocess.Popen:
+    """A process that the kernel ends with the signal `death` when the calling thread ends, whatever ended that."""
+    return subprocess.Popen(["setpriv", "--pdeathsig", death, *map(str, command)], stdin=subprocess.DEVNULL, **options)
+
+
 class UnixConnection(http.client.HTTPConnection):
     def __init__(self, path: Path):
         super().__init__("node", timeout=PATIENCE_S)
@@ -82,9 +87,10 @@ hugepages = false
 class Controlled:
     """A node with a control socket, and what it tells there."""
 
-    control: Path
+    control: Path | None
 
     def request(self, method: str, path: str, body: str | None = None) -> tuple[int, dict[str, str], str]:
+        assert self.control is not None, "it was started without a control socket"
         with contextlib.closing(UnixConnection(self.control)) as connection:
             connection.request(method, path, body=body)
             response = connection.getresponse()
@@ -115,7 +121,7 @@ class Controlled:
         return self.tls()["counters"]
 
     def counted(self, name: str, least: int) -> None:
-        """Workers publish what they count of TLS now and then."""
+        """A client may be done before the worker has counted."""
         until(lambda: self.tls_counters()[name] >= least, f"{name} reaches {least}")
 
     def metric(self, name: str) -> float:
@@ -138,11 +144,15 @@ class Node(Controlled):
         self.config.write_text(configuration(self.link, self.control, origins, more, listen=listen, workers=workers, cache=cache,
                                              drain=drain))
         with self.log.open("wb") as log, at_home():
-            self.process = subprocess.Popen([str(node_program()), "--config", str(self.config)], stdin=subprocess.DEVNULL, stdout=log,
-                                            stderr=subprocess.STDOUT)
-        until(self._serves, "the node serves")
-        assert self.status()["transport"] == self.link.transport
-        ports = [int(address.rsplit(":", 1)[1]) for address in self.status()["listen"]]
+            self.process = spawn(node_program(), "--config", self.config, stdout=log, stderr=subprocess.STDOUT)
+        try:
+            until(self._serves, "the node serves")
+            assert self.status()["transport"] == self.link.transport
+            ports = [int(address.rsplit(":", 1)[1]) for address in self.status()["listen"]]
+        except BaseException:
+            with contextlib.suppress(AssertionError):
+                self.stop()
+            raise
         self.port, self.ports = ports[0], ports
 
     def _serves(self) -> bool:

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from certificate_support import Authority, Leaf
 from link_support import at_home
-from node_support import PATIENCE_S, until
+from node_support import PATIENCE_S, spawn, until
 
 
 def content(size: int, seed: int = 1) -> bytes:
@@ -90,9 +90,14 @@ class Nginx:
         configuration.write_text(_NGINX.format(user="user root;\n" if os.geteuid() == 0 else "", folder=self.folder, root=self.root,
                                                address=self.address, port=self.port, more=self._more))
         with at_home():
-            self.process = subprocess.Popen([program, "-p", str(self.folder), "-c", str(configuration), "-e", str(self.folder / "error.log")],
-                                            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        until(self._accepts, "nginx accepts connections")
+            # Killed, it would leave its worker behind.
+            self.process = spawn(program, "-p", self.folder, "-c", configuration, "-e", self.folder / "error.log", death="TERM",
+                                 stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        try:
+            until(self._accepts, "nginx accepts connections")
+        except BaseException:
+            self.stop()
+            raise
 
     def _accepts(self) -> bool:
         assert self.process.poll() is None, (self.folder / "error.log").read_text()

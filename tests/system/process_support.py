@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from link_support import at_home
-from node_support import PATIENCE_S, Controlled, node_program, until
+from node_support import PATIENCE_S, Controlled, node_program, spawn, until
 
 
 class Program(Controlled):
@@ -19,8 +19,7 @@ class Program(Controlled):
         self.control = control
         self.lines: list[str] = []
         with at_home():
-            self.process = subprocess.Popen([str(node_program()), *map(str, arguments)], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                                            stderr=subprocess.PIPE, text=True, errors="replace", **options)
+            self.process = spawn(node_program(), *arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, errors="replace", **options)
         self._readers = [threading.Thread(target=self._read, args=(stream, keep), daemon=True)
                          for stream, keep in ((self.process.stderr, self.lines), (self.process.stdout, self._output_lines()))]
         for reader in self._readers:

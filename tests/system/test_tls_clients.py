@@ -20,7 +20,7 @@ from node_support import group, until
 from origin_support import content
 from tls_support import TlsNode
 from tls_tools_support import Interactive, curl, get, gnutls, gnutls_command, s_client, s_client_command, url
-from wire_support import NAME, Wire
+from wire_support import NAME, ask
 
 KIB, MIB = 1024, 1024 * 1024
 SONG = content(300_000)
@@ -78,7 +78,7 @@ def test_the_access_log_tells_protocols_and_versions_apart(ca, origin, leaves, t
     with TlsNode(group(origin.url), [leaves["ecdsa"]], more=f'[access_log]\npath = "{log}"') as node:
         for options in (["--http1.1", "--tls-max", "1.2"], ["--http1.1"], ["--http2"]):
             assert curl(ca, node.tls_port, "/song", *options).stdout == SONG
-        assert Wire(node.port).ask("/song").status == 200
+        assert ask(node.port, "/song").status == 200
         lines = until(lambda: len(got := log.read_text().splitlines()) >= 4 and got, "four lines")
     seen = {(line["protocol"], line.get("tls")) for line in map(json.loads, lines)}
     assert seen == {("HTTP/1.1", "TLSv1.2"), ("HTTP/1.1", "TLSv1.3"), ("HTTP/2", "TLSv1.3"), ("HTTP/1.1", None)}
