@@ -1,5 +1,5 @@
 """https in the hands of an operator: certificates and their renewal, keys that do not fit, expiry, ticket keys of a site, redirect and HSTS,
-client certificates, handshakes that nobody finishes, drain and takeover."""
+client certificates, handshakes that nobody finishes."""
 
 from __future__ import annotations
 
@@ -10,56 +10,17 @@ import resource
 import signal
 import ssl
 import time
-from pathlib import Path
 
 import pytest
 from certificate_support import Authority, Leaf
-from link_support import Link, Loopback, needs_sockets
-from node_support import configuration, group, until
+from https_support import BIG, Files, files, start  # noqa: F401
+from node_support import until
 from origin_support import SecureOrigin, content
 from process_support import Program
-from tls_client_support import HANDSHAKE, Hello, TlsWire, record
-from tls_support import SslWire, tls_table
+from tls_client_support import HANDSHAKE, Hello, record
+from tls_support import SslWire
 from tls_tools_support import get, s_client
 from wire_support import NAME, Broken, Wire, ask, request
-
-BIG = content(6_000_000)
-
-
-class Files:
-    """A node's configuration and what it names. Clear text is on IPv6, TLS on IPv4: on ports of their own, or the same."""
-
-    def __init__(self, place: Path, link: Link | Loopback, ca: Authority):
-        self.place, self.link, self.ca = place, link, ca
-        self.control, self.config = place / "c", place / "node.toml"
-        self.leaf = ca.issue(NAME, f"*.{NAME}")
-        self.others: list[Leaf] = []
-
-    def write(self, origin_url: str, *, tls: str = "", more: str = "", origin: str = "", drain: str = "10s", control: Path | None = None) -> Path:
-        """`tls` are further keys of [tls], `origin` tables of the group, `more` further tables."""
-        table = tls_table((self.link.listens("127.0.0.1:0"),), [self.leaf, *self.others], tls)
-        self.config.write_text(configuration(self.link, control or self.control, group(origin_url, more=origin), table + more, listen=("[::1]:0",),
-                                             drain=drain, ram="64M"))
-        return self.config
-
-    def renew(self, **how) -> None:
-        self.ca.issue(NAME, f"*.{NAME}", to=self.leaf, **how)
-
-    def connect(self, node: Program, version: str = "1.3", **options) -> SslWire:
-        return SslWire(node.tls_port(), self.ca.context(version), **options)
-
-
-@pytest.fixture
-def files(tmp_path_factory, link, ca) -> Files:
-    return Files(tmp_path_factory.mktemp("n"), link, ca)  # short: a socket's path has 80 bytes
-
-
-@pytest.fixture
-def start(program, files):
-    """start(...) serves with files.config; see process_support.Program."""
-    def started(*arguments: object):
-        return program("--config", files.config, *arguments, control=files.control).serves()
-    return started
 
 
 # --- starting --------------------------------------------------------------------------------------------------------------
@@ -444,79 +405,6 @@ def test_a_thousand_half_done_handshakes_are_bounded_and_expire(files, start, ng
         for one in half:
             one.reset()
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-
-
-# --- the end of a process --------------------------------------------------------------------------------------------------
-
-
-def halfway(node: Program) -> TlsWire:
-    """A handshake that stops behind its first message, of which the node knows."""
-    before = node.status()["tls"]["connections_open"]
-    wire = TlsWire(node.tls_port(), handshake=False).send_hello()
-    until(lambda: node.status()["tls"]["connections_open"] == before + 1, "the handshake has begun")
-    return wire
-
-
-def test_a_drain_lets_handshakes_finish(files, start, nginx_origin):
-    nginx_origin.put("/a", b"hello")
-    files.write(nginx_origin.url)
-    node = start()
-    with halfway(node) as wire:
-        node.signal(signal.SIGTERM)
-        node.says("draining")
-        time.sleep(1)  # beyond the moment in which idle connections are closed
-        wire.finish(wire.read_flight())
-        answer = wire.ask("/a")
-        assert (answer.status, answer.body, answer["Connection"]) == (200, b"hello", "close")
-    assert node.ends() == 0 and "drained" in node.log
-
-
-def test_a_second_signal_ends_all_at_once(files, start, nginx_origin):
-    nginx_origin.put("/big", BIG)
-    files.write(nginx_origin.url, drain="60s", tls='[tls.handshakes]\ntimeout = "60s"')
-    node = start()
-    with files.connect(node, receive_buffer=16384) as listening:
-        listening.send(request("/big"))
-        listening.exactly(10_000)
-        with halfway(node):
-            node.signal(signal.SIGTERM)
-            node.says("draining")
-            node.signal(signal.SIGTERM)
-            assert node.ends() == 0
-        with pytest.raises(Broken):
-            listening.exactly(len(BIG))
-
-
-def test_a_drain_is_over_when_a_handshake_expires(files, start):
-    files.write("http://127.0.0.1:9", drain="60s", tls='[tls.handshakes]\ntimeout = "1s"')
-    node = start()
-    with halfway(node):
-        node.signal(signal.SIGTERM)
-        assert node.ends() == 0 and "drained" in node.log
-
-
-@needs_sockets
-def test_a_new_process_takes_over_tls_as_well(files, start, nginx_origin):
-    nginx_origin.put("/big", BIG)
-    files.write(nginx_origin.url, drain="60s", more='[limits]\nsend_timeout = "5m"')
-    old = start()
-    port, clear = old.tls_port(), old.port()
-    with files.connect(old, receive_buffer=16384) as listening:
-        listening.send(request("/big"))
-        head = listening.head()
-        body = listening.exactly(50_000)
-        new = start("--takeover", files.control)
-        old.says("a new process has taken over: draining")
-        status = new.status()
-        assert status["pid"] == new.process.pid
-        assert status["tls"]["listen"] == [f"127.0.0.1:{port}"] and status["listen"] == [f"[::1]:{clear}"]
-        for _ in range(50):
-            with files.connect(new) as wire:
-                assert wire.ask("/big", "Range: bytes=0-9").body == BIG[:10]
-            assert ask(clear, "/big", "Range: bytes=0-9", address="::1").body == BIG[:10]
-        assert listening.exactly(int(head["Content-Length"]) - len(body)) == BIG[len(body):]
-    assert old.ends() == 0
-    assert new.tls_counters()["handshakes_finished"] >= 40
 
 
 # --- origins ---------------------------------------------------------------------------------------------------------------
