@@ -18,6 +18,9 @@ ReloadOutcome Node::Impl::reload() {
     outcome.errors = std::move(errors);
     log(LogLevel::error, "the configuration is refused, the old one stays in force:");
     for (const ConfigError& error : outcome.errors.errors) log(LogLevel::error, "{}", error.text());
+    if (outcome.errors.left_out != 0) {
+      log(LogLevel::error, "and {} more", outcome.errors.left_out);
+    }
     return outcome;
   };
   const auto refuse_for = [&](std::string key, const Error& error) {

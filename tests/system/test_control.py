@@ -274,6 +274,15 @@ def test_refuses_a_bad_configuration_and_keeps_the_old_one(program, nginx_origin
     assert ask(node.port(), "/a").body == b"good"
 
 
+def test_says_how_many_problems_it_does_not_list(program, files):
+    node = program("--config", files.write("http://127.0.0.1:9"), control=files.control).serves()
+    with files.config.open("a") as config:
+        config.writelines(f"unknown_{number} = 1\n" for number in range(23))
+    answer = node.call("POST", "/v1/reload")[1]
+    assert (len(answer["problems"]), answer["problems_left_out"]) == (20, 3)
+    node.says(" and 3 more")
+
+
 def test_says_what_a_reload_cannot_change(program, files):
     node = program("--config", files.write("http://127.0.0.1:9"), control=files.control).serves()
     before, workers = node.port(), node.status()["workers"]
