@@ -8,6 +8,7 @@
 #include <system_error>
 #include <utility>
 
+#include "cache/base/error.h"
 #include "dataplane/control/config.h"
 #include "dataplane/control/node.h"
 #include "dataplane/control/version.h"
@@ -146,6 +147,16 @@ std::string contradiction(const CLI::App& app, const Flags& flags) {
   return {};
 }
 
+// What is wrong with files of the configuration is said at the keys, all of it, as --check does; a
+// start tells of the first that it meets.
+std::string why_not_started(const Flags& flags, const Error& error) {
+  if (!flags.config.empty()) {
+    const auto checked = control::load_config(flags.config, control::ConfigFiles::all);
+    if (!checked) return checked.error().text();
+  }
+  return "nearfield-dataplane: " + error.message;
+}
+
 int run(int argc, char** argv, TransportOf transport_of) {
   CLI::App app("The data plane of a Nearfield node: an HTTP cache for audio at the edge.",
                "nearfield-dataplane");
@@ -186,7 +197,7 @@ int run(int argc, char** argv, TransportOf transport_of) {
                                .takeover_path = flags.takeover};
   auto node = control::Node::start(std::move(options));
   if (!node) {
-    say("nearfield-dataplane: " + node.error().message);
+    say(why_not_started(flags, node.error()));
     return kFailed;
   }
   return (*node)->run() ? kGood : kFailed;
