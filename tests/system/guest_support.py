@@ -23,8 +23,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from node_support import spawn
+
 QEMU, FILES = "qemu-system-x86_64", "/usr/libexec/virtiofsd"
 MEMORY = "1G"
+LONGEST = 8 * 1024 * 1024  # that a guest may say, in characters
+# A guest stands still as long as its machine does, which is nothing that its kernel should complain of. What else that says is for dmesg, a panic
+# excepted: a message within a line of ours would hide it.
+KERNEL_OPTIONS = "console=ttyS0 loglevel=1 nowatchdog rcupdate.rcu_cpu_stall_suppress=1 panic=-1"
 # virtiofs and the serial port are built into Debian's cloud kernel, overlays are a module of it.
 _INIT = """\
 export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
@@ -32,8 +38,8 @@ mount -t proc proc /proc && mount -t sysfs sys /sys && mount -t tmpfs run /run &
 mkdir /run/upper /run/work /run/root && mount -t overlay -o lowerdir=/,upperdir=/run/upper,workdir=/run/work overlay /run/root &&
 mount --rbind /proc /run/root/proc && mount --rbind /sys /run/root/sys && mount --rbind /dev /run/root/dev &&
 mkdir -p /dev/shm /dev/pts && mount -t tmpfs shm /run/root/dev/shm && mount -t devpts pts /run/root/dev/pts &&
-mount -t tmpfs run /run/root/run && ip link set lo up && chroot /run/root {command} </dev/null 2>&1
-echo "{mark} $?"
+mount -t tmpfs run /run/root/run && ip link set lo up && echo "{begun}" && chroot /run/root {command} </dev/null 2>&1
+echo "{ended} $?"
 read -r _
 """
 
@@ -68,13 +74,18 @@ class Guest:
     def run(self, *command: object, patience_s: float, environment: dict[str, str] | None = None, folder: Path | None = None) -> Ran:
         """Ends with the command, or raises Unusable with what was said so far. What the guest says is printed as it comes."""
         words = ["env", f"--chdir={folder or '/'}", *(f"{name}={value}" for name, value in (environment or {}).items()), *map(str, command)]
-        mark = f"guest {secrets.token_hex(8)} ended:"  # of this boot, and not to be confused with what the command says
+        boot = f"guest {secrets.token_hex(8)}"  # not to be confused with what the command says
+        begun, ended = f"{boot} begins", f"{boot} ended:"
         with tempfile.TemporaryDirectory(prefix="nearfield-guest-") as name:  # short: a socket's path has 107 bytes
             place = Path(name)
-            (place / "init").write_text(_INIT.format(command=shlex.join(words), mark=mark))
+            (place / "init").write_text(_INIT.format(command=shlex.join(words), begun=begun, ended=ended))
             with self._machine(place) as (machine, complaints):
-                output = self._listen(machine, mark, complaints, patience_s)
-        said, _, status = output.rpartition(mark)
+                output = self._listen(machine, ended, complaints, patience_s)
+        said, _, status = output.rpartition(ended)
+        _, has_begun, said = said.partition(f"{begun}\n")
+        if not has_begun:
+            raise Unusable(f"the guest ({self.processor}, {self.kernel.name}) could not make its root (status {int(status)}); what it said is in the "
+                           "captured output")
         return Ran(int(status), said)
 
     @contextlib.contextmanager
@@ -92,31 +103,35 @@ class Guest:
                 "-object", f"memory-backend-memfd,id=memory,size={MEMORY},share=on", "-nodefaults", "-no-user-config", "-no-reboot",
                 "-display", "none", "-serial", "stdio", "-chardev", f"socket,id=files,path={place / 'files'}",
                 "-device", "vhost-user-fs-pci,chardev=files,tag=files", "-kernel", str(self.kernel), "-append",
-                f"console=ttyS0 quiet panic=-1 root=files rootfstype=virtiofs ro init=/bin/bash -- {place / 'init'}",
+                f"{KERNEL_OPTIONS} root=files rootfstype=virtiofs ro init=/bin/bash -- {place / 'init'}",
                 stdout=subprocess.PIPE)), complaints
 
     def _listen(self, machine: subprocess.Popen, mark: str, complaints: Path, patience_s: float) -> str:
         """Until the status was told. The time is the machine's, not the guest's."""
-        said, deadline = "", time.monotonic() + patience_s
-        while (match := re.search(rf"{mark} \d+\n", said)) is None:
+        said, match, deadline = "", None, time.monotonic() + patience_s
+        pattern = re.compile(rf"{mark} \d+\n")
+        while match is None:
             left = deadline - time.monotonic()
             if left > 0 and not select.select([machine.stdout], [], [], left)[0]:
                 continue
-            part = os.read(machine.stdout.fileno(), 65536) if left > 0 else b""
+            part = os.read(machine.stdout.fileno(), 65536) if left > 0 and len(said) < LONGEST else b""
             if not part:
-                what = "ended without having done it" if left > 0 else f"was not done after {patience_s:g} s"
+                what = (f"was not done after {patience_s:g} s" if left <= 0 else "said too much" if len(said) >= LONGEST
+                        else "ended without having done it")
                 raise Unusable(f"the guest ({self.processor}, {self.kernel.name}) {what}; what it said is in the captured output, and QEMU and "
                                f"virtiofsd complained of:\n{complaints.read_text(errors='replace')[-2000:]}")
             text = part.decode(errors="replace").replace("\r", "")
-            said += text
             sys.stdout.write(text)
+            known = max(0, len(said) - len(mark) - 8)  # the line may have begun there
+            said += text
+            match = pattern.search(said, known)
         return said[:match.end()]
 
 
 @contextlib.contextmanager
 def _process(log, *command: str, stdout=None, **options) -> Iterator[subprocess.Popen]:
     """It ends with the block, and with us, whatever becomes of us."""
-    process = subprocess.Popen(["setpriv", "--pdeathsig", "KILL", *command], stdin=subprocess.DEVNULL, stdout=stdout or log, stderr=log, **options)
+    process = spawn(*command, stdout=stdout or log, stderr=log, **options)
     try:
         yield process
     finally:
