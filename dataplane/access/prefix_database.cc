@@ -9,6 +9,8 @@
 #include <cstring>
 #include <format>
 
+#include "cache/base/bounded_file.h"
+
 namespace nearfield::access {
 namespace {
 
@@ -37,13 +39,11 @@ constexpr auto kIsCode = [] {
 class MaxMindDatabase final : public PrefixDatabase {
  public:
   static Result<std::shared_ptr<const PrefixDatabase>> open(const std::string& path) {
+    if (!may_be_opened(path)) return refused(path, "it is no regular file");
     auto database = std::shared_ptr<MaxMindDatabase>(new MaxMindDatabase);
     const int status = MMDB_open(path.c_str(), MMDB_MODE_MMAP, &database->file_);
     if (status != MMDB_SUCCESS) {
-      const std::string why =
-          status == MMDB_IO_ERROR ? std::strerror(errno) : MMDB_strerror(status);
-      return failure("prefix database " + path + " cannot be opened (" + why +
-                     "): give a MaxMind DB file, or leave the setting out");
+      return refused(path, status == MMDB_IO_ERROR ? std::strerror(errno) : MMDB_strerror(status));
     }
     database->is_open_ = true;
     return database;
@@ -95,6 +95,10 @@ class MaxMindDatabase final : public PrefixDatabase {
 
  private:
   MaxMindDatabase() = default;
+  static std::unexpected<Error> refused(const std::string& path, const std::string& why) {
+    return failure("prefix database " + path + " cannot be opened (" + why +
+                   "): give a MaxMind DB file, or leave the setting out");
+  }
   MMDB_s file_{};
   bool is_open_ = false;
 };

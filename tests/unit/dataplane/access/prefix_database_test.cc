@@ -2,6 +2,7 @@
 #include "dataplane/access/prefix_database.h"
 
 #include <CppUTest/TestHarness.h>
+#include <sys/stat.h>
 
 #include <cstdio>
 #include <cstdlib>
@@ -77,6 +78,14 @@ TEST(PrefixDatabase, RefusesWhatIsNone) {
   const auto opened = open_prefix_database(path);
   CHECK_FALSE(opened.has_value());
   STRCMP_CONTAINS("MaxMind DB", opened.error().message.c_str());
+}
+
+// It would be waited for.
+TEST(PrefixDatabase, RefusesAPipe) {
+  LONGS_EQUAL(0, ::mkfifo(path.c_str(), 0600));
+  const auto opened = open_prefix_database(path);
+  CHECK_FALSE(opened.has_value());
+  STRCMP_CONTAINS("cannot be opened (it is no regular file)", opened.error().message.c_str());
 }
 
 TEST(PrefixDatabase, TerritoriesAreCodesThatAreAssigned) {

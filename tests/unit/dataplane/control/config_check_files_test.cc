@@ -2,6 +2,8 @@
 // check alone, all of it, at the keys that name them and in the same words.
 #include "dataplane/control/config_check_files.h"
 
+#include <sys/stat.h>
+
 #include <filesystem>
 
 #include "CppUTest/TestHarness.h"
@@ -68,6 +70,20 @@ TEST(ConfigCheckFiles, WhatAStartWouldRefuseIsRefused) {
                                authority.file("none.pem") + "\"\n"));
   fails("10: tls.ticket_keys",
         table(certificate, "ticket_keys = \"" + authority.write("short", "47") + "\"\n"));
+}
+
+// A node that opens a pipe waits for who writes to it.
+TEST(ConfigCheckFiles, PipesAreNotWaitedFor) {
+  const std::string pipe = authority.file("pipe");
+  LONGS_EQUAL(0, ::mkfifo(pipe.c_str(), 0600));
+  const std::string certificate = entry(good.chain, good.key);
+  fails("9: tls.certificates[0]", table(entry(pipe, good.key)));
+  fails("9: tls.certificates[0]", table(entry(good.chain, pipe)));
+  fails("10: tls.ticket_keys", table(certificate, "ticket_keys = \"" + pipe + "\"\n"));
+  fails("11: tls.client_ca",
+        table(certificate, "client_certificates = \"required\"\nclient_ca = \"" + pipe + "\"\n"));
+  STRCMP_CONTAINS(("cannot read " + pipe + ": it is a folder, a pipe or a device").c_str(),
+                  check(table(entry(pipe, good.key))).c_str());
 }
 
 TEST(ConfigCheckFiles, AllOfItIsToldAtOnce) {
