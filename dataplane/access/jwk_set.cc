@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "cache/base/assert.h"
+#include "cache/base/bounded_file.h"
 
 namespace nearfield::access {
 namespace {
@@ -188,6 +189,15 @@ Result<std::vector<std::shared_ptr<const Key>>> parse_jwk_set(std::string_view t
     }
     if (!is_double) keys.push_back(*std::move(key));
   }
+  return keys;
+}
+
+Result<std::vector<std::shared_ptr<const Key>>> load_jwk_set(const std::string& path,
+                                                             const std::string& what) {
+  auto text = read_bounded_file(path, kMaximumKeySetBytes);
+  if (!text) return failure(what + ": " + text.error().message);
+  auto keys = parse_jwk_set(*text, what + ", file " + path);
+  wipe({reinterpret_cast<std::uint8_t*>(text->data()), text->size()});
   return keys;
 }
 

@@ -22,4 +22,8 @@ inline constexpr std::size_t kMaximumKeysInSet = 64;
 Result<std::vector<std::shared_ptr<const Key>>> parse_jwk_set(std::string_view json,
                                                               const std::string& origin);
 
+// The same of a file. `what` begins every error ("key set 'issuer'"), the file's name follows.
+Result<std::vector<std::shared_ptr<const Key>>> load_jwk_set(const std::string& path,
+                                                             const std::string& what);
+
 }  // namespace nearfield::access

@@ -1,6 +1,6 @@
 // AccessOptions: who may listen, as plain values; the comments are the manual of every setting.
-// docs/access.md explains the whole with examples. Everything is checked in AccessPolicy::make(),
-// which is the one place that turns these into something usable.
+// docs/access.md explains the whole with examples. Everything is checked where an AccessPolicy
+// is made, the one place that turns these into something usable.
 #pragma once
 
 #include <chrono>

@@ -3,6 +3,7 @@
 // one goes, with its keys wiped and its databases unmapped, when the last of them lets go.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -15,10 +16,18 @@
 
 namespace nearfield::access {
 
+// Gets one thing that is wrong: where, as the key of a configuration below its [access]
+// ("key_sets[1].files[0]", "rules[2].renewal_key"), and what.
+using TellProblem = std::function<void(std::string_view place, std::string message)>;
+
 class AccessPolicy {
  public:
-  // Reads key files and maps databases (the only I/O of this folder). Every error names the rule,
-  // key set, key or file, and what to do.
+  // Reads key files, each once, and maps databases (the only I/O of this folder). Tells all that is
+  // wrong, and nothing that only follows from it; null when it told anything. Every message names
+  // the rule, key set, key or file, and what to do.
+  static std::shared_ptr<const AccessPolicy> make_or_tell(const AccessOptions& options,
+                                                          const TellProblem& tell);
+  // The same with the first problem alone.
   static Result<std::shared_ptr<const AccessPolicy>> make(const AccessOptions& options);
   // With databases that the caller brings (either may be null: there is none); the paths of the
   // options are not looked at.
@@ -39,6 +48,8 @@ class AccessPolicy {
   bool trusts_clock(bool is_synchronised, WallTime now) const;
   // The request fields that rules take tokens from.
   const std::vector<std::string>& token_headers() const;
+  // The key files in which there is more than public keys: who may read them matters.
+  const std::vector<std::string>& files_with_secrets() const;
   // What is in force, for a log line: "3 rules, 2 key sets with 5 keys, territory database of
   // 2026-11-01".
   std::string summary() const;

@@ -14,6 +14,7 @@ namespace nearfield::access {
 
 struct AccessPolicy::Parts {
   std::vector<std::shared_ptr<const KeySet>> key_sets;
+  std::vector<std::string> files_with_secrets;  // each once
   std::vector<std::unique_ptr<Rule>> rules;
   RuleIndex index;
   Mode unmatched = Mode::kDenied;

@@ -1,5 +1,7 @@
 // The part of a configuration that is about who may listen: defaults, every key, what is refused
 // and where, and the files that it names.
+#include <sys/stat.h>
+
 #include <boost/json.hpp>
 
 #include "CppUTest/TestHarness.h"
@@ -309,6 +311,44 @@ TEST(ConfigAccess, EverythingWrongIsToldAtOnceWhereItStands) {
   STRCMP_CONTAINS("names key set 'worse', which there is not", said.c_str());
   STRCMP_CONTAINS("there are two key sets 'good'", said.c_str());
   STRCMP_CONTAINS("there is another for host 'b.example' and path '/'", said.c_str());
+}
+
+// A rule that is broken does not lend its message to another of the same host and path.
+TEST(ConfigAccess, ABrokenRuleAndItsDoubleAreToldApart) {
+  write("keys.json", "{\"keys\": [" + std::string(access::vectors::kPublicKeyOne) + "]}");
+  const std::string file = folder.file("node.toml");
+  const std::string said =
+      load_errors("[[access.key_sets]]\nname = \"good\"\nfiles = [\"" + folder.file("keys.json") +
+                  "\"]\n"
+                  "[[access.rules]]\nname = \"one\"\npath = \"/a\"\nhost = \"Music.example\"\n"
+                  "key_sets = [\"good\"]\nrenewal_key = \"none\"\n"
+                  "[[access.rules]]\nname = \"two\"\npath = \"/a\"\nhost = \"music.example.\"\n"
+                  "mode = \"open\"\n");
+  STRCMP_EQUAL((file +
+                ":15: access.rules[0].renewal_key: access rule 'one': renewal key 'none' is in "
+                "none of its key sets, or has no private part (\"d\")\n" +
+                file +
+                ":16: access.rules[1]: access rule 'two': there is another for host "
+                "'music.example' and path '/a'")
+                   .c_str(),
+               said.c_str());
+}
+
+// A node that reads a pipe waits for who writes to it, with everything else that it does.
+TEST(ConfigAccess, PipesAreNotWaitedFor) {
+  const std::string pipe = folder.file("pipe");
+  LONGS_EQUAL(0, ::mkfifo(pipe.c_str(), 0604));
+  const std::string said = load_errors(
+      "[access]\nterritory_database = \"" + pipe + "\"\nnetwork_database = \"" + folder.file("") +
+      "\"\n[[access.key_sets]]\nname = \"label\"\nfiles = [\"" + pipe + "\", \"/dev/zero\"]\n");
+  STRCMP_CONTAINS(("8: access.territory_database: prefix database " + pipe).c_str(), said.c_str());
+  STRCMP_CONTAINS("9: access.network_database: prefix database ", said.c_str());
+  STRCMP_CONTAINS(("12: access.key_sets[0].files[0]: key set 'label': cannot read " + pipe +
+                   ": it is a folder, a pipe or a device")
+                      .c_str(),
+                  said.c_str());
+  STRCMP_CONTAINS("12: access.key_sets[0].files[1]: key set 'label': cannot read /dev/zero: it is",
+                  said.c_str());
 }
 
 TEST(ConfigAccess, ItIsToldTogetherWithTheRest) {
