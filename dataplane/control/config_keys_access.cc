@@ -1,6 +1,6 @@
 // The keys under [access]. What they mean together (rules, keys, databases) AccessPolicy
-// checks when it is made; here only what would not survive the way into its types. Key sets are files only: what
-// stands here is shown to whoever may read the configuration.
+// checks when it is made; here only what would not survive the way into its types. Key sets are
+// files only: what stands here is shown to whoever may read the configuration.
 #include <algorithm>
 #include <array>
 #include <format>
