@@ -6,7 +6,7 @@
 #include <algorithm>
 
 #include "tests/unit/dataplane/access/access_fixture.h"
-#include "tests/unit/dataplane/control/temporary_folder.h"
+#include "tests/unit/temporary_folder.h"
 
 using namespace nearfield;
 using namespace nearfield::access;
@@ -285,7 +285,7 @@ TEST(Policy, SaysWhereTerritoriesComeFrom) {
 }
 
 TEST(Policy, TellsOfEveryFileOfAKeySet) {
-  control::TemporaryFolder folder;
+  TemporaryFolder folder;
   const std::string a = folder.file("a.json");
   const std::string b = folder.file("b.json");
   std::ofstream(a) << jwk_set({v::kPublicKeyOne});
@@ -327,7 +327,7 @@ TEST(Policy, RefusesNamesThatNoRequestCanBring) {
 }
 
 TEST(Policy, KnowsWhichFilesHoldSecrets) {
-  control::TemporaryFolder folder;
+  TemporaryFolder folder;
   std::vector<std::string> files;
   for (const std::string_view key :
        {v::kPublicKeyOne, v::kRfcPrivateKey, v::kSharedKey, v::kSealingKey}) {

@@ -11,7 +11,7 @@
 #include <filesystem>
 
 #include "CppUTest/TestHarness.h"
-#include "tests/unit/dataplane/control/temporary_folder.h"
+#include "tests/unit/temporary_folder.h"
 
 using namespace nearfield;
 using namespace nearfield::control;

@@ -9,7 +9,7 @@
 #include "dataplane/control/config.h"
 #include "dataplane/control/config_json.h"
 #include "tests/unit/dataplane/access/vectors.h"
-#include "tests/unit/dataplane/control/temporary_folder.h"
+#include "tests/unit/temporary_folder.h"
 
 using namespace nearfield;
 using namespace nearfield::control;

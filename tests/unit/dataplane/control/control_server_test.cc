@@ -16,7 +16,7 @@
 #include "dataplane/net/listener.h"
 #include "dataplane/net/socket_address.h"
 #include "tests/unit/dataplane/control/fake_node.h"
-#include "tests/unit/dataplane/control/temporary_folder.h"
+#include "tests/unit/temporary_folder.h"
 
 using namespace nearfield;
 using namespace nearfield::control;

@@ -14,7 +14,7 @@
 #include "CppUTest/TestHarness.h"
 #include "dataplane/control/handover_message.h"
 #include "dataplane/control/log.h"
-#include "tests/unit/dataplane/control/temporary_folder.h"
+#include "tests/unit/temporary_folder.h"
 
 using namespace nearfield;
 using namespace nearfield::control;

@@ -9,8 +9,9 @@
 #include <cstring>
 
 #include "CppUTest/TestHarness.h"
-#include "tests/unit/dataplane/control/temporary_folder.h"
+#include "tests/unit/temporary_folder.h"
 
+using namespace nearfield;
 using namespace nearfield::control;
 
 TEST_GROUP(Notify) {

@@ -11,8 +11,9 @@
 #include <fstream>
 
 #include "CppUTest/TestHarness.h"
-#include "tests/unit/dataplane/control/temporary_folder.h"
+#include "tests/unit/temporary_folder.h"
 
+using namespace nearfield;
 using namespace nearfield::control;
 using Kind = UnixListener::Kind;
 using IfAlive = UnixListener::IfAlive;

@@ -7,7 +7,7 @@
 #include <iterator>
 #include <string>
 
-namespace nearfield::control {
+namespace nearfield {
 
 class TemporaryFolder {
  public:
@@ -27,4 +27,4 @@ class TemporaryFolder {
   std::filesystem::path path_;
 };
 
-}  // namespace nearfield::control
+}  // namespace nearfield
