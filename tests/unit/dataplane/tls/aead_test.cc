@@ -279,6 +279,11 @@ TEST(Aead, SaysWhatTheProcessorLacks) {
   STRCMP_CONTAINS("lacks AES-NI, PCLMULQDQ:", warning.c_str());
   STRCMP_CONTAINS("mbedTLS, at best 100 megabytes", warning.c_str());
   POINTERS_EQUAL(&AeadEngine::mbedtls(), &AeadEngine::choose(features, nullptr));
+  // mbedTLS itself uses those two.
+  const ProcessorFeatures old{.aes = true, .carryless_multiply = true, .sse42 = false};
+  POINTERS_EQUAL(&AeadEngine::mbedtls(), &AeadEngine::choose(old, &warning));
+  STRCMP_CONTAINS("lacks SSE4.2:", warning.c_str());
+  STRCMP_CONTAINS("mbedTLS, at best 300 megabytes", warning.c_str());
 }
 
 // Workers share the engine without locks.
