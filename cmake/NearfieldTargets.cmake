@@ -11,7 +11,7 @@ target_compile_features(nearfield_options INTERFACE cxx_std_23)
 target_compile_options(nearfield_options INTERFACE
     -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wno-sign-conversion -Wimplicit-fallthrough
     -Wnon-virtual-dtor -Woverloaded-virtual -Werror -fno-omit-frame-pointer)
-# Every server sold since 2009 has SSE4.2 and POPCNT; what needs more (SHA-NI, AVX) is chosen when the program starts.
+# Every server since 2012 has SSE4.2 and POPCNT; what needs more (SHA-NI, AVX) is chosen when the program starts.
 if(CMAKE_SYSTEM_PROCESSOR MATCHES "^(x86_64|AMD64)$")
   target_compile_options(nearfield_options INTERFACE -march=x86-64-v2)
 endif()

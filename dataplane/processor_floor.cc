@@ -51,7 +51,7 @@ void refuse_older_processors(int /*argc*/, char** /*argv*/, char** /*environment
     add(feature.name);
   }
   if (count == before) return;
-  add(", which every x86 server since 2009 has (x86-64-v2): use a newer machine, or give the "
+  add(", which every x86 server since 2012 has (x86-64-v2): use a newer machine, or give the "
       "virtual machine a processor model that has it\n");
   [[maybe_unused]] const ssize_t said = ::writev(STDERR_FILENO, pieces, count);
   ::_exit(kFailed);

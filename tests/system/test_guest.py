@@ -38,7 +38,7 @@ def test_a_processor_that_is_too_old_is_told_what_it_lacks():
     ran = Guest("Penryn").run("bash", "-c", '"$0" --version; echo "status $?"; dmesg | grep -E "traps:|invalid opcode"; true', node_program(),
                               patience_s=60)
     assert ran.output.splitlines()[-2:] == [
-        "nearfield-dataplane: this processor lacks POPCNT, SSE4.2, which every x86 server since 2009 has (x86-64-v2): use a newer machine, or give "
+        "nearfield-dataplane: this processor lacks POPCNT, SSE4.2, which every x86 server since 2012 has (x86-64-v2): use a newer machine, or give "
         "the virtual machine a processor model that has it", "status 1"]
 
 
