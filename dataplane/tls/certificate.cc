@@ -7,7 +7,6 @@
 #include <mbedtls/x509_crt.h>
 
 #include <algorithm>
-#include <array>
 #include <cstring>
 #include <format>
 #include <span>
@@ -18,6 +17,7 @@
 #include "dataplane/tls/random_source.h"
 #include "dataplane/tls/secret_file.h"
 #include "dataplane/tls/secrets.h"
+#include "dataplane/tls/verification.h"
 
 namespace nearfield::tls {
 namespace {
@@ -29,44 +29,32 @@ constexpr std::size_t kMaximumChainBytes = 16'000;
 // Of each certificate: its length, TLS 1.3's extensions (RFC 8446 4.4.2).
 constexpr std::size_t kEntryBytes = 5;
 
-std::string lower_case(std::span<const unsigned char> text) {
-  std::string lower;
-  for (const unsigned char byte : text)
-    lower.push_back(byte >= 'A' && byte <= 'Z' ? static_cast<char>(byte - 'A' + 'a')
-                                               : static_cast<char>(byte));
+std::string lower_case(std::string_view text) {
+  std::string lower(text);
+  for (char& byte : lower)
+    if (byte >= 'A' && byte <= 'Z') byte = static_cast<char>(byte - 'A' + 'a');
   return lower;
 }
 
 std::string common_name(const mbedtls_x509_crt& certificate) {
   for (const mbedtls_x509_name* part = &certificate.subject; part != nullptr; part = part->next)
     if (MBEDTLS_OID_CMP(MBEDTLS_OID_AT_CN, &part->oid) == 0)
-      return lower_case({part->val.p, part->val.len});
+      return lower_case({reinterpret_cast<const char*>(part->val.p), part->val.len});
   return {};
 }
 
-// The extension's content stays in DER in the library's list: tag and value of each name.
+bool has_alternative_names(const mbedtls_x509_crt& certificate) {
+  return mbedtls_x509_crt_has_ext_type(&certificate, MBEDTLS_X509_EXT_SUBJECT_ALT_NAME) != 0;
+}
+
 std::vector<std::string> dns_names(const mbedtls_x509_crt& certificate) {
   std::vector<std::string> names;
-  bool has_extension = false;
-  for (const mbedtls_x509_sequence* entry = &certificate.subject_alt_names;
-       entry != nullptr && entry->buf.p != nullptr; entry = entry->next) {
-    has_extension = true;
-    mbedtls_x509_subject_alternative_name name{};
-    if (mbedtls_x509_parse_subject_alt_name(&entry->buf, &name) != 0) continue;
-    if (name.type == MBEDTLS_X509_SAN_DNS_NAME)
-      names.push_back(lower_case({name.san.unstructured_name.p, name.san.unstructured_name.len}));
-    mbedtls_x509_free_subject_alt_name(&name);
-  }
-  if (!has_extension)
+  for (const AlternativeName& name : alternative_names(certificate))
+    if (!name.is_address) names.push_back(lower_case(name.value));
+  if (!has_alternative_names(certificate))
     if (std::string name = common_name(certificate); !name.empty())
       names.push_back(std::move(name));
   return names;
-}
-
-std::string subject_text(const mbedtls_x509_crt& certificate) {
-  std::array<char, 512> text{};
-  const int length = mbedtls_x509_dn_gets(text.data(), text.size(), &certificate.subject);
-  return length > 0 ? std::string(text.data(), static_cast<std::size_t>(length)) : std::string();
 }
 
 // A key or signature that the library has no code for, rather than one that is damaged.
@@ -128,7 +116,8 @@ void Certificate::KeyDeleter::operator()(mbedtls_pk_context* key) const {
 
 Result<std::shared_ptr<const Certificate>> Certificate::load(const CertificateFiles& files,
                                                              WallTime now,
-                                                             std::vector<std::string>& warnings) {
+                                                             std::vector<std::string>& warnings,
+                                                             CertificateUse use) {
   if (Result<void> started = start_library(); !started) return std::unexpected(started.error());
   std::shared_ptr<Certificate> made(new Certificate());
   Result<std::string> chain_text = read_small_file(files.chain, kMaximumFileBytes);
@@ -146,10 +135,15 @@ Result<std::shared_ptr<const Certificate>> Certificate::load(const CertificateFi
                     "curve nor RSA (Ed25519, perhaps): make an ECDSA key on P-256, and have it "
                     "signed by such a key",
                     files.chain));
-  if (parsed != 0)
-    return failure(std::format(
-        "{} is not a chain of certificates in PEM: {}", files.chain,
-        parsed > 0 ? std::format("{} of them cannot be read", parsed) : library_error(parsed)));
+  // Others of the file could be read: of the rest only the number is known.
+  if (parsed > 0)
+    return failure(
+        std::format("{} of the certificates in {} cannot be read: damaged, or with a key or "
+                    "signature that is neither ECDSA on a known curve nor RSA (Ed25519, perhaps)",
+                    parsed, files.chain));
+  if (parsed < 0)
+    return failure(std::format("{} is not a chain of certificates in PEM: {}", files.chain,
+                               library_error(parsed)));
 
   std::size_t chain_bytes = 0;
   std::size_t certificates = 0;
@@ -175,7 +169,9 @@ Result<std::shared_ptr<const Certificate>> Certificate::load(const CertificateFi
     wipe(std::as_writable_bytes(std::span(key_text->data(), key_text->size())));
     if (is_unknown_kind(code))
       return failure(std::format(
-          "{} holds a key that is neither ECDSA nor RSA: make an ECDSA key on P-256", files.key));
+          "{} holds a key that is neither ECDSA on a known curve nor RSA: make an ECDSA key on "
+          "P-256",
+          files.key));
     if (files.key == files.chain && code == MBEDTLS_ERR_PK_KEY_INVALID_FORMAT)
       return failure(
           std::format("{} holds certificates but no private key: name the file that does with "
@@ -197,12 +193,19 @@ Result<std::shared_ptr<const Certificate>> Certificate::load(const CertificateFi
 
   CertificateExpiry& expiry = made->expiry_;
   expiry.file = files.chain;
-  expiry.subject = subject_text(*made->chain_);
+  expiry.subject = certificate_subject(*made->chain_);
   expiry.names = dns_names(*made->chain_);
   expiry.not_after = wall_time(made->chain_->valid_to);
-  if (expiry.names.empty())
-    warnings.push_back(
-        std::format("the certificate {} names no host: clients will refuse it", files.chain));
+  if (use == CertificateUse::listeners) {
+    if (!has_alternative_names(*made->chain_))
+      warnings.push_back(
+          std::format("the certificate {} has no subject alternative name; clients do not look at "
+                      "its Common Name (RFC 9525)",
+                      files.chain));
+    else if (alternative_names(*made->chain_).empty())
+      warnings.push_back(
+          std::format("the certificate {} names no host: clients will refuse it", files.chain));
+  }
   if (now > expiry.not_after)
     warnings.push_back(std::format("the certificate {} ({}) has expired on {:%F %R} UTC: renew it",
                                    files.chain, expiry.subject, expiry.not_after));

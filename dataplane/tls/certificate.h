@@ -28,6 +28,9 @@ struct CertificateFiles {
 
 enum class KeyType : std::uint8_t { ecdsa, rsa };
 
+// Of a listener's certificate the names matter, of one shown to origins they do not.
+enum class CertificateUse : std::uint8_t { listeners, origins };
+
 // Of a certificate's validity (X.509 has no time zone but UTC).
 WallTime wall_time(const mbedtls_x509_time& time);
 
@@ -35,7 +38,7 @@ WallTime wall_time(const mbedtls_x509_time& time);
 struct CertificateExpiry {
   std::string file;                // of the chain
   std::string subject;             // RFC 4514 like text: "CN=cache.example"
-  std::vector<std::string> names;  // of the subject alternative name extension, lower case
+  std::vector<std::string> names;  // see Certificate::names()
   WallTime not_after;
 };
 
@@ -44,10 +47,10 @@ class Certificate {
   // Refuses, naming the file and the mend: unreadable or unparsable files, a chain too long to be
   // sent, a key that does not belong to the certificate, keys other than ECDSA on P-256 or P-384
   // and RSA of 2048 to 8192 bits. Appends to `warnings`: expired, not valid yet, key file readable
-  // by others, no name.
-  static Result<std::shared_ptr<const Certificate>> load(const CertificateFiles& files,
-                                                         WallTime now,
-                                                         std::vector<std::string>& warnings);
+  // by others; of listeners' also: no name that clients look at.
+  static Result<std::shared_ptr<const Certificate>> load(
+      const CertificateFiles& files, WallTime now, std::vector<std::string>& warnings,
+      CertificateUse use = CertificateUse::listeners);
   Certificate(const Certificate&) = delete;
   Certificate& operator=(const Certificate&) = delete;
   ~Certificate();  // wipes the key
@@ -55,8 +58,8 @@ class Certificate {
   KeyType key_type() const { return key_type_; }
   // The curve of an ECDSA key as TLS numbers it (RFC 8422 5.1.1); 0 for RSA.
   std::uint16_t group() const;
-  // DNS names in lower case, wildcards as "*.example"; from the subject's CN only when there is no
-  // subject alternative name.
+  // DNS names in lower case, wildcards as "*.example"; without the subject alternative name
+  // extension the subject's Common Name, to choose by.
   const std::vector<std::string>& names() const { return expiry_.names; }
   const CertificateExpiry& expiry() const { return expiry_; }
 

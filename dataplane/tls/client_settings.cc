@@ -8,6 +8,7 @@
 #include "dataplane/tls/client_settings_parts.h"
 #include "dataplane/tls/handshake_parts.h"
 #include "dataplane/tls/library.h"
+#include "dataplane/tls/verification.h"
 
 namespace nearfield::tls {
 namespace {
@@ -74,7 +75,7 @@ Result<std::shared_ptr<const ClientSettings>> ClientSettings::make(const ClientO
   // Connections to origins are kept and few: sessions are not resumed.
   mbedtls_ssl_conf_session_tickets(config, MBEDTLS_SSL_SESSION_TICKETS_DISABLED);
   if (!options.own.chain.empty()) {
-    auto own = Certificate::load(options.own, now, parts->warnings);
+    auto own = Certificate::load(options.own, now, parts->warnings, CertificateUse::origins);
     if (!own) return std::unexpected(own.error());
     parts->own = *std::move(own);
     const int code = mbedtls_ssl_conf_own_cert(config, parts->own->chain(), parts->own->key());

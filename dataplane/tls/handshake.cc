@@ -13,6 +13,7 @@
 #include "dataplane/tls/key_schedule.h"
 #include "dataplane/tls/library.h"
 #include "dataplane/tls/suites.h"
+#include "dataplane/tls/verification.h"
 
 namespace nearfield::tls {
 namespace {

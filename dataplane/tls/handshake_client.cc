@@ -11,6 +11,7 @@
 #include "dataplane/tls/handshake_parts.h"
 #include "dataplane/tls/library.h"
 #include "dataplane/tls/suites.h"
+#include "dataplane/tls/verification.h"
 
 namespace nearfield::tls {
 namespace {

@@ -50,7 +50,7 @@ struct Handshake::Parts {
   std::shared_ptr<const ServerSettings> server;
   std::shared_ptr<const ClientSettings> client;
   std::string server_name;  // of a client
-  std::string peer_names;   // of a client: what the server's certificate is for
+  std::string peer_names;  // of a client whose server has another name: what its certificate is for
 
   State state = State::running;
   unsigned steps = 0;
@@ -148,17 +148,5 @@ struct Handshake::Parts {
 // The handshake whose step runs on this thread: the library hands its ticket callbacks nothing
 // that leads to the connection.
 Handshake::Parts*& current_handshake();
-
-// "CN=..." of a certificate.
-std::string certificate_subject(const mbedtls_x509_crt& certificate);
-// The hosts and addresses it is for, the first few; empty: none.
-std::string certificate_names(const mbedtls_x509_crt& certificate);
-// Why a certificate is refused, in one line. Of a server: which host was `expected`, and the
-// `names` it has (certificate_names()).
-std::string verification_text(std::uint32_t flags, std::string_view expected = {},
-                              std::string_view names = {});
-// The library's callback for a server's chain, within a step.
-int verify_server_certificate(void*, mbedtls_x509_crt* certificate, int depth,
-                              std::uint32_t* flags);
 
 }  // namespace nearfield::tls

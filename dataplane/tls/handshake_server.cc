@@ -15,6 +15,7 @@
 #include "dataplane/tls/server_settings_parts.h"
 #include "dataplane/tls/suites.h"
 #include "dataplane/tls/ticket_keys.h"
+#include "dataplane/tls/verification.h"
 
 namespace nearfield::tls {
 namespace {

@@ -1,12 +1,12 @@
-// Why a peer's certificate was refused, in words for whoever has to mend it: the library's flags
-// are merged over the whole chain, and its texts name neither what was expected nor what was shown.
+#include "dataplane/tls/verification.h"
+
 #include <mbedtls/oid.h>
 #include <mbedtls/x509_crt.h>
 
 #include <algorithm>
 #include <array>
 #include <format>
-#include <utility>
+#include <ranges>
 
 #include "cache/base/assert.h"
 #include "dataplane/net/endpoint.h"
@@ -42,28 +42,40 @@ constexpr std::array<Fault, 9> kFaults = {{
 }};
 
 // What a stranger wrote goes to logs.
-std::string printable(const mbedtls_x509_buf& text) {
-  std::string result;
-  for (std::size_t i = 0; i < std::min<std::size_t>(text.len, 253); ++i) {
-    const unsigned char byte = text.p[i];
-    result.push_back(byte > ' ' && byte < 0x7f ? static_cast<char>(byte) : '?');
-  }
+std::string printable(std::string_view text) {
+  std::string result(text.substr(0, 253));
+  std::ranges::replace_if(result, [](char byte) { return byte <= ' ' || byte > '~'; }, '?');
   return result;
 }
 
-std::string address_text(const mbedtls_x509_buf& bytes) {
-  std::string text;
-  if (bytes.len == 4) {
-    return std::format("{}.{}.{}.{}", bytes.p[0], bytes.p[1], bytes.p[2], bytes.p[3]);
-  }
-  for (std::size_t i = 0; i + 1 < bytes.len && i < 16; i += 2) {
-    text += std::format("{}{:x}", i == 0 ? "" : ":", bytes.p[i] << 8 | bytes.p[i + 1]);
-  }
-  const auto address = net::Address::parse(text);
-  return address ? address->text() : text;
+std::string address_text(std::string_view bytes) {
+  net::Address address;
+  if (bytes.size() != 4 && bytes.size() != address.bytes.size())
+    return std::format("an address of {} bytes", bytes.size());
+  if (bytes.size() == 4) address.bytes[10] = address.bytes[11] = 0xff;
+  std::ranges::copy(bytes, address.bytes.end() - static_cast<std::ptrdiff_t>(bytes.size()));
+  return address.text();
 }
 
 }  // namespace
+
+// The extension's content stays in DER in the library's list: tag and value of each name.
+std::vector<AlternativeName> alternative_names(const mbedtls_x509_crt& certificate) {
+  std::vector<AlternativeName> names;
+  for (const mbedtls_x509_sequence* entry = &certificate.subject_alt_names;
+       entry != nullptr && entry->buf.p != nullptr; entry = entry->next) {
+    mbedtls_x509_subject_alternative_name name{};
+    if (mbedtls_x509_parse_subject_alt_name(&entry->buf, &name) != 0) continue;
+    const bool is_address = name.type == MBEDTLS_X509_SAN_IP_ADDRESS;
+    if (is_address || name.type == MBEDTLS_X509_SAN_DNS_NAME) {
+      const mbedtls_x509_buf& value = name.san.unstructured_name;
+      if (value.len > 0)
+        names.push_back({is_address, {reinterpret_cast<const char*>(value.p), value.len}});
+    }
+    mbedtls_x509_free_subject_alt_name(&name);
+  }
+  return names;
+}
 
 std::string certificate_subject(const mbedtls_x509_crt& certificate) {
   std::array<char, 512> text{};
@@ -72,21 +84,14 @@ std::string certificate_subject(const mbedtls_x509_crt& certificate) {
 }
 
 std::string certificate_names(const mbedtls_x509_crt& certificate) {
-  std::string names;
-  std::size_t count = 0;
-  for (const mbedtls_x509_sequence* entry = &certificate.subject_alt_names;
-       entry != nullptr && entry->buf.p != nullptr; entry = entry->next) {
-    mbedtls_x509_subject_alternative_name name{};
-    if (mbedtls_x509_parse_subject_alt_name(&entry->buf, &name) != 0) continue;
-    std::string text;
-    if (name.type == MBEDTLS_X509_SAN_DNS_NAME) text = printable(name.san.unstructured_name);
-    if (name.type == MBEDTLS_X509_SAN_IP_ADDRESS) text = address_text(name.san.unstructured_name);
-    mbedtls_x509_free_subject_alt_name(&name);
-    if (text.empty()) continue;
-    if (++count <= kShownNames) names += (names.empty() ? "" : ", ") + text;
+  const std::vector<AlternativeName> names = alternative_names(certificate);
+  std::string text;
+  for (const AlternativeName& name : names | std::views::take(kShownNames)) {
+    if (!text.empty()) text += ", ";
+    text += name.is_address ? address_text(name.value) : printable(name.value);
   }
-  if (count > kShownNames) names += std::format(" and {} more", count - kShownNames);
-  return names;
+  if (names.size() > kShownNames) text += std::format(" and {} more", names.size() - kShownNames);
+  return text;
 }
 
 std::string verification_text(std::uint32_t flags, std::string_view expected,
@@ -123,12 +128,13 @@ std::string verification_text(std::uint32_t flags, std::string_view expected,
 int verify_server_certificate(void*, mbedtls_x509_crt* certificate, int depth,
                               std::uint32_t* flags) {
   if (depth != 0) return 0;
-  Handshake::Parts* parts = current_handshake();
-  NEARFIELD_ASSERT(parts != nullptr);
-  parts->peer_names = certificate_names(*certificate);
   if (mbedtls_x509_crt_has_ext_type(certificate, MBEDTLS_X509_EXT_SUBJECT_ALT_NAME) == 0) {
     *flags |= MBEDTLS_X509_BADCERT_CN_MISMATCH;
   }
+  if ((*flags & MBEDTLS_X509_BADCERT_CN_MISMATCH) == 0) return 0;
+  Handshake::Parts* parts = current_handshake();
+  NEARFIELD_ASSERT(parts != nullptr);
+  parts->peer_names = certificate_names(*certificate);
   return 0;
 }
 

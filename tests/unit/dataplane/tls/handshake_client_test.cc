@@ -132,6 +132,8 @@ TEST(HandshakeClient, PinsAreReadInBothWaysOfWriting) {
 
 TEST(HandshakeClient, AnOwnCertificateProvesWhoWeAre) {
   options.own = authority.issue({.subject = "CN=node-3"});
+  // It is for no host, and need not be.
+  CHECK_TRUE(client_settings(options)->warnings().empty());
   ServerOptions serving;
   serving.certificates = {authority.host("origin.example")};
   serving.client_certificates = ClientCertificates::required;

@@ -108,7 +108,12 @@ TEST(ServerSettings, BadFilesAreRefusedByName) {
   options.certificates = {{authority.write("ed25519.pem", kEd25519), good.key}};
   refused("ed25519.pem holds a certificate whose key or signature is neither ECDSA");
   options.certificates = {{good.chain, authority.write("ed25519.key", kEd25519Key)}};
-  refused("ed25519.key holds a key that is neither ECDSA nor RSA");
+  refused("ed25519.key holds a key that is neither ECDSA on a known curve nor RSA");
+  // The library counts what it cannot read once it has read another of the file.
+  options.certificates = {
+      {authority.write("mixed.pem", kEd25519 + TestAuthority::read(good.chain)), good.key}};
+  refused("1 of the certificates in ");
+  refused("mixed.pem cannot be read: damaged, or with a key or signature that is neither ECDSA");
   options.certificates = {{good.chain, authority.host("other.example").key}};
   refused("does not belong to the first certificate");
   options.certificates = {authority.host("weak.example", KeyKind::rsa1024)};
@@ -156,10 +161,20 @@ TEST(ServerSettings, BearableFaultsAreWarnings) {
   options.certificates = {authority.issue(
       {.subject = "CN=new", .names = {"new.example"}, .not_before = "20980101000000"})};
   warns("is valid only from 2098-01-01");
+  options.certificates = {authority.issue(
+      {.subject = "CN=address", .addresses = {std::string("\xc0\x00\x02\x07", 4)}})};
+  CHECK_TRUE(server_settings(options)->warnings().empty());
   options.certificates = {authority.host("node.example")};
   CHECK_TRUE(server_settings(options)->warnings().empty());
   ::chmod(options.certificates[0].key.c_str(), 0644);
   warns("chmod");
+}
+
+TEST(ServerSettings, ACommonNameIsChosenByButWarnedOf) {
+  options.certificates = {authority.host("first.example"),
+                          authority.issue({.subject = "CN=Common.example"})};
+  warns("has no subject alternative name; clients do not look at its Common Name (RFC 9525)");
+  STRCMP_EQUAL("CN=Common.example", served(server_settings(options), "common.example").c_str());
 }
 
 TEST(ServerSettings, ExpiryIsKnownAndWarnedOfFromThirtyDaysOn) {
