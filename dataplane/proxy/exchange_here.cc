@@ -4,7 +4,6 @@
 #include "dataplane/http/forward.h"
 #include "dataplane/http/text.h"
 #include "dataplane/proxy/exchange.h"
-#include "dataplane/proxy/worker.h"
 
 namespace nearfield::proxy {
 
@@ -17,6 +16,7 @@ bool Exchange::answer_elsewhere() {
   }
   if (request.authority.empty()) {
     // HTTP/1.0 may leave Host out (RFC 9112 3.2), and then there is no name to send anybody to.
+    count(context_.counters.requests_malformed);
     answer_error(400, "this is only served over https: send Host to be told where");
     return true;
   }
@@ -54,10 +54,8 @@ bool Exchange::answer_here() {
     if (preflight) http::append_preflight_fields(fields, request, settings_->cors);
     fields.append_to(head_text_);
     append_field("Allow", "GET, HEAD, OPTIONS");
-    finish_head(&fields);
     feeder_.start_empty();
-    step_ = Step::head;
-    host_->exchange_has_more();
+    finish_head(&fields);
     return true;
   }
   if (request.method == http::Method::kTrace || request.method == http::Method::kConnect) {
