@@ -2,6 +2,7 @@
 #include "dataplane/proxy/http2_frame_pool.h"
 
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include "cache/base/assert.h"
 
@@ -20,6 +21,7 @@ Http2FramePool::~Http2FramePool() {
 
 void* Http2FramePool::take() {
   if (free_.empty()) {
+    NEARFIELD_ASSERT(kSlotBytes % static_cast<std::size_t>(sysconf(_SC_PAGESIZE)) == 0);
     void* const region =
         mmap(nullptr, kRegionBytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (region == MAP_FAILED) return nullptr;
@@ -31,12 +33,16 @@ void* Http2FramePool::take() {
   }
   void* const slot = free_.back();
   free_.pop_back();
+  if (warm_ > 0) --warm_;
   return slot;
 }
 
 void Http2FramePool::give_back(void* slot) {
-  forget(slot);
   free_.push_back(slot);
+  if (warm_ < kWarmSlots)
+    ++warm_;
+  else
+    forget(free_[free_.size() - 1 - kWarmSlots]);
 }
 
 bool Http2FramePool::forget(void* slot) {

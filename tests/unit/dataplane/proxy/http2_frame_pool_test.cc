@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <cstring>
 #include <set>
+#include <vector>
 
 #include "CppUTest/TestHarness.h"
 
@@ -28,8 +29,27 @@ TEST(Http2FramePool, slots_do_not_meet_and_are_used_again) {
   for (std::uint8_t* slot : taken) pool.give_back(slot);
   auto* again = static_cast<std::uint8_t*>(pool.take());
   CHECK_TRUE(taken.contains(again));
-  LONGS_EQUAL(0, again[0]);
   pool.give_back(again);
+}
+
+TEST(Http2FramePool, slots_not_in_use_have_no_memory_but_for_the_last) {
+  constexpr std::size_t kSlots = Http2FramePool::kWarmSlots + 10;
+  std::vector<std::uint8_t*> taken;
+  while (taken.size() < kSlots) {
+    taken.push_back(static_cast<std::uint8_t*>(pool.take()));
+    std::memset(taken.back(), 0xff, Http2FramePool::kSlotBytes);
+  }
+  for (std::uint8_t* slot : taken) pool.give_back(slot);
+  for (std::size_t number = 0; number < kSlots; ++number)
+    for (std::size_t at = 0; at < Http2FramePool::kSlotBytes; at += 512)
+      LONGS_EQUAL(number < 10 ? 0 : 0xff, taken[number][at]);
+  // The last one is the first again, one after the other, and none of them is forgotten.
+  for (int number = 0; number < 1000; ++number) {
+    auto* again = static_cast<std::uint8_t*>(pool.take());
+    POINTERS_EQUAL(taken.back(), again);
+    LONGS_EQUAL(0xff, again[0]);
+    pool.give_back(again);
+  }
 }
 
 TEST(Http2FramePool, forgets_one_slot_and_no_other) {

@@ -83,9 +83,11 @@ TEST(Http2Memory, finds_the_frame_buffer_of_the_library_which_goes_on_without_it
 
 // The whole process is locked where there are private keys (found when nothing was given back).
 TEST(Http2Memory, gives_back_locked_pages) {
-  void* frame = memory.take(kFrameBytes);
-  LONGS_EQUAL(0, mlock(frame, kPageBytes));
+  auto* frame = static_cast<std::uint8_t*>(memory.take(kFrameBytes));
+  LONGS_EQUAL(0, mlock(frame, Http2FramePool::kSlotBytes));
+  std::memset(frame, 0xff, Http2FramePool::kSlotBytes);
   CHECK_TRUE(memory.forget_frame());
-  munlock(frame, kPageBytes);
+  for (std::size_t at = 0; at < Http2FramePool::kSlotBytes; ++at) LONGS_EQUAL(0, frame[at]);
+  munlock(frame, Http2FramePool::kSlotBytes);
   memory.give_back(frame);
 }
