@@ -19,7 +19,9 @@ namespace nearfield::proxy {
   X(connections_refused_total, "Connections reset because the node has its maximum")           \
   X(connections_refused_prefix, "Connections reset because the client prefix has its maximum") \
   X(requests, "Requests whose head was read")                                                  \
-  X(requests_malformed, "Requests answered with 400, 414, 431, 501 or 505, or no HTTP")        \
+  X(requests_malformed,                                                                        \
+    "Requests answered with 400, 414, 431, 501 or 505, and what was no HTTP and was not "      \
+    "answered, which is not in requests")                                                      \
   X(responses_2xx, "Responses with a 2xx status")                                              \
   X(responses_3xx, "Responses with a 3xx status")                                              \
   X(responses_4xx, "Responses with a 4xx status")                                              \
@@ -57,6 +59,7 @@ namespace nearfield::proxy {
   X(http2_limit_resets, "HTTP/2 connections ended because too many streams were reset")        \
   X(http2_limit_frames, "HTTP/2 connections ended because of frames that ask for nothing")     \
   X(http2_limit_headers, "HTTP/2 connections ended because of header blocks without end")      \
+  X(http2_rests, "Times an idle HTTP/2 connection gave its frame buffer back")                 \
   X(http2_stalled_streams, "Streams ended because the listener gave no window for too long")   \
   X(https_redirects, "Requests in clear text sent to https")                                   \
   X(timeout_header, "Connections closed because a request head took too long")                 \

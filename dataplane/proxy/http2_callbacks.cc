@@ -21,7 +21,7 @@ struct Http2Callbacks {
 
   static int on_begin_frame(nghttp2_session*, const nghttp2_frame_hd* head, void* user_data) {
     Http2Session& session = session_of(user_data);
-    if (!session.failed_) session.frame_begins(head->type, head->stream_id);
+    if (!session.failed_) session.frame_begins(head->type, head->flags, head->stream_id);
     return 0;
   }
 

@@ -88,7 +88,8 @@ MonotonicTime Http2Session::check_connection(MonotonicTime now) {
   if (drain_ == Drain::announced && is_due(drain_at_)) drain_finally();
   if (rest_at_ != MonotonicTime{} && is_due(rest_at_)) {
     rest_at_ = {};
-    if (quiet() && nghttp2_session_want_write(library_) == 0) memory_.forget_frame();
+    if (quiet() && nghttp2_session_want_write(library_) == 0 && memory_.forget_frame())
+      count(counters.http2_rests);
   }
   if (quiet() && is_due(quiet_since_ + limits().idle_timeout)) {
     count(counters.timeout_idle);

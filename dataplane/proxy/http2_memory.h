@@ -28,7 +28,8 @@ class Http2Memory {
   void give_back(void* block);
   void* resize(void* block, std::size_t bytes);
 
-  // nghttp2_session_want_write() is 0. False: there is no such block, or the system refuses.
+  // nghttp2_session_want_write() is 0. False: there is no such block, or the system refuses, which
+  // costs memory and nothing else.
   bool forget_frame() { return frame_ != nullptr && Http2FramePool::forget(frame_); }
 
  private:

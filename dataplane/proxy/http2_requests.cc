@@ -196,7 +196,7 @@ void Http2Session::judge_frame(const Http2FrameWatch::Head& head) {
   }
 }
 
-void Http2Session::frame_begins(std::uint8_t type, std::int32_t id) {
+void Http2Session::frame_begins(std::uint8_t type, std::uint8_t flags, std::int32_t id) {
   switch (type) {
     case NGHTTP2_HEADERS:
       header_block_since_ = context_.reactor.now();
@@ -207,8 +207,12 @@ void Http2Session::frame_begins(std::uint8_t type, std::int32_t id) {
     case NGHTTP2_DATA:
       return;
     case NGHTTP2_SETTINGS:
-      above_initial_window_ = widest_window() - initial_window();
       charge_frame();
+      if (failed_ || (flags & NGHTTP2_FLAG_ACK) != 0) return;
+      // Until all of the values are there content may be sent and streams may end: feed() looks
+      // again.
+      settings_open_ = true;
+      note_windows();
       return;
     default:
       charge_frame();
@@ -220,19 +224,20 @@ std::int64_t Http2Session::initial_window() const {
   return nghttp2_session_get_remote_settings(library_, NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE);
 }
 
-std::int64_t Http2Session::widest_window() const {
+void Http2Session::note_windows() {
   std::int64_t widest = 0;
   for (const std::unique_ptr<Http2Stream>& each : streams_) {
     widest = std::max<std::int64_t>(
         widest, nghttp2_session_get_stream_remote_window_size(library_, each->id));
   }
-  return widest;
+  above_initial_window_ = widest - initial_window();
 }
 
 // The library resets a stream whose window they would make too large; RFC 9113 6.9.2 ends the
 // connection.
 void Http2Session::settings_taken() {
   settings_seen_ = true;
+  settings_open_ = false;
   if (!streams_.empty() && initial_window() + above_initial_window_ > INT32_MAX)
     fail(NGHTTP2_FLOW_CONTROL_ERROR, &context_.counters.http2_protocol_errors);
 }

@@ -98,6 +98,7 @@ std::size_t Http2Session::on_receive(std::span<const std::byte> bytes) {
 }
 
 void Http2Session::feed(std::span<const std::byte> bytes) {
+  if (settings_open_) note_windows();
   const nghttp2_ssize taken = nghttp2_session_mem_recv2(
       library_, reinterpret_cast<const std::uint8_t*>(bytes.data()), bytes.size());
   Counters& counters = context_.counters;
@@ -363,7 +364,7 @@ void Http2Session::end_stream(Http2Stream& stream, bool cut_short) {
     std::vector<std::unique_ptr<Http2Stream>>().swap(streams_);
     std::vector<Http2Stream*>().swap(ready_);
     quiet_since_ = context_.reactor.now();
-    begin_rest();
+    if (outstanding_bytes_ == 0) begin_rest();
   }
 }
 

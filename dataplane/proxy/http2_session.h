@@ -95,10 +95,10 @@ class Http2Session {
   bool is_reset_here(std::int32_t id) const;
   static bool watches(std::uint8_t type);
   void judge_frame(const Http2FrameWatch::Head& head);
-  void frame_begins(std::uint8_t type, std::int32_t id);
+  void frame_begins(std::uint8_t type, std::uint8_t flags, std::int32_t id);
   void judge_closed(std::uint8_t type, std::int32_t id);
   std::int64_t initial_window() const;
-  std::int64_t widest_window() const;
+  void note_windows();
   void settings_taken();
   void charge_frame();
   void charge_reset();
@@ -161,6 +161,7 @@ class Http2Session {
   Drain drain_ = Drain::no;
   bool secure_ = false;
   bool settings_seen_ = false;
+  bool settings_open_ = false;  // the head of some was read, their values were not
   bool settings_acknowledged_ = false;
   bool failed_ = false;       // a last GOAWAY is on its way; nothing more is read
   bool peer_leaves_ = false;  // GOAWAY or FIN from the listener

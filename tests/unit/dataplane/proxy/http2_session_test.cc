@@ -9,6 +9,7 @@
 using namespace nearfield;
 using namespace nearfield::proxy;
 using namespace nearfield::proxy::testing;
+using namespace std::string_literals;
 
 TEST_GROUP(Http2Session) {
   ProxyFixture node{21};
@@ -255,6 +256,35 @@ TEST(Http2Session, a_stream_without_window_is_ended_alone) {
   CHECK_FALSE(peer.over());
 }
 
+// SETTINGS that make a window too large (RFC 9113 6.9.2) are judged by the streams there are when
+// they are whole.
+TEST(Http2Session, settings_that_come_in_pieces_meet_the_streams_of_their_end) {
+  for (const bool ends_in_between : {true, false}) {
+    std::vector<ScriptedCall*> open;
+    node.on_call = [&](ScriptedCall& call) { open.push_back(&call); };
+    const std::uint64_t errors = node.counter(&Counters::http2_protocol_errors);
+    const std::uint8_t whole = NGHTTP2_FLAG_END_HEADERS | NGHTTP2_FLAG_END_STREAM;
+    const std::string fields =
+        std::string("\x82\x86\x01\x01h\x04\x03/") + (ends_in_between ? 'a' : 'b');
+    const std::string settings = http2_frame(NGHTTP2_SETTINGS, 0, 0, "\0\x04\x7f\xff\xff\xff"s);
+    auto raw = node.client();
+    raw->send(std::string(kHttp2ClientPreface) + http2_frame(NGHTTP2_SETTINGS, 0, 0, "") +
+              http2_frame(NGHTTP2_SETTINGS, NGHTTP2_FLAG_ACK, 0, "") +
+              http2_frame(NGHTTP2_HEADERS, whole, 1, fields + '1') +
+              http2_frame(NGHTTP2_HEADERS, whole, 3, fields + '3') +
+              http2_frame(NGHTTP2_WINDOW_UPDATE, 0, 1, "\0\0\0\1"s));
+    CHECK_TRUE(node.run_until([&] { return open.size() == 2; }));
+    raw->send(settings.substr(0, 11));
+    node.world.run_for(std::chrono::seconds(1));
+    if (ends_in_between) open.front()->answer(200, {}, "short");
+    node.world.run_for(std::chrono::seconds(1));
+    raw->send(settings.substr(11));
+    node.world.run_for(std::chrono::seconds(1));
+    CHECK_EQUAL(!ends_in_between, raw->ended());
+    LONGS_EQUAL(errors + (ends_in_between ? 0 : 1), node.counter(&Counters::http2_protocol_errors));
+  }
+}
+
 TEST(Http2Session, urgent_streams_are_sent_first) {
   node.on_call = [](ScriptedCall& call) {
     call.answer(200, {{"Cache-Control", "max-age=600"}}, std::string(600'000, 'x'));
@@ -279,14 +309,29 @@ TEST(Http2Session, an_idle_connection_is_closed_with_a_farewell) {
 
 TEST(Http2Session, goes_on_after_its_memory_was_given_back) {
   Http2Peer peer(node);
-  for (int number = 0; number < 3; ++number) {
+  for (std::uint64_t number = 0; number < 3; ++number) {
+    LONGS_EQUAL(number, node.counter(&Counters::http2_rests));
     const Http2Reply reply = peer.wait(peer.get("/a"));
     LONGS_EQUAL(200, reply.status);
     STRCMP_EQUAL("of /a", reply.body.c_str());
     node.world.run_for(std::chrono::seconds(3));
   }
+  LONGS_EQUAL(3, node.counter(&Counters::http2_rests));
   peer.ping();
   CHECK_TRUE(node.run_until([&] { return peer.pings_answered() == 1; }));
+}
+
+TEST(Http2Session, does_not_rest_while_anything_is_asked) {
+  Http2Peer peer(node);
+  peer.wait(peer.get("/a"));
+  node.on_call = [](ScriptedCall&) {};
+  node.world.run_for(std::chrono::milliseconds(500));
+  const std::int32_t open = peer.get("/b");
+  node.world.run_for(std::chrono::seconds(3));
+  LONGS_EQUAL(0, node.counter(&Counters::http2_rests));
+  peer.cancel(open);
+  node.world.run_for(std::chrono::seconds(3));
+  LONGS_EQUAL(1, node.counter(&Counters::http2_rests));
 }
 
 TEST(Http2Session, pings_keep_no_idle_connection) {
@@ -422,6 +467,7 @@ TEST(Http2Session, clear_text_is_sent_to_https_where_the_policy_says_so) {
   const Reply nameless = node.request("GET /a HTTP/1.0\r\n\r\n");
   LONGS_EQUAL(400, nameless.status);
   STRCMP_CONTAINS("only served over https", nameless.body.c_str());
+  LONGS_EQUAL(1, node.counter(&Counters::requests_malformed));
   LONGS_EQUAL(2, node.counter(&Counters::https_redirects));
   LONGS_EQUAL(0, node.calls());
 }
