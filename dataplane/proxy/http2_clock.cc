@@ -11,9 +11,12 @@ namespace nearfield::proxy {
 namespace {
 
 constexpr MonotonicTime kNever = MonotonicTime::max();
-// Memory of a connection without work is given back after this, less than listeners pause between
-// segments: taking it again costs a page fault.
-constexpr Duration kRestAfter = std::chrono::seconds(1);
+// Memory of a connection without work is given back after this, longer than players pause between
+// segments (2 to 10 s). Giving it back and touching it again costs 3 us of CPU where the worker is
+// the only thread that runs, but 31 us where another does (measured in a virtual machine of two
+// processors, which makes the interrupt dear: 21 us here and 10 us there). At every segment that
+// would be a tenth of what 1 MiB over TLS costs (docs/performance.md).
+constexpr Duration kRestAfter = std::chrono::seconds(15);
 
 }  // namespace
 

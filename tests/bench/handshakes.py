@@ -19,7 +19,7 @@ import http  # noqa: E402
 import https  # noqa: E402
 
 # Servers give memory back when a connection has had nothing to do for a while.
-IDLE_AFTER_S = 3
+IDLE_AFTER_S = 17
 REQUEST = b"GET /tiny HTTP/1.1\r\nHost: localhost\r\n\r\n"
 # RFC 9113: preface, empty SETTINGS, and on stream 1 the same request (HPACK: static entries, literals without indexing).
 H2_REQUEST = (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\x04\0\0\0\0\0"

@@ -314,7 +314,7 @@ TEST(Http2Session, goes_on_after_its_memory_was_given_back) {
     const Http2Reply reply = peer.wait(peer.get("/a"));
     LONGS_EQUAL(200, reply.status);
     STRCMP_EQUAL("of /a", reply.body.c_str());
-    node.world.run_for(std::chrono::seconds(3));
+    node.world.run_for(std::chrono::seconds(16));
   }
   LONGS_EQUAL(3, node.counter(&Counters::http2_rests));
   peer.ping();
@@ -325,12 +325,14 @@ TEST(Http2Session, does_not_rest_while_anything_is_asked) {
   Http2Peer peer(node);
   peer.wait(peer.get("/a"));
   node.on_call = [](ScriptedCall&) {};
-  node.world.run_for(std::chrono::milliseconds(500));
+  node.world.run_for(std::chrono::seconds(10));
   const std::int32_t open = peer.get("/b");
-  node.world.run_for(std::chrono::seconds(3));
+  node.world.run_for(std::chrono::seconds(16));
   LONGS_EQUAL(0, node.counter(&Counters::http2_rests));
   peer.cancel(open);
-  node.world.run_for(std::chrono::seconds(3));
+  node.world.run_for(std::chrono::seconds(14));
+  LONGS_EQUAL(0, node.counter(&Counters::http2_rests));
+  node.world.run_for(std::chrono::seconds(2));
   LONGS_EQUAL(1, node.counter(&Counters::http2_rests));
 }
 
