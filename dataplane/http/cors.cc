@@ -20,10 +20,6 @@ std::string_view allowed_origin(const RequestHead& request, const CorsConfig& co
   return known == config.allowed_origins.end() ? std::string_view() : std::string_view(*known);
 }
 
-void add_if_absent(Fields& response, std::string_view name, std::string_view value) {
-  if (!value.empty() && !response.contains(name)) response.add(name, value);
-}
-
 void add_names(std::string& list, std::span<const std::string> names) {
   for (const std::string& name : names) {
     if (list_contains(list, name)) continue;
@@ -63,22 +59,27 @@ void append_preflight_fields(Fields& response, const RequestHead& request,
   response.add("Access-Control-Max-Age", seconds);
 }
 
-void add_cors_fields(Fields& response, const RequestHead& request, const CorsConfig& config) {
-  if (!config.enabled) return;
-  add_if_absent(response, "Timing-Allow-Origin", config.timing_allow_origin);
+Fields cors_fields(const Fields* present, const RequestHead& request, const CorsConfig& config) {
+  Fields added;
+  if (!config.enabled) return added;
+  const auto add_if_absent = [&](std::string_view name, std::string_view value) {
+    const bool is_there = present != nullptr && present->contains(name);
+    if (!value.empty() && !is_there) added.add(name, value);
+  };
+  add_if_absent("Timing-Allow-Origin", config.timing_allow_origin);
   // An origin that speaks CORS itself is not half-overruled.
-  if (response.contains("Access-Control-Allow-Origin")) return;
+  if (present != nullptr && present->contains("Access-Control-Allow-Origin")) return added;
   const std::string_view origin = allowed_origin(request, config);
-  if (!allows_everyone(config) && !response.list_contains("Vary", "Origin") &&
-      !response.list_contains("Vary", "*")) {
-    response.add("Vary", "Origin");
-  }
-  if (origin.empty()) return;
-  response.add("Access-Control-Allow-Origin", origin);
-  add_if_absent(response, "Access-Control-Expose-Headers", config.exposed_fields);
+  const bool varies = present != nullptr && (present->list_contains("Vary", "Origin") ||
+                                             present->list_contains("Vary", "*"));
+  if (!allows_everyone(config) && !varies) added.add("Vary", "Origin");
+  if (origin.empty()) return added;
+  added.add("Access-Control-Allow-Origin", origin);
+  add_if_absent("Access-Control-Expose-Headers", config.exposed_fields);
   if (config.allow_credentials && origin != "*") {
-    add_if_absent(response, "Access-Control-Allow-Credentials", "true");
+    add_if_absent("Access-Control-Allow-Credentials", "true");
   }
+  return added;
 }
 
 }  // namespace nearfield::http

@@ -43,9 +43,10 @@ bool is_preflight(const RequestHead& request);
 // itself.
 void append_preflight_fields(Fields& response, const RequestHead& request,
                              const CorsConfig& config);
-// For any other response, on the listener's side only (never stored): Allow-Origin, Expose-Headers,
-// Timing-Allow-Origin and, when the origin is echoed, Vary: Origin. Does nothing to a name that is
-// there already.
-void add_cors_fields(Fields& response, const RequestHead& request, const CorsConfig& config);
+// What any other response gets beside the fields that it has (`present`, null for none), on the
+// listener's side only (never stored): Allow-Origin, Expose-Headers, Timing-Allow-Origin and, when
+// the origin is echoed, Vary: Origin. Nothing of a name that is there already, and nothing of CORS
+// where the origin speaks it.
+Fields cors_fields(const Fields* present, const RequestHead& request, const CorsConfig& config);
 
 }  // namespace nearfield::http

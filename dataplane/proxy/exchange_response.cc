@@ -109,8 +109,7 @@ void Exchange::finish_head(const http::Fields* stored) {
     append_field("Cache-Status", cache_status_line_);
   }
   if (settings_->cors.enabled && request_ != nullptr) {
-    http::Fields added;
-    http::add_cors_fields(added, *request_, settings_->cors);
+    http::Fields added = http::cors_fields(stored, *request_, settings_->cors);
     // A token may ask for its successor in another field than any rule takes tokens from.
     for (const access::Renewal& renewal : renewals_) {
       if (renewal.field_name != "Set-Cookie" && added.contains("Access-Control-Allow-Origin") &&
@@ -118,12 +117,7 @@ void Exchange::finish_head(const http::Fields* stored) {
         added.add("Access-Control-Expose-Headers", renewal.field_name);
       }
     }
-    for (const http::Field& field : added) {
-      if (stored == nullptr || !stored->contains(field.name) ||
-          http::equals_ignoring_case(field.name, "Vary")) {
-        append_field(field.name, field.value);
-      }
-    }
+    for (const http::Field& field : added) append_field(field.name, field.value);
   }
   append_hsts(stored);
   if (status_ < 400) {

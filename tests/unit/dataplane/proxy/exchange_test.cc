@@ -277,6 +277,14 @@ TEST(Exchange, preflight_is_answered_here_and_plain_options_at_the_origin) {
   STRCMP_EQUAL("nearfield", trace.field("Cache-Status").c_str());
 }
 
+TEST(Exchange, an_origin_that_speaks_cors_itself_is_not_half_overruled) {
+  answer_with(200, {{"Access-Control-Allow-Origin", "https://own"}}, "music");
+  const Reply reply = node.get("/a", "Origin: https://player.example\r\n");
+  STRCMP_EQUAL("https://own", reply.field("Access-Control-Allow-Origin").c_str());
+  STRCMP_EQUAL("", reply.field("Access-Control-Expose-Headers").c_str());
+  STRCMP_EQUAL("*", reply.field("Timing-Allow-Origin").c_str());
+}
+
 TEST(Exchange, the_age_of_an_origins_answer_passes_unchanged_on_a_miss) {
   answer_with(200, {{"Cache-Control", "max-age=60"}, {"Age", "30"}}, "music");
   STRCMP_EQUAL("30", node.get("/a").field("Age").c_str());
