@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from namespace_support import Namespace
-from node_support import group, node_program
+from node_support import group, node_program, until
 from process_support import Program
 
 V4, V6, PORT = "198.18.7.10", "fd6e:6663::10", 8080
@@ -107,7 +107,12 @@ def curl(client: Namespace, path: str, address: str, *more: str, patience_s: int
 
 
 def transport(program: Program) -> dict[str, int]:
+    """Its counters, as the workers publish them a few times a second."""
     return program.told("/v1/counters")["transport"]
+
+
+def counted(program: Program, name: str, least: int = 1) -> None:
+    until(lambda: transport(program)[name] >= least, f"{name} reaches {least}")
 
 
 def digest(data: bytes) -> str:

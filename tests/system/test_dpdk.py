@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from dpdk_support import PORT, THEIR_V4, THEIR_V6, V4, V6, curl, digest, needs_dpdk, serving, transport
+from dpdk_support import PORT, THEIR_V4, THEIR_V6, V4, V6, counted, curl, digest, needs_dpdk, serving, transport
 from namespace_support import Client, Namespace
 from node_support import node_program, until
 from process_support import Program
@@ -37,8 +37,8 @@ def test_a_mebibyte_arrives_as_it_is(client, served, nginx_origin, address):
     for _ in range(3):  # from the origin, then from the cache
         assert digest(curl(client, "/song.mp4", address)) == digest(data)
     assert curl(client, "/song.mp4", address, "-r", "500000-600000") == data[500000:600001]
-    until(lambda: transport(served)["accepted"] >= 4, "the connections are counted")
-    assert transport(served)["tcp_sent_bytes"] >= 3 * len(data)
+    counted(served, "accepted", 4)
+    counted(served, "tcp_sent_bytes", 3 * len(data))
 
 
 @pytest.mark.parametrize("address", [V4, V6])
@@ -59,7 +59,7 @@ def test_a_client_never_seen_is_answered_at_once(client, served, nginx_origin, a
     mac = Path(f"/sys/class/net/{client.port}/address").read_text().strip()
     client.ip("neighbour", "replace", address, "lladdr", mac, "dev", interface, "nud", "permanent")
     assert float(curl(client, "/a", address, "-o", "/dev/null", "-w", "%{time_connect}")) < 0.5
-    until(lambda: transport(served)["packets_held"] >= 1, "the held packet is counted")
+    counted(served, "packets_held")
     assert transport(served)["packets_held_lost"] == 0
     assert transport(served)["packets_no_next_hop"] == 0
 
@@ -78,7 +78,7 @@ def test_workers_share_a_port(client, nginx_origin, tmp_path):
     with serving(f"net_af_packet0,iface={client.port},qpairs=2", nginx_origin.url, tmp_path, workers=2) as program:
         for number in range(24):  # with two queues some are on each, though the neighbour answered on one
             assert curl(client, "/song.mp4", (V4, V6)[number % 2]) == data
-        until(lambda: transport(program)["accepted"] >= 24, "the connections are counted")
+        counted(program, "accepted", 24)
 
 
 def test_the_kernel_has_the_rest_of_the_port(tmp_path):
@@ -102,7 +102,7 @@ def test_the_kernel_has_the_rest_of_the_port(tmp_path):
             other.wait()
         answered = client.run("curl", "-sS", "--max-time", "5", "-w", "%{http_code}", f"http://{V4}:{PORT}/a", text=True)
         assert answered.stdout.endswith("502"), answered  # by the node, which has no origin here
-        until(lambda: transport(program)["exception_from_kernel"] > 0, "frames from the kernel are counted")
+        counted(program, "exception_from_kernel")
 
 
 # SYNs from addresses of the client's network where nobody is, until standard input ends; the seed makes them the same each time.
@@ -128,13 +128,13 @@ def test_a_flood_of_syns_keeps_nobody_out(client, served, nginx_origin):
     assert curl(client, "/song.mp4", V4) == data
     flood = client.start(sys.executable, "-c", _SYN_FLOOD, V4, PORT, stdin=subprocess.PIPE)
     try:
-        until(lambda: transport(served)["tcp_cookies_sent"] > 10_000, "the half-open connections are full")
+        counted(served, "tcp_cookies_sent", 10_001)  # the half-open connections are full
         for number in range(10):
             assert curl(client, "/song.mp4", (V4, V6)[number % 2]) == data
     finally:
         flood.communicate(timeout=20)
     assert flood.returncode == 0
-    until(lambda: transport(served)["tcp_cookies_accepted"] > 0, "the cookies are counted")
+    counted(served, "tcp_cookies_accepted")
 
 
 def test_connections_can_be_looked_at(client, served, nginx_origin):
