@@ -95,7 +95,7 @@ def versions(build):
     binary = Path(build) / "dataplane/nearfield-dataplane"
     return {"nginx": nginx[0], "nginx_tls": next(line for line in nginx if "OpenSSL" in line),
             "haproxy": haproxy[0], "haproxy_tls": next(line for line in haproxy if "Running on OpenSSL" in line),
-            "nearfield": said(str(binary), "--version")[0], "nearfield_tls": "handshakes by mbedTLS, records by intel-ipsec-mb",
+            "nearfield": said(str(binary), "--version")[0], "nearfield_tls": "handshakes by mbedTLS on nettle's curves, records by intel-ipsec-mb",
             "h2load": said("h2load", "--version")[0], "kernel": os.uname().release}
 
 
@@ -135,9 +135,9 @@ def parser_of(text, name):
     return parser
 
 
-def begin(name, build):
+def begin(name, build, controls=("cubic", "reno")):
     """Of a result: how and with what it came to be; in a network of its own from here on."""
-    control = servers.in_own_network()
+    control = servers.in_own_network(controls)
     os.sched_setaffinity(0, {servers.CLIENT_CPU})  # the clients here too; servers choose theirs with taskset
     return {"command": (f"./dev bench {name} " + http.told(sys.argv[1:])).strip(), "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
             "cpus": os.cpu_count(), "versions": versions(build), "congestion_control": control, "suite": servers.SUITE,
@@ -150,12 +150,13 @@ def main():
     parser.add_argument("--sizes", default=",".join(http.SIZES), help="comma list of " + ", ".join(http.SIZES))
     parser.add_argument("--protocols", default=",".join(PROTOCOLS), help="comma list of " + ", ".join(PROTOCOLS))
     parser.add_argument("--megabytes", type=int, default=256, help="bytes a run moves at most with up to 32 connections, in MB (default 256)")
+    parser.add_argument("--congestion", help="the congestion control of all, e.g. bbr, whose sends cost more (default cubic, or else reno)")
     arguments = parser.parse_args()
     for given, known, kind in ((arguments.sizes, http.SIZES, "size"), (arguments.protocols, PROTOCOLS, "protocol")):
         unknown = [one for one in given.split(",") if one not in known]
         if unknown:
             parser.error(f"unknown {kind} {unknown[0]}: use {', '.join(known)}")
-    result = begin("https", arguments.build)
+    result = begin("https", arguments.build, *([[arguments.congestion]] if arguments.congestion else []))
     counts = [int(count) for count in arguments.connections.split(",")]
     with contextlib.closing(Field(arguments.build)) as field:
         result["hot"] = [row for protocol in arguments.protocols.split(",")

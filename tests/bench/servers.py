@@ -2,6 +2,7 @@
 memory, no access log, keep-alive without end. A server is pinned to one CPU; what it costs is read from the kernel's own
 accounting of its processes, so that a client's noise does not count."""
 
+import contextlib
 import os
 import shutil
 import signal
@@ -237,19 +238,20 @@ queue_per_prefix = 1024
     return Server("nearfield", [str(Path(build) / "dataplane/nearfield-dataplane"), "--config", str(config)], port, log=work / "output.log")
 
 
-def in_own_network():
+def in_own_network(controls=("cubic", "reno")):
     """Runs this program again in a network of its own, with one congestion control for all: the kernel's default (bbr on some) costs
     several times the CPU on loopback, and would be measured instead of the servers. Cubic where the kernel allows it in a namespace,
-    else reno; without loss the two behave alike. Returns which."""
+    else reno; without loss the two behave alike. Returns which of `controls` it is."""
     if os.environ.get("NEARFIELD_BENCH_NETWORK"):
         subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
-        for control in ("cubic", "reno"):
-            try:
-                Path("/proc/sys/net/ipv4/tcp_congestion_control").write_text(control)
+        chosen = Path("/proc/sys/net/ipv4/tcp_congestion_control")
+        for control in controls:
+            if control in chosen.read_text().split():  # where a namespace begins with it, it need not be allowed to choose it
                 return control
-            except PermissionError:
-                continue
-        raise SystemExit("this kernel lets a namespace choose neither cubic nor reno")
+            with contextlib.suppress(PermissionError, FileNotFoundError):
+                chosen.write_text(control)
+                return control
+        raise SystemExit(f"this kernel lets a namespace choose none of: {', '.join(controls)}")
     if not shutil.which("unshare"):
         raise SystemExit("the benchmark needs unshare (util-linux) to make a network namespace")
     environment = {**os.environ, "NEARFIELD_BENCH_NETWORK": "1"}
