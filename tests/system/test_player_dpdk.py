@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 from children import Children
 from dpdk_support import impaired_program, needs_dpdk
+from node_support import until
 from run_support import album_folder, descendants, gone, place, program, read_until, run, work_folder  # noqa: F401
 
 from serve import link as links
@@ -32,6 +33,12 @@ def interface_of(said: str) -> str:
 
 def has_interface(name: str) -> bool:
     return name in re.findall(r"^ *(\S+):", Path("/proc/thread-self/net/dev").read_text(), re.MULTILINE)
+
+
+def address_flags(interface: str) -> list[int]:
+    """Of its IPv6 addresses, as Linux numbers them."""
+    addresses = [line.split() for line in Path("/proc/thread-self/net/if_inet6").read_text().splitlines()]
+    return [int(address[4], 16) for address in addresses if address[5] == interface]
 
 
 def namespaces_of(pids: set[int]) -> set[str]:
@@ -75,6 +82,17 @@ def test_a_browser_plays_over_a_bad_link(run):
     said, _ = process.communicate(timeout=120)
     assert process.returncode == 0, said
     assert len(re.findall(r"player check: (?:hls.js|Shaka) plays .* equal to the origin's", said)) == 3, said
+
+
+@needs_dpdk
+def test_addresses_of_a_link_are_ready_at_once():
+    """One that becomes ready later is a change of the network: Chromium ends what it loads (ERR_NETWORK_CHANGED)."""
+    with contextlib.closing(NetworkNamespace.new()) as nodes, contextlib.closing(NetworkNamespace.new()) as ours:
+        veth.join("port", nodes, "theirs", ours, ["198.18.0.1/24", "2001:2::1/64"])
+        with ours.inside():
+            flags = until(lambda: len(known := address_flags("theirs")) == 2 and known, "both addresses are there")
+    tentative = 0x40
+    assert not any(each & tentative for each in flags), flags
 
 
 @needs_dpdk

@@ -47,6 +47,8 @@ def join(port: str, port_side: NetworkNamespace, theirs: str, their_side: Networ
         _silence_kernel(port)
         ip("link", "set", port, "up")
     with their_side.inside():
+        # A link-local address that is only ready seconds later is a change of the network, for which Chromium ends what it loads.
+        _set(theirs, {"ipv6/conf/{}/accept_dad": 0})
         for address in addresses:
             ip("address", "add", address, "dev", theirs, *(["nodad"] if ":" in address else []))
         _complete_checksums(theirs)
@@ -55,7 +57,11 @@ def join(port: str, port_side: NetworkNamespace, theirs: str, their_side: Networ
 
 def _silence_kernel(interface: str) -> None:
     """It takes no IPv6, drops IPv4 for want of a way back through this interface, and answers no ARP."""
-    for setting, value in {"ipv6/conf/{}/disable_ipv6": 1, "ipv4/conf/{}/rp_filter": 1, "ipv4/conf/{}/arp_ignore": 8}.items():
+    _set(interface, {"ipv6/conf/{}/disable_ipv6": 1, "ipv4/conf/{}/rp_filter": 1, "ipv4/conf/{}/arp_ignore": 8})
+
+
+def _set(interface: str, settings: dict[str, int]) -> None:
+    for setting, value in settings.items():
         file = Path("/proc/sys/net", setting.format(interface))
         if "ipv4" in setting or file.exists():  # a kernel without IPv6 has nothing to switch off
             file.write_text(str(value))
