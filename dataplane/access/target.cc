@@ -296,6 +296,8 @@ bool is_ambiguous_path(std::string_view path) {
     const std::string_view bare = name.substr(0, name.find("%3B"));
     if (bare == "." || bare == "..") return true;
     path.remove_prefix(end);
+    // Without its parameters it would be a doubled slash.
+    if (bare.empty() && !segment.empty() && !path.empty()) return true;
   }
   return false;
 }

@@ -50,8 +50,8 @@ inline void append_normal_query(std::string& out, std::string_view query) {
 }
 
 // Whether origins may disagree about which resource the path names: no leading '/', dot segments,
-// doubled slashes, encoded or backward slashes, encoded NUL, broken encodings, a dot segment that
-// path parameters hide ("..;x").
+// doubled slashes, encoded or backward slashes, encoded NUL, broken encodings, a dot segment or
+// a doubled slash that path parameters hide ("..;x", "/;x/").
 bool is_ambiguous_path(std::string_view path);
 
 // A path in normal form without its path parameters, as some origins read it; the same text when
