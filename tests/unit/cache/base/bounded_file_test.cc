@@ -4,22 +4,16 @@
 #include <CppUTest/TestHarness.h>
 #include <sys/stat.h>
 
-#include <cstdlib>
 #include <filesystem>
 #include <fstream>
+
+#include "tests/unit/temporary_folder.h"
 
 using namespace nearfield;
 
 TEST_GROUP(BoundedFile) {
-  std::string folder;
-  std::string path;
-  void setup() override {
-    std::string pattern = (std::filesystem::temp_directory_path() / "nearfield-XXXXXX").string();
-    CHECK(mkdtemp(pattern.data()) != nullptr);
-    folder = pattern;
-    path = folder + "/file";
-  }
-  void teardown() override { std::filesystem::remove_all(folder); }
+  TemporaryFolder folder;
+  std::string path = folder.file("file");
 
   static void refused(const std::string& file, const std::string& message) {
     const auto text = read_bounded_file(file, 100);
@@ -41,20 +35,20 @@ TEST(BoundedFile, IsReadWhole) {
 TEST(BoundedFile, RefusesWhatIsTooLargeOrNotThere) {
   std::ofstream(path) << std::string(101, 'x');
   refused(path, path + " has more than 100 bytes: is it the right file?");
-  refused(folder + "/none", "cannot open " + folder +
-                                "/none: No such file or directory; check the path and its "
-                                "permissions");
+  const std::string missing = folder.file("none");
+  refused(missing, "cannot open " + missing +
+                       ": No such file or directory; check the path and its permissions");
 }
 
 // Opening the pipe would wait for a writer, reading the device would never end.
 TEST(BoundedFile, RefusesWhatIsNoRegularFile) {
   LONGS_EQUAL(0, ::mkfifo(path.c_str(), 0600));
-  for (const std::string& file : {path, folder, std::string("/dev/zero")}) {
+  for (const std::string& file : {path, folder.file(""), std::string("/dev/zero")}) {
     refused(file, "cannot read " + file +
                       ": it is a folder, a pipe or a device, and what is wanted is a regular file");
     CHECK_FALSE(may_be_opened(file));
   }
-  CHECK_TRUE(may_be_opened(folder + "/none"));
+  CHECK_TRUE(may_be_opened(folder.file("none")));
   std::filesystem::remove(path);
   std::ofstream(path) << "x";
   CHECK_TRUE(may_be_opened(path));

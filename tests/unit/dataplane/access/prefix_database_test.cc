@@ -10,24 +10,18 @@
 #include <fstream>
 
 #include "tests/unit/dataplane/access/access_fixture.h"
+#include "tests/unit/temporary_folder.h"
 
 using namespace nearfield;
 using namespace nearfield::access;
 namespace v = nearfield::access::vectors;
 
 TEST_GROUP(PrefixDatabase) {
-  std::string folder;
-  std::string path;
-  void setup() override {
-    std::string pattern = (std::filesystem::temp_directory_path() / "nearfield-XXXXXX").string();
-    CHECK(mkdtemp(pattern.data()) != nullptr);
-    folder = pattern;
-    path = folder + "/world.mmdb";
-  }
-  void teardown() override { std::filesystem::remove_all(folder); }
+  TemporaryFolder folder;
+  std::string path = folder.file("world.mmdb");
 
   void write(const std::string& territory) {
-    const std::string fresh = folder + "/fresh.mmdb";
+    const std::string fresh = folder.file("fresh.mmdb");
     const std::string command =
         "perl " NEARFIELD_MAKE_PREFIX_DATABASE " " + fresh + " " + territory;
     LONGS_EQUAL(0, std::system(command.c_str()));
