@@ -162,8 +162,8 @@ int multiply_p256(const mbedtls_ecp_group& group, mbedtls_ecp_point& result,
   return mbedtls_mpi_lset(&result.MBEDTLS_PRIVATE(Z), 1);
 }
 
-// nettle copies scalars to its stack. What lies below the caller's frame goes; sanitizers would put
-// the array elsewhere.
+// nettle 3.10 copies scalars to its stack, of which it uses less than 3.5 KB (measured with a
+// painted one). What lies below the caller's frame goes; sanitizers would put the array elsewhere.
 [[gnu::noinline, clang::no_sanitize("address")]] void wipe_stack() {
   constexpr std::size_t kMoreThanNettleUses = 8192;
   std::array<std::byte, kMoreThanNettleUses> below;
